@@ -1,0 +1,1 @@
+//! Discovery of this machine's node devices.

@@ -1,0 +1,121 @@
+use std::fmt;
+
+use schemars::{JsonSchema, Schema, SchemaGenerator};
+use serde::{Serialize, Serializer};
+
+use crate::net::words;
+use crate::{MdevType, Text};
+
+/// Address of an s390 channel device or subchannel, printed as `0.0.1234`.
+///
+/// On a host `cssid` is at most 254, `ssid` at most 3 and `devno` 16 bits; libvirt does not check that in documents.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
+pub struct CcwAddress {
+    /// Channel subsystem.
+    pub cssid: u32,
+    /// Subchannel set.
+    pub ssid: u32,
+    /// Device or subchannel number.
+    pub devno: u32,
+}
+
+impl fmt::Display for CcwAddress {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:x}.{:x}.{:04x}", self.cssid, self.ssid, self.devno)
+    }
+}
+
+impl Serialize for CcwAddress {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
+    }
+}
+
+impl JsonSchema for CcwAddress {
+    fn schema_name() -> std::borrow::Cow<'static, str> {
+        "CcwAddress".into()
+    }
+
+    fn json_schema(_: &mut SchemaGenerator) -> Schema {
+        schemars::json_schema!({"type": "string", "pattern": "^[0-9a-f]+\\.[0-9a-f]+\\.[0-9a-f]{4,}$"})
+    }
+}
+
+words! {
+    /// Whether a channel device is in use by its driver.
+    CcwState {
+        /// Offline.
+        Offline = "offline",
+        /// Online.
+        Online = "online",
+    }
+}
+
+/// An s390 channel device.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, JsonSchema)]
+pub struct CcwCapability {
+    /// State; absent when the kernel says neither 0 nor 1.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub state: Option<CcwState>,
+    /// Address.
+    pub address: CcwAddress,
+    /// Name of the ccwgroup device that it belongs to (`ccwgroup_0_0_bd00`).
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub group_device: Option<Text>,
+}
+
+/// An s390 subchannel.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, JsonSchema)]
+pub struct CssCapability {
+    /// Address; `devno` is the subchannel's number.
+    pub address: CcwAddress,
+    /// Address of the channel device behind it (`dev_busid`); absent when there is none.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub channel_dev_addr: Option<CcwAddress>,
+    /// Types of mediated devices it can be the parent of.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub mdev_types: Vec<MdevType>,
+}
+
+words! {
+    /// Kind of a ccwgroup device, by its `DEVTYPE`.
+    QethKind {
+        /// OSA or HiperSockets whose layer is not chosen yet.
+        Generic = "qeth_generic",
+        /// Layer 2.
+        Layer2 = "qeth_layer2",
+        /// Layer 3.
+        Layer3 = "qeth_layer3",
+    }
+}
+
+/// A group of s390 channel devices that work as one network card.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
+pub struct CcwGroupCapability {
+    /// State; absent when the kernel says neither 0 nor 1.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub state: Option<CcwState>,
+    /// Address of the group, that of its first member.
+    pub address: CcwAddress,
+    /// The channel devices in it.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub members: Vec<CcwGroupMember>,
+    /// Kind of card.
+    pub kind: QethKind,
+    /// Type of card in words.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub card_type: Option<Text>,
+    /// Channel path id.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub chpid: Option<Text>,
+}
+
+/// A member of a ccwgroup device.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, JsonSchema)]
+pub struct CcwGroupMember {
+    /// The kernel's name of the link (`cdev0`).
+    #[serde(rename = "ref")]
+    pub reference: Text,
+    /// Name of the channel device (`ccw_0_0_bd00`).
+    pub device: Text,
+}

@@ -1,0 +1,57 @@
+//! Node devices, their capabilities, names and addresses as plain values.
+//!
+//! A [`NodeDevice`] is one device of a host: what it is called, where it hangs in the device tree, and its
+//! [`Capability`]. The same value is written as libvirt's XML (`nodedev-xml`) and as the JSON of the native view
+//! (`serde`), so the two can never drift apart.
+//!
+//! This crate does no I/O, knows no XML and needs no operating system.
+//!
+//! Fields keep what a document or the kernel said, also where libvirt shows it in an odd way; where the odd value
+//! and the correct one differ, the field's comment says so and a method gives the correct one (for instance
+//! [`StorageCapability::size_bytes`] and [`NetLink::speed_mbits`]). The JSON has the correct ones.
+
+mod ap;
+mod capability;
+mod ccw;
+mod device;
+mod drm;
+mod inventory;
+mod mdev;
+mod name;
+mod native;
+mod net;
+mod pci;
+mod scsi;
+mod storage;
+mod system;
+mod text;
+mod usb;
+mod vdpa;
+mod vpd;
+
+pub use ap::{ApCardCapability, ApMatrixCapability, ApQueueCapability};
+pub use capability::{Capability, CapabilityType, UnknownCapability};
+pub use ccw::{
+    CcwAddress, CcwCapability, CcwGroupCapability, CcwGroupMember, CcwState, CssCapability, QethKind,
+};
+pub use device::{DeviceState, NodeDevice, ParentSelector, Visibility};
+pub use drm::{DrmCapability, DrmKind};
+pub use inventory::{Inventory, Issue};
+pub use mdev::{MdevAttribute, MdevCapability, MdevConfig, MdevType, MdevTypesCapability};
+pub use name::{DeviceName, InvalidDeviceName};
+pub use native::{NativeCapability, NativeProperty};
+pub use net::{NetCapability, NetFeature, NetFeatures, NetKind, NetLink, NetLinkState};
+pub use pci::{
+    IdName, InvalidPciAddress, IommuGroup, PciAddress, PciCapability, PciExpress, PciHeader, PciLink,
+    PcieSpeed, VirtualFunctions,
+};
+pub use scsi::{
+    FcHost, FcRemotePort, ScsiCapability, ScsiGenericCapability, ScsiHostCapability, ScsiTargetCapability,
+    VportOps,
+};
+pub use storage::{RemovableMedia, StorageCapability, StorageMedia};
+pub use system::{Firmware, Hardware, InvalidUuid, SystemCapability, Uuid};
+pub use text::Text;
+pub use usb::{UsbDeviceCapability, UsbInterfaceCapability};
+pub use vdpa::VdpaCapability;
+pub use vpd::{VpdCapability, VpdField, VpdReadOnly, VpdReadWrite};

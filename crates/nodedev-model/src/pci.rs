@@ -1,0 +1,309 @@
+use std::fmt;
+use std::str::FromStr;
+
+use schemars::{JsonSchema, Schema, SchemaGenerator};
+use serde::{Serialize, Serializer};
+
+use crate::{MdevType, Text, VpdCapability};
+
+/// Address of a PCI function, printed as `0000:02:10.7`.
+///
+/// The domain is 32 bits wide: hosts with Intel VMD or Hyper-V pass-through have domains above `ffff`. A document may
+/// name a bus, slot or function that cannot exist, which libvirt accepts in places; [`PciAddress::is_possible`] tells.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
+pub struct PciAddress {
+    /// Domain (segment).
+    pub domain: u32,
+    /// Bus, at most 255 on a host.
+    pub bus: u32,
+    /// Slot (device), at most 31 on a host.
+    pub slot: u32,
+    /// Function, at most 7 on a host.
+    pub function: u32,
+}
+
+impl PciAddress {
+    /// Whether bus, slot and function are in the ranges that PCI has.
+    pub fn is_possible(&self) -> bool {
+        self.bus <= 0xff && self.slot <= 0x1f && self.function <= 7
+    }
+
+    /// Reads the kernel's spelling, for instance `0000:02:10.7` or `10000:e1:00.0`.
+    ///
+    /// # Errors
+    /// [`InvalidPciAddress`] for anything else.
+    pub fn from_bytes(text: &[u8]) -> Result<Self, InvalidPciAddress> {
+        let mut rest = text;
+        let mut number = |end: Option<u8>, max: u32| {
+            let digits = rest.iter().take_while(|b| b.is_ascii_hexdigit()).count();
+            if digits == 0 || digits > 8 {
+                return Err(InvalidPciAddress);
+            }
+            let value = rest[..digits]
+                .iter()
+                .fold(0, |value, &digit| value << 4 | char::from(digit).to_digit(16).unwrap_or_default());
+            rest = &rest[digits..];
+            match (end, rest) {
+                (None, []) => {}
+                (Some(end), [first, tail @ ..]) if *first == end => rest = tail,
+                _ => return Err(InvalidPciAddress),
+            }
+            if value <= max { Ok(value) } else { Err(InvalidPciAddress) }
+        };
+        Ok(Self {
+            domain: number(Some(b':'), u32::MAX)?,
+            bus: number(Some(b':'), 0xff)?,
+            slot: number(Some(b'.'), 0x1f)?,
+            function: number(None, 7)?,
+        })
+    }
+}
+
+/// Text that is no PCI address.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct InvalidPciAddress;
+
+impl fmt::Display for InvalidPciAddress {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("not a PCI address (domain:bus:slot.function, hexadecimal)")
+    }
+}
+
+impl std::error::Error for InvalidPciAddress {}
+
+impl FromStr for PciAddress {
+    type Err = InvalidPciAddress;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        Self::from_bytes(text.as_bytes())
+    }
+}
+
+impl fmt::Display for PciAddress {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:04x}:{:02x}:{:02x}.{:x}", self.domain, self.bus, self.slot, self.function)
+    }
+}
+
+impl Serialize for PciAddress {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
+    }
+}
+
+impl JsonSchema for PciAddress {
+    fn schema_name() -> std::borrow::Cow<'static, str> {
+        "PciAddress".into()
+    }
+
+    fn json_schema(_: &mut SchemaGenerator) -> Schema {
+        schemars::json_schema!({"type": "string", "pattern": "^[0-9a-f]{4,8}:[0-9a-f]{2,8}:[0-9a-f]{2,8}\\.[0-9a-f]{1,8}$"})
+    }
+}
+
+/// A vendor's or product's number and, if a database has it, its name.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, JsonSchema)]
+pub struct IdName {
+    /// The number; 16 bits on a host, up to 32 in a document.
+    pub id: u32,
+    /// The name, from `pci.ids` for PCI and from udev's database or the device itself for USB.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub name: Option<Text>,
+}
+
+/// A PCI function.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, JsonSchema)]
+pub struct PciCapability {
+    /// Class code, 24 bits (base class, subclass, programming interface).
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub class: Option<u32>,
+    /// Where it is.
+    pub address: PciAddress,
+    /// Product (device id). Absent only when sysfs does not say.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub product: Option<IdName>,
+    /// Vendor. Absent only when sysfs does not say.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub vendor: Option<IdName>,
+    /// The physical function, if this is a virtual one (`physfn`).
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub physical_function: Option<PciAddress>,
+    /// The virtual functions, if this can have some (`sriov_totalvfs`, `virtfnN`).
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub virtual_functions: Option<VirtualFunctions>,
+    /// Header type, from configuration space. Absent if that could not be read; libvirt shows bridges only.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub header: Option<PciHeader>,
+    /// Types of mediated devices it can be the parent of.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub mdev_types: Vec<MdevType>,
+    /// Vital Product Data.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub vpd: Option<Box<VpdCapability>>,
+    /// The IOMMU group it is in; absent without an IOMMU.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub iommu_group: Option<IommuGroup>,
+    /// NUMA node it is attached to; absent (`-1` in sysfs) when tied to none.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub numa_node: Option<u32>,
+    /// PCI Express, with its link if it has one. Absent for conventional PCI, and where configuration space could not
+    /// be read.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub express: Option<PciExpress>,
+}
+
+/// Virtual functions of a physical one.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, JsonSchema)]
+pub struct VirtualFunctions {
+    /// How many there can be; 0 when not said.
+    pub max_count: u32,
+    /// Those there are, in the order of their numbers.
+    pub functions: Vec<PciAddress>,
+}
+
+/// Layout of the configuration header.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum PciHeader {
+    /// Type 0.
+    Endpoint,
+    /// Type 1.
+    PciBridge,
+    /// Type 2.
+    CardbusBridge,
+}
+
+/// Devices that can only be handed to a guest together.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, JsonSchema)]
+pub struct IommuGroup {
+    /// The kernel's number of the group.
+    pub number: u32,
+    /// The PCI functions in it, sorted.
+    pub devices: Vec<PciAddress>,
+}
+
+/// PCI Express, with the link's abilities and state where the function has a link.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, JsonSchema)]
+pub struct PciExpress {
+    /// What the link can do (Link Capabilities register).
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub capability: Option<PciLink>,
+    /// How it runs now (Link Status register).
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub status: Option<PciLink>,
+}
+
+/// One side of `<pci-express>`: speed and width of a link.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, JsonSchema)]
+pub struct PciLink {
+    /// Port number; only abilities have one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub port: Option<u32>,
+    /// Speed; absent when the link is down or the register holds a code that no generation has yet.
+    #[serde(rename = "speed_gts", skip_serializing_if = "Option::is_none")]
+    pub speed: Option<PcieSpeed>,
+    /// Number of lanes; 0 when the link is down.
+    pub width: u32,
+}
+
+/// Transfer rate of a PCI Express lane, by the code in the link registers.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[repr(u8)]
+pub enum PcieSpeed {
+    /// 2.5 GT/s.
+    Gen1 = 1,
+    /// 5 GT/s.
+    Gen2 = 2,
+    /// 8 GT/s.
+    Gen3 = 3,
+    /// 16 GT/s.
+    Gen4 = 4,
+    /// 32 GT/s.
+    Gen5 = 5,
+    /// 64 GT/s.
+    Gen6 = 6,
+}
+
+impl PcieSpeed {
+    /// Every speed, slowest first.
+    pub const ALL: [Self; 6] = [Self::Gen1, Self::Gen2, Self::Gen3, Self::Gen4, Self::Gen5, Self::Gen6];
+
+    /// The speed for a register's code (bits 3–0 of Link Capabilities and Link Status); `None` for codes that no
+    /// generation has.
+    pub fn from_code(code: u8) -> Option<Self> {
+        Self::ALL.into_iter().find(|speed| *speed as u8 == code)
+    }
+
+    /// Gigatransfers a second.
+    pub fn gigatransfers(self) -> f64 {
+        match self {
+            Self::Gen1 => 2.5,
+            Self::Gen2 => 5.0,
+            Self::Gen3 => 8.0,
+            Self::Gen4 => 16.0,
+            Self::Gen5 => 32.0,
+            Self::Gen6 => 64.0,
+        }
+    }
+
+    /// GT/s as libvirt spells it.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Gen1 => "2.5",
+            Self::Gen2 => "5",
+            Self::Gen3 => "8",
+            Self::Gen4 => "16",
+            Self::Gen5 => "32",
+            Self::Gen6 => "64",
+        }
+    }
+}
+
+impl Serialize for PcieSpeed {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_f64(self.gigatransfers())
+    }
+}
+
+impl JsonSchema for PcieSpeed {
+    fn schema_name() -> std::borrow::Cow<'static, str> {
+        "PcieSpeed".into()
+    }
+
+    fn json_schema(_: &mut SchemaGenerator) -> Schema {
+        schemars::json_schema!({"type": "number", "enum": [2.5, 5, 8, 16, 32, 64], "description": "GT/s"})
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{PciAddress, PcieSpeed};
+
+    #[test]
+    fn addresses_parse_with_wide_domains_and_are_refused_out_of_range() {
+        for text in ["0000:02:10.7", "10000:e1:00.0", "ffffffff:ff:1f.7"] {
+            assert_eq!(text.parse::<PciAddress>().unwrap().to_string(), text);
+        }
+        for text in [
+            "",
+            "02:10.7",
+            "0000:02:20.0",
+            "0000:02:10.8",
+            "0000:100:10.0",
+            "0000:02:10.7x",
+            "123456789:02:10.0",
+        ] {
+            assert!(text.parse::<PciAddress>().is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn speeds_have_the_same_number_as_their_text_and_codes_run_from_1_to_6() {
+        for speed in PcieSpeed::ALL {
+            assert_eq!(speed.as_str().parse(), Ok(speed.gigatransfers()));
+            assert_eq!(PcieSpeed::from_code(speed as u8), Some(speed));
+        }
+        assert_eq!(PcieSpeed::from_code(0), None);
+        assert_eq!(PcieSpeed::from_code(7), None);
+    }
+}

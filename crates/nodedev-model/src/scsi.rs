@@ -1,0 +1,86 @@
+use schemars::JsonSchema;
+use serde::Serialize;
+
+use crate::Text;
+
+/// A SCSI host adapter, virtual ones (vHBA) included.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, JsonSchema)]
+pub struct ScsiHostCapability {
+    /// The kernel's number of the host; 0 in a document that asks for a new vHBA.
+    pub host: u32,
+    /// Number that stays the same for a driver's adapter (`unique_id`); absent when unreadable.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub unique_id: Option<u32>,
+    /// The host is a Fibre Channel port.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub fc_host: Option<FcHost>,
+    /// The port can make virtual ports (NPIV).
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub vport_ops: Option<VportOps>,
+}
+
+/// World Wide Names of a Fibre Channel port: hexadecimal digits without `0x` on a host, any text in a document.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, JsonSchema)]
+pub struct FcHost {
+    /// Node name. On a host always there; a document may leave it to be generated.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub wwnn: Option<Text>,
+    /// Port name. On a host always there; a document may leave it to be generated.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub wwpn: Option<Text>,
+    /// Name of the fabric; absent when unreadable.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub fabric_wwn: Option<Text>,
+}
+
+/// How many virtual ports a Fibre Channel port can have and has.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, JsonSchema)]
+pub struct VportOps {
+    /// At most so many.
+    pub max_vports: u32,
+    /// So many there are.
+    pub vports: u32,
+}
+
+/// A SCSI target.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, JsonSchema)]
+pub struct ScsiTargetCapability {
+    /// The kernel's name, `target0:0:0`.
+    pub target: Text,
+    /// The remote port that the target is behind, for Fibre Channel.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub fc_remote_port: Option<FcRemotePort>,
+}
+
+/// A Fibre Channel remote port.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, JsonSchema)]
+pub struct FcRemotePort {
+    /// The kernel's name, `rport-0:0-0`.
+    pub rport: Text,
+    /// Port name, with its `0x`.
+    pub wwpn: Text,
+}
+
+/// A SCSI logical unit.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, JsonSchema)]
+pub struct ScsiCapability {
+    /// Host number.
+    pub host: u32,
+    /// Bus (channel) number.
+    pub bus: u32,
+    /// Target number.
+    pub target: u32,
+    /// Logical unit number.
+    pub lun: u32,
+    /// Peripheral type as a word (`disk`, `cdrom`, `tape` …); absent for types that libvirt has no word for.
+    #[serde(rename = "scsi_type", skip_serializing_if = "Option::is_none")]
+    pub kind: Option<Text>,
+}
+
+/// The character device for SCSI commands to a logical unit.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, JsonSchema)]
+pub struct ScsiGenericCapability {
+    /// Device node, `/dev/sg0`.
+    #[serde(rename = "char")]
+    pub path: Text,
+}

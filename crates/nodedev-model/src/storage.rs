@@ -1,0 +1,179 @@
+use schemars::{JsonSchema, Schema, SchemaGenerator};
+use serde::{Serialize, Serializer};
+
+use crate::Text;
+
+/// A disk or another block device.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct StorageCapability {
+    /// Device node, `/dev/sda`.
+    pub block: Text,
+    /// Bus (udev's `ID_BUS`).
+    pub bus: Option<Text>,
+    /// Kind of drive: `disk`, `cdrom`, `floppy`, `sd`, `dasd`; other words in the native view.
+    pub drive_type: Option<Text>,
+    /// Model.
+    pub model: Option<Text>,
+    /// Vendor.
+    pub vendor: Option<Text>,
+    /// Serial number (udev's `ID_SERIAL`, or the uid of a DASD).
+    pub serial: Option<Text>,
+    /// Size, and the medium if the drive takes removable ones.
+    pub media: StorageMedia,
+    /// The drive can be plugged in and out; only in documents.
+    pub hotpluggable: bool,
+}
+
+/// Size of a drive, or of the medium in it.
+///
+/// `size` and the block numbers are what libvirt prints: it takes the kernel's count of 512-byte units for a count of
+/// logical blocks, so on a disk with 4096-byte blocks its size is eight times too large. The correct number is
+/// [`StorageCapability::size_bytes`].
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum StorageMedia {
+    /// A drive whose medium stays in it.
+    Fixed {
+        /// libvirt's size: `num_blocks` × `logical_block_size`, or what a document says.
+        size: u64,
+        /// Logical block size in bytes; 0 when not known.
+        logical_block_size: u64,
+        /// Size in units of 512 bytes (sysfs `size`); 0 when not known.
+        num_blocks: u64,
+    },
+    /// A drive that takes removable media.
+    Removable(RemovableMedia),
+}
+
+/// The medium of a drive that takes removable ones.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct RemovableMedia {
+    /// There is a medium in the drive.
+    pub available: bool,
+    /// libvirt's size of it, as in [`StorageMedia::Fixed`]; 0 without medium.
+    pub size: u64,
+    /// Label of the file system on it.
+    pub label: Option<Text>,
+    /// Logical block size in bytes; 0 when not known.
+    pub logical_block_size: u64,
+    /// Size in units of 512 bytes; 0 when not known.
+    pub num_blocks: u64,
+}
+
+impl Default for StorageMedia {
+    fn default() -> Self {
+        Self::Fixed { size: 0, logical_block_size: 0, num_blocks: 0 }
+    }
+}
+
+impl StorageCapability {
+    /// Size in bytes of the drive, or of the medium in it. Absent when it is not known or there is none.
+    pub fn size_bytes(&self) -> Option<u64> {
+        let (size, num_blocks) = match &self.media {
+            StorageMedia::Fixed { size, num_blocks, .. } => (*size, *num_blocks),
+            StorageMedia::Removable(media) => (media.size, media.num_blocks),
+        };
+        let bytes = if num_blocks == 0 { size } else { num_blocks.saturating_mul(512) };
+        (bytes != 0).then_some(bytes)
+    }
+
+    /// Logical block size in bytes. Absent when it is not known.
+    pub fn logical_block_size(&self) -> Option<u64> {
+        let (StorageMedia::Fixed { logical_block_size: size, .. }
+        | StorageMedia::Removable(RemovableMedia { logical_block_size: size, .. })) = &self.media;
+        (*size != 0).then_some(*size)
+    }
+}
+
+/// The JSON of a [`StorageCapability`], with the correct size.
+#[derive(Serialize, JsonSchema)]
+#[schemars(rename = "StorageCapability")]
+struct StorageJson<'a> {
+    /// Device node.
+    block: &'a Text,
+    /// Bus.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    bus: Option<&'a Text>,
+    /// Kind of drive.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    drive_type: Option<&'a Text>,
+    /// Model.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    model: Option<&'a Text>,
+    /// Vendor.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    vendor: Option<&'a Text>,
+    /// Serial number.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    serial: Option<&'a Text>,
+    /// Size in bytes of the drive, or of the medium in it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    size_bytes: Option<u64>,
+    /// Logical block size in bytes.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    logical_block_size: Option<u64>,
+    /// The drive takes removable media.
+    removable: bool,
+    /// There is a medium in the drive; absent for a drive whose medium stays in it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    media_available: Option<bool>,
+    /// Label of the file system on the medium.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    media_label: Option<&'a Text>,
+}
+
+impl Serialize for StorageCapability {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let media = match &self.media {
+            StorageMedia::Fixed { .. } => None,
+            StorageMedia::Removable(media) => Some(media),
+        };
+        StorageJson {
+            block: &self.block,
+            bus: self.bus.as_ref(),
+            drive_type: self.drive_type.as_ref(),
+            model: self.model.as_ref(),
+            vendor: self.vendor.as_ref(),
+            serial: self.serial.as_ref(),
+            size_bytes: self.size_bytes(),
+            logical_block_size: self.logical_block_size(),
+            removable: media.is_some(),
+            media_available: media.map(|media| media.available),
+            media_label: media.and_then(|media| media.label.as_ref()),
+        }
+        .serialize(serializer)
+    }
+}
+
+impl JsonSchema for StorageCapability {
+    fn schema_name() -> std::borrow::Cow<'static, str> {
+        "StorageCapability".into()
+    }
+
+    fn json_schema(generator: &mut SchemaGenerator) -> Schema {
+        StorageJson::json_schema(generator)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{StorageCapability, StorageMedia};
+
+    #[test]
+    fn size_of_a_4kn_disk_is_counted_in_512_byte_units() {
+        let disk = StorageCapability {
+            media: StorageMedia::Fixed { size: 8 << 40, logical_block_size: 4096, num_blocks: 1 << 31 },
+            ..StorageCapability::default()
+        };
+        assert_eq!(disk.size_bytes(), Some(1 << 40));
+    }
+
+    #[test]
+    fn size_of_a_document_is_the_one_it_states() {
+        let disk = StorageCapability {
+            media: StorageMedia::Fixed { size: 123, logical_block_size: 0, num_blocks: 0 },
+            ..StorageCapability::default()
+        };
+        assert_eq!(disk.size_bytes(), Some(123));
+        assert_eq!(StorageCapability::default().size_bytes(), None);
+    }
+}

@@ -1,0 +1,1 @@
+//! The operating system below nodedev: injected root, sysfs attributes, udev database, ethtool.

@@ -1,0 +1,1 @@
+//! Recorded and synthetic hosts for tests and benchmarks of nodedev.

@@ -1,0 +1,1 @@
+//! libvirt node device XML to and from the nodedev model.

@@ -1,0 +1,1 @@
+//! Every device of a virtualization host.
