@@ -60,6 +60,8 @@ pub fn main() -> ExitCode {
         Err(error) => {
             // What was written before the failure belongs to the user.
             let _ = out.flush();
+            let error =
+                if error.is::<std::io::Error>() { error.context("cannot write the output") } else { error };
             report::error(&error);
             if report::is_usage(&error) { Exit::Usage } else { trouble }.into()
         }

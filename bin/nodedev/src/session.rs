@@ -1,11 +1,13 @@
 //! The connection that the global options ask for, and names that are looked up on it.
 
+use std::borrow::Cow;
 use std::time::Instant;
 
 use nodedev::{Connection, DeviceName, Error, ErrorCode, View, near_matches};
 
 use crate::args::Global;
 use crate::progress::Progress;
+use crate::report::Advice;
 
 /// Opens what `--root` or `--connect` names; this machine without either.
 pub(crate) fn open(global: &Global) -> anyhow::Result<Connection> {
@@ -26,6 +28,30 @@ fn describe(global: &Global) -> String {
         (Some(root), _) => root.display().to_string(),
         (None, Some(uri)) => uri.clone(),
         (None, None) => "this machine".to_owned(),
+    }
+}
+
+/// The name of the device that an argument means: a name, or as for virsh the World Wide Names of a SCSI host, separated
+/// by a comma (`WWNN,WWPN`).
+pub(crate) fn resolve<'a>(connection: &Connection, argument: &'a str) -> anyhow::Result<Cow<'a, str>> {
+    let is_wwn = |text: &str| {
+        let digits = text.strip_prefix("0x").unwrap_or(text);
+        digits.len() == 16 && digits.bytes().all(|digit| digit.is_ascii_hexdigit())
+    };
+    match argument.split_once(',') {
+        Some((wwnn, wwpn)) if is_wwn(wwnn) && is_wwn(wwpn) => {
+            match connection.lookup_scsi_host_by_wwn(wwnn, wwpn) {
+                Ok(device) => Ok(device.name.as_str().to_owned().into()),
+                // The answer that libvirt has for a pair that no host has.
+                Err(error) if error == Error::unknown_cause() => {
+                    let what = format!("no SCSI host has the World Wide Names {wwnn} and {wwpn}");
+                    let help = "`nodedev list --cap fc_host` shows the hosts that have such names";
+                    Err(Advice::new(what, help).into())
+                }
+                Err(error) => Err(error.into()),
+            }
+        }
+        _ => Ok(argument.into()),
     }
 }
 

@@ -112,14 +112,16 @@ fn a_name_that_is_a_path_makes_no_file() {
     let nodes = folder.path().join("nodes.xml");
     std::fs::write(
         &nodes,
-        "<node><device><name>../evil</name><capability type='net'><interface>x</interface></capability></device></node>",
+        "<node><device><name>../evil</name><capability type='net'><interface>x</interface></capability></device>\
+         <device><name>good</name><capability type='net'><interface>x</interface></capability></device></node>",
     )
     .unwrap();
     let out = folder.path().join("out");
     let args = format!("-c test://{} dumpxml --all --output-dir {}", nodes.display(), out.display());
     let ran = run(&args);
-    assert_eq!(ran.code, 1);
+    assert_eq!(ran.code, 3);
     assert!(ran.stderr.contains("device '../evil' makes no file name"), "{}", ran.stderr);
+    assert!(out.join("good.xml").exists());
     assert!(!folder.path().join("evil.xml").exists());
 }
 
@@ -245,4 +247,18 @@ fn help_lists_the_exit_codes_and_completion_scripts_exist_for_every_shell() {
     let mut ask = command("-- nodedev list --cap scsi_t");
     ask.env("NODEDEV_COMPLETE", "bash").env("_CLAP_COMPLETE_INDEX", "3").env("_CLAP_IFS", "\n");
     assert_eq!(ran(&ask.output().unwrap()).stdout, "scsi_target");
+}
+
+#[test]
+fn output_that_cannot_be_written_is_a_failure() {
+    let full = std::fs::OpenOptions::new().write(true).open("/dev/full").unwrap();
+    let output =
+        command("-c test:///default dumpxml --all").stdout(full).stderr(Stdio::piped()).output().unwrap();
+    let ran = ran(&output);
+    assert_eq!(ran.code, 1);
+    assert!(
+        ran.stderr.starts_with("error: cannot write the output: No space left on device"),
+        "{}",
+        ran.stderr
+    );
 }

@@ -123,3 +123,35 @@ fn a_recording_has_the_devices_of_its_host_and_masks_them_if_told_to() {
     let ran = run("--connect test:///default record -o x.tar");
     assert_eq!(ran.code, 2);
 }
+
+/// A Fibre Channel port, which virsh names by its World Wide Names too.
+#[test]
+fn a_scsi_host_can_be_named_by_its_world_wide_names() {
+    let folder = tempfile::tempdir().unwrap();
+    let root = folder.path();
+    let scsi = root.join("sys/devices/virtual/host7");
+    let fc = scsi.join("fc_host/host7");
+    for folder in [&fc, &root.join("sys/bus/scsi/devices"), &root.join("sys/class/fc_host")] {
+        fs::create_dir_all(folder).unwrap();
+    }
+    symlink("../../../bus/scsi", scsi.join("subsystem")).unwrap();
+    symlink("../../../../../../class/fc_host", fc.join("subsystem")).unwrap();
+    symlink("../../../devices/virtual/host7", root.join("sys/bus/scsi/devices/host7")).unwrap();
+    symlink("../../devices/virtual/host7/fc_host/host7", root.join("sys/class/fc_host/host7")).unwrap();
+    for (path, text) in [
+        (scsi.join("uevent"), "DEVTYPE=scsi_host\n"),
+        (fc.join("uevent"), ""),
+        (fc.join("node_name"), "0x2000000012341234\n"),
+        (fc.join("port_name"), "0x1000000012341234\n"),
+        (fc.join("fabric_name"), "0x0\n"),
+    ] {
+        fs::write(path, text).unwrap();
+    }
+    let root = root.display();
+    let ran = run(&format!("--root {root} info 2000000012341234,1000000012341234"));
+    assert_eq!((ran.code, ran.stderr.as_str()), (0, ""));
+    assert!(ran.stdout.starts_with("Name:           scsi_host7\n"), "{}", ran.stdout);
+    let ran = run(&format!("--root {root} dumpxml 2000000012341234,1000000012341235"));
+    assert_eq!((ran.code, ran.stdout.as_str()), (1, ""));
+    assert!(ran.stderr.contains("no SCSI host has the World Wide Names"), "{}", ran.stderr);
+}

@@ -1,4 +1,4 @@
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::io::Write;
 use std::ops::ControlFlow;
 use std::path::Path;
@@ -165,8 +165,8 @@ fn fields(old: &NodeDevice, new: &NodeDevice) -> anyhow::Result<Vec<Field>> {
     Ok(fields)
 }
 
-/// Compares two values field by field. Lists are compared place by place if they hold objects of the same number, and
-/// as a whole otherwise. The depth is that of the model's types.
+/// Compares two values field by field: objects key by key, lists of as many objects place by place, and other lists by
+/// what only one of them holds. The depth is that of the model's types.
 fn compare(path: String, old: Option<Value>, new: Option<Value>, fields: &mut Vec<Field>) {
     if old == new {
         return;
@@ -191,6 +191,64 @@ fn compare(path: String, old: Option<Value>, new: Option<Value>, fields: &mut Ve
                 compare(path, Some(old), Some(new), fields);
             }
         }
+        (Some(Value::Array(old)), Some(Value::Array(new))) => {
+            let before = fields.len();
+            let (was, is): (HashSet<_>, HashSet<_>) = (old.iter().collect(), new.iter().collect());
+            let gone = old.iter().filter(|item| !is.contains(item));
+            let come = new.iter().filter(|item| !was.contains(item));
+            fields.extend(gone.map(|item| Field { path: path.clone(), old: Some(item.clone()), new: None }));
+            fields.extend(come.map(|item| Field { path: path.clone(), old: None, new: Some(item.clone()) }));
+            if fields.len() == before {
+                // The same items in another order or number.
+                fields.push(Field { path, old: Some(old.into()), new: Some(new.into()) });
+            }
+        }
         (old, new) => fields.push(Field { path, old, new }),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::{Field, compare};
+
+    #[test]
+    fn each_value_that_differs_is_told_with_its_path() {
+        let old = json!({
+            "driver": "e1000e", "same": 1, "gone": true,
+            "capabilities": [{"link": {"state": "up", "speed_mbits": 1000}, "vfs": ["a", "b"], "types": [{"n": 1}, {"n": 2}]}],
+            "order": ["x", "y"],
+            "objects": [{"id": "m1"}],
+        });
+        let new = json!({
+            "driver": "vfio-pci", "same": 1, "come": [],
+            "capabilities": [{"link": {"state": "up", "speed_mbits": 100}, "vfs": ["b", "c"], "types": [{"n": 1}, {"n": 3}]}],
+            "order": ["y", "x"],
+            "objects": [{"id": "m1"}, {"id": "m2"}],
+        });
+        let mut fields = Vec::new();
+        compare(String::new(), Some(old), Some(new), &mut fields);
+        let told: Vec<String> = fields
+            .iter()
+            .map(|Field { path, old, new }| {
+                let word = |value: &Option<_>| value.as_ref().map_or("-".to_owned(), ToString::to_string);
+                format!("{path} {} {}", word(old), word(new))
+            })
+            .collect();
+        assert_eq!(
+            told,
+            [
+                r#"driver "e1000e" "vfio-pci""#,
+                "gone true -",
+                "capabilities.link.speed_mbits 1000 100",
+                r#"capabilities.vfs "a" -"#,
+                r#"capabilities.vfs - "c""#,
+                "capabilities.types[1].n 2 3",
+                r#"order ["x","y"] ["y","x"]"#,
+                r#"objects - {"id":"m2"}"#,
+                "come - []",
+            ]
+        );
     }
 }

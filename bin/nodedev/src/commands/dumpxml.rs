@@ -1,4 +1,3 @@
-use std::io;
 use std::ops::ControlFlow;
 use std::path::Path;
 
@@ -33,13 +32,17 @@ pub(super) fn run(connection: &Connection, args: &DumpxmlArgs, out: &mut Output)
     let mut failure = None;
     connection.visit_xml(list, flags, &mut |name, xml| {
         match xml {
-            Ok(xml) => {
-                if let Err(error) = deliver(args, name.as_str(), xml, out) {
+            Ok(xml) => match deliver(args, name.as_str(), xml, out) {
+                Ok(()) => tally.done += 1,
+                Err(error) if is_of_one(&error) => {
+                    report::error(&error);
+                    tally.failed += 1;
+                }
+                Err(error) => {
                     failure = Some(error);
                     return ControlFlow::Break(());
                 }
-                tally.done += 1;
-            }
+            },
             Err(error) => {
                 report::error(&anyhow::Error::from(error).context(format!("cannot describe {name}")));
                 tally.failed += 1;
@@ -70,15 +73,31 @@ fn deliver(args: &DumpxmlArgs, name: &str, xml: &[u8], out: &mut Output) -> anyh
     }
 }
 
+/// A device whose name makes no file name; the others can still be written.
+#[derive(Debug)]
+struct BadFileName(String);
+
+impl std::fmt::Display for BadFileName {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "device '{}' makes no file name; print it without --output-dir", self.0)
+    }
+}
+
+impl std::error::Error for BadFileName {}
+
+/// Whether a failure is that of one device, and the next can succeed.
+fn is_of_one(error: &anyhow::Error) -> bool {
+    error.is::<BadFileName>()
+}
+
 /// Writes `NAME.xml`. Names of a host consist of letters, digits and `_`; those of a test file can be anything.
 fn write_file(folder: &Path, name: &str, text: &[u8]) -> anyhow::Result<()> {
-    if name.contains('/') {
-        let help = "the name has a slash; print the device without --output-dir";
-        return Err(Advice::new(format!("device '{name}' makes no file name"), help).into());
+    // NAME_MAX of Linux, less the extension.
+    if name.contains('/') || name.len() > 255 - ".xml".len() {
+        return Err(BadFileName(name.to_owned()).into());
     }
     let path = folder.join(format!("{name}.xml"));
-    let written: io::Result<()> = std::fs::write(&path, text);
-    written.with_context(|| format!("cannot write {}", path.display()))
+    std::fs::write(&path, text).with_context(|| format!("cannot write {}", path.display()))
 }
 
 /// The parts of a document that an XPath expression selects.

@@ -153,6 +153,9 @@ fn caseless(a: &DeviceName, b: &DeviceName) -> std::cmp::Ordering {
 }
 
 fn table(entries: &[Entry], out: &mut Output) -> anyhow::Result<()> {
+    if entries.is_empty() {
+        return Ok(());
+    }
     let width = |of: fn(&Entry) -> usize, title: &str| {
         entries.iter().map(of).max().unwrap_or_default().max(title.len())
     };

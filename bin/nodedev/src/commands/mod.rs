@@ -47,14 +47,18 @@ fn each<T>(
     mut write: impl FnMut(&str, T) -> anyhow::Result<()>,
 ) -> anyhow::Result<Exit> {
     let mut tally = Tally::default();
-    for name in names {
-        match look(name) {
-            Ok(seen) => {
-                write(name, seen)?;
+    for argument in names {
+        let seen = session::resolve(connection, argument).and_then(|name| match look(&name) {
+            Ok(seen) => Ok((name, seen)),
+            Err(error) => Err(session::explain(connection, &name, error).into()),
+        });
+        match seen {
+            Ok((name, seen)) => {
+                write(&name, seen)?;
                 tally.done += 1;
             }
             Err(error) => {
-                report::error(&session::explain(connection, name, error).into());
+                report::error(&error);
                 tally.failed += 1;
             }
         }
