@@ -151,6 +151,20 @@ fn json_of_everything_is_one_document_that_fits_its_schema() {
 }
 
 #[test]
+fn the_schema_requires_what_is_always_written_and_nothing_else() {
+    let schema: serde_json::Value = serde_json::from_str(&run("schema").stdout).unwrap();
+    assert_eq!(schema["required"], serde_json::json!(["devices"]));
+    let required = schema["$defs"]["NodeDevice"]["required"].as_array().unwrap();
+    let shown: serde_json::Value =
+        serde_json::from_str(&test_default("show --json computer").stdout).unwrap();
+    for key in required {
+        assert!(shown["devices"][0].get(key.as_str().unwrap()).is_some(), "{key}");
+    }
+    assert!(required.contains(&"name".into()) && required.contains(&"capabilities".into()));
+    assert!(!required.contains(&"devlinks".into()), "left out where a device has none");
+}
+
+#[test]
 fn list_as_json_has_the_same_devices_as_the_plain_list() {
     for options in ["", "--all", "--inactive", "--cap vports", "--extended", "--persistent"] {
         let json: Vec<serde_json::Value> =
