@@ -47,7 +47,7 @@ fn open(global: &Global, path: &Path) -> anyhow::Result<Connection> {
 }
 
 fn devices(connection: &Connection, out: &Output) -> anyhow::Result<BTreeMap<DeviceName, NodeDevice>> {
-    let progress = Progress::start("describing devices", out);
+    let progress = Progress::start("describing", out);
     let mut devices = BTreeMap::new();
     connection.visit(View::Native, &mut |device| {
         progress.step();

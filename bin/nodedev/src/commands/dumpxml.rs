@@ -27,7 +27,7 @@ pub(super) fn run(connection: &Connection, args: &DumpxmlArgs, out: &mut Output)
         );
     }
     let list = if args.inactive { ListFlags::PERSISTENT } else { ListFlags::empty() };
-    let progress = Progress::start("describing devices", out);
+    let progress = Progress::start("describing", out);
     let mut tally = Tally::default();
     let mut failure = None;
     connection.visit_xml(list, flags, &mut |name, xml| {

@@ -12,7 +12,7 @@ use crate::progress::Progress;
 
 /// Shows the native view of devices, for people or as JSON.
 pub(super) fn run(connection: &Connection, args: &ShowArgs, out: &mut Output) -> anyhow::Result<Exit> {
-    let progress = Progress::start("describing devices", out);
+    let progress = Progress::start("describing", out);
     let mut writer = Writer { out, json: args.json, written: 0 };
     if !args.devices.all {
         let exit = each(
