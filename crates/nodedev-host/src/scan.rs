@@ -97,6 +97,7 @@ impl Scanner<'_> {
             Ok(Some(_)) => {}
             // Gone since it was listed.
             Ok(None) => return,
+            Err(error) if error.is_vanished() => return,
             Err(error) => {
                 self.issues.error(&error);
                 self.uevent.clear();
