@@ -30,6 +30,29 @@ pub struct Expect {
     pub one_root: bool,
 }
 
+impl Expect {
+    /// libvirt's node device driver and whatever stands in for it: the host driver, on this machine or a recording.
+    pub const HOST: Self = Self {
+        domain: ErrorDomain::NODEDEV,
+        list_function: "nodeConnectListAllNodeDevices",
+        xml_function: "nodeDeviceGetXMLDesc",
+        nested_capabilities: true,
+        lookup_by_wwn: true,
+        native_view: true,
+        one_root: true,
+    };
+
+    /// The test driver with its default devices.
+    pub const TEST: Self = Self {
+        domain: ErrorDomain::TEST,
+        list_function: "testConnectListAllNodeDevices",
+        xml_function: "testNodeDeviceGetXMLDesc",
+        nested_capabilities: false,
+        lookup_by_wwn: false,
+        ..Self::HOST
+    };
+}
+
 /// Runs the whole suite.
 ///
 /// # Panics

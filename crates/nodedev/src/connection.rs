@@ -107,6 +107,12 @@ fn not_opened(path: &Path, error: &SysError) -> Error {
     .with_help(RECORDING)
 }
 
+impl std::fmt::Debug for Connection {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Connection").finish_non_exhaustive()
+    }
+}
+
 impl Deref for Connection {
     type Target = dyn Driver;
 

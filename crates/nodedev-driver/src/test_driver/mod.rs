@@ -177,27 +177,17 @@ impl Driver for TestDriver {
 mod tests {
     use std::path::Path;
 
-    use super::{DOMAIN, TestDriver};
+    use super::TestDriver;
     use crate::contract::{Expect, check};
-
-    const EXPECT: Expect = Expect {
-        domain: DOMAIN,
-        list_function: "testConnectListAllNodeDevices",
-        xml_function: "testNodeDeviceGetXMLDesc",
-        nested_capabilities: false,
-        lookup_by_wwn: false,
-        native_view: true,
-        one_root: true,
-    };
 
     #[test]
     fn default_devices_keep_the_contract() {
-        check(&TestDriver::new(), &EXPECT);
+        check(&TestDriver::new(), &Expect::TEST);
     }
 
     #[test]
     fn devices_of_a_file_keep_the_contract() {
         let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data/devices.xml");
-        check(&TestDriver::open(&file).unwrap(), &Expect { one_root: false, ..EXPECT });
+        check(&TestDriver::open(&file).unwrap(), &Expect { one_root: false, ..Expect::TEST });
     }
 }
