@@ -3,7 +3,9 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::Path;
 
 use rustix::buffer::spare_capacity;
-use rustix::fs::{CWD, Mode, OFlags, RawDir, ResolveFlags, openat, openat2, readlinkat_raw};
+use rustix::fs::{
+    AtFlags, CWD, FileType, Mode, OFlags, RawDir, ResolveFlags, openat, openat2, readlinkat_raw, statat,
+};
 use rustix::io::{Errno, read};
 
 use crate::archive;
@@ -149,9 +151,27 @@ impl Root {
     /// # Errors
     /// [`SysError::Io`] when it cannot be listed.
     pub fn names(&self, path: &[u8]) -> Result<Vec<Box<[u8]>>, SysError> {
-        match self.folder(path)? {
-            Some(folder) => folder.names(),
-            None => Ok(Vec::new()),
+        let mut names = Vec::new();
+        self.list(path, |name| names.push(name.into()))?;
+        Ok(names)
+    }
+
+    /// Calls `visit` with the name of each entry of a folder, in the order of the file system. `false` if there is no
+    /// such folder.
+    ///
+    /// # Errors
+    /// [`SysError::Io`] when it cannot be listed.
+    pub fn list(&self, path: &[u8], mut visit: impl FnMut(&[u8])) -> Result<bool, SysError> {
+        if let Backend::Archive(_) = &self.backend {
+            return match self.folder(path)? {
+                Some(folder) => folder.for_each_name(visit).map(|()| true),
+                None => Ok(false),
+            };
+        }
+        match self.open_at(path, LIST).and_then(|fd| list_opened(&fd, &mut visit)) {
+            Ok(()) => Ok(true),
+            Err(errno) if is_absent(errno) => Ok(false),
+            Err(errno) => Err(SysError::io(Operation::List, path, errno)),
         }
     }
 
@@ -170,6 +190,8 @@ impl Root {
 
 /// A pipe or a device in the place of a file must not block us.
 const READ: OFlags = OFlags::RDONLY.union(OFlags::NONBLOCK).union(OFlags::NOCTTY);
+
+const LIST: OFlags = OFlags::RDONLY.union(OFlags::DIRECTORY).union(OFlags::CLOEXEC);
 
 /// An opened folder of a host, for reading several files in it without walking the path again.
 #[derive(Debug)]
@@ -287,10 +309,13 @@ impl Folder<'_> {
     pub fn exists(&self, name: &[u8]) -> bool {
         match &self.handle {
             Handle::Node(tree, _) => tree.resolve(&self.join(name), true).is_some(),
-            Handle::Fd(fd) if self.root.is_live() => {
-                openat(fd, name, OFlags::PATH | OFlags::CLOEXEC, Mode::empty()).is_ok()
-            }
-            Handle::Fd(_) => self.root.open_at(&self.join(name), OFlags::PATH).is_ok(),
+            Handle::Fd(fd) => match statat(fd, name, AtFlags::SYMLINK_NOFOLLOW) {
+                // A link may lead anywhere, and one in the middle of the name may have been followed out of the root.
+                Ok(stat) if name.contains(&b'/') || FileType::from_raw_mode(stat.st_mode).is_symlink() => {
+                    self.root.open_at(&self.join(name), OFlags::PATH).is_ok()
+                }
+                found => found.is_ok(),
+            },
         }
     }
 
@@ -317,20 +342,10 @@ impl Folder<'_> {
                 Ok(())
             }
             Handle::Fd(fd) => {
-                let fail = |errno| SysError::io(Operation::List, self.path, errno);
                 // The folder was opened for its path only.
-                let fd = openat(fd, ".", OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty())
-                    .map_err(fail)?;
-                let mut space = [MaybeUninit::uninit(); 32 << 10];
-                let mut entries = RawDir::new(fd, &mut space);
-                while let Some(entry) = entries.next() {
-                    let entry = entry.map_err(fail)?;
-                    let name = entry.file_name().to_bytes();
-                    if name != b"." && name != b".." {
-                        visit(name);
-                    }
-                }
-                Ok(())
+                openat(fd, ".", LIST, Mode::empty())
+                    .and_then(|fd| list_opened(&fd, &mut visit))
+                    .map_err(|errno| SysError::io(Operation::List, self.path, errno))
             }
         }
     }
@@ -430,6 +445,19 @@ fn read_start_opened(fd: &OwnedFd, buffer: &mut Vec<u8>, length: usize) -> Resul
         }
     }
     buffer.truncate(filled);
+    Ok(())
+}
+
+fn list_opened(fd: &OwnedFd, visit: &mut dyn FnMut(&[u8])) -> Result<(), Errno> {
+    let mut space = [MaybeUninit::uninit(); 32 << 10];
+    let mut entries = RawDir::new(fd, &mut space);
+    while let Some(entry) = entries.next() {
+        let entry = entry?;
+        let name = entry.file_name().to_bytes();
+        if name != b"." && name != b".." {
+            visit(name);
+        }
+    }
     Ok(())
 }
 
