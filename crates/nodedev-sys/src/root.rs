@@ -14,6 +14,8 @@ use crate::tree::{Node, Tree};
 
 /// What the kernel gives of a binary attribute at most in one call, on all architectures a multiple of it.
 const PAGE: usize = 4096;
+/// How often a path is tried that something else's renaming got in the way of; more than a few never were needed.
+const CONFINED_ATTEMPTS: usize = 1000;
 /// Bound of an attribute in sysfs. The largest is Vital Product Data with 32 KiB.
 const ATTRIBUTE_LIMIT: usize = 64 << 10;
 
@@ -181,7 +183,16 @@ impl Root {
         match &self.backend {
             Backend::Live(fd) => openat(fd, path, flags, Mode::empty()),
             Backend::Folder(fd) => {
-                openat2(fd, path, flags, Mode::empty(), ResolveFlags::IN_ROOT | ResolveFlags::NO_MAGICLINKS)
+                let confined = ResolveFlags::IN_ROOT | ResolveFlags::NO_MAGICLINKS;
+                let mut opened = Err(Errno::AGAIN);
+                // The kernel gives up on a path with `..` in it whenever anything on the machine is renamed meanwhile.
+                for _ in 0..CONFINED_ATTEMPTS {
+                    opened = openat2(fd, path, flags, Mode::empty(), confined);
+                    if !matches!(opened, Err(Errno::AGAIN | Errno::INTR)) {
+                        break;
+                    }
+                }
+                opened
             }
             Backend::Archive(_) => Err(Errno::NOTSUP),
         }
@@ -494,5 +505,107 @@ fn node_content<'t>(tree: &'t Tree, path: &[u8], follow: bool) -> Option<&'t [u8
     match tree.node(tree.resolve(path, follow)?) {
         Node::File(content) => Some(content),
         _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+    use std::os::unix::fs::symlink;
+    use std::sync::atomic::{AtomicBool, Ordering};
+
+    use super::*;
+
+    fn host() -> tempfile::TempDir {
+        let folder = tempfile::tempdir().unwrap();
+        let devices = folder.path().join("sys/devices/a/b");
+        fs::create_dir_all(&devices).unwrap();
+        fs::write(devices.join("value"), "1\n").unwrap();
+        fs::write(devices.join("long"), vec![b'x'; 5000]).unwrap();
+        fs::write(devices.join("page"), vec![b'x'; 4096]).unwrap();
+        fs::create_dir_all(folder.path().join("sys/class/c")).unwrap();
+        symlink("../../devices/a/b", folder.path().join("sys/class/c/b")).unwrap();
+        symlink("/etc/passwd", devices.join("outside")).unwrap();
+        symlink("../../../../../../../../../etc", devices.join("above")).unwrap();
+        symlink("loop", devices.join("loop")).unwrap();
+        folder
+    }
+
+    #[test]
+    fn files_are_read_whole_whatever_their_length() {
+        let folder = host();
+        let root = Root::open(folder.path()).unwrap();
+        let mut buffer = Vec::new();
+        for (name, length) in [("value", 2), ("long", 5000), ("page", 4096)] {
+            let path = format!("sys/devices/a/b/{name}");
+            assert_eq!(root.read(path.as_bytes(), &mut buffer, 1 << 20).unwrap().unwrap().len(), length);
+        }
+        let error = root.read(b"sys/devices/a/b/long", &mut buffer, 100).unwrap_err();
+        assert!(matches!(error, SysError::TooLarge { limit: 100, .. }));
+        assert_eq!(root.read(b"sys/devices/a/nothing", &mut buffer, 100).unwrap(), None);
+        let device = root.folder(b"sys/devices/a/b").unwrap().unwrap();
+        assert_eq!(device.read_start(b"long", &mut buffer, 257).unwrap().unwrap().len(), 257);
+        assert_eq!(device.read_start(b"long", &mut buffer, 9000).unwrap().unwrap().len(), 5000);
+        assert_eq!(device.read_start(b"value", &mut buffer, 257).unwrap(), Some(&b"1\n"[..]));
+    }
+
+    #[test]
+    fn links_do_not_lead_out_of_a_recording() {
+        let folder = host();
+        let root = Root::open(folder.path()).unwrap();
+        let mut buffer = Vec::new();
+        assert_eq!(root.read(b"sys/class/c/b/value", &mut buffer, 100).unwrap(), Some(&b"1\n"[..]));
+        let device = root.folder(b"sys/devices/a/b").unwrap().unwrap();
+        for name in [&b"outside"[..], b"above/passwd", b"loop", b"value/x", b""] {
+            assert_eq!(device.read(name, &mut buffer).unwrap(), None, "{}", String::from_utf8_lossy(name));
+            assert!(!device.exists(b"above/passwd") && !device.exists(b"outside"));
+        }
+        assert!(device.exists(b"value"));
+        assert_eq!(device.link(b"outside").unwrap().unwrap(), b"/etc/passwd");
+        assert_eq!(device.link_basename(b"outside").unwrap().unwrap(), b"passwd");
+        assert_eq!(root.read(b"../../../../etc/passwd", &mut buffer, 1 << 20).unwrap(), None);
+    }
+
+    #[test]
+    fn a_pipe_in_the_place_of_a_file_does_not_block() {
+        let folder = host();
+        let path = folder.path().join("sys/devices/a/b/pipe");
+        rustix::fs::mknodat(CWD, &path, FileType::Fifo, Mode::from(0o600), 0).unwrap();
+        let root = Root::open(folder.path()).unwrap();
+        let mut buffer = Vec::new();
+        assert_eq!(root.read(b"sys/devices/a/b/pipe", &mut buffer, 100).unwrap(), Some(&b""[..]));
+    }
+
+    #[test]
+    fn renames_elsewhere_do_not_lose_a_file() {
+        let folder = host();
+        let root = Root::open(folder.path()).unwrap();
+        let stop = AtomicBool::new(false);
+        std::thread::scope(|scope| {
+            scope.spawn(|| {
+                let (one, two) = (folder.path().join("one"), folder.path().join("two"));
+                fs::create_dir(&one).unwrap();
+                while !stop.load(Ordering::Relaxed) {
+                    fs::rename(&one, &two).unwrap();
+                    fs::rename(&two, &one).unwrap();
+                }
+            });
+            let mut buffer = Vec::new();
+            let lost = (0..20_000)
+                .find(|_| !matches!(root.read(b"sys/class/c/b/value", &mut buffer, 100), Ok(Some(b"1\n"))));
+            stop.store(true, Ordering::Relaxed);
+            assert_eq!(lost, None);
+        });
+    }
+
+    #[test]
+    fn what_is_no_host_is_refused_with_a_reason() {
+        let folder = tempfile::tempdir().unwrap();
+        let error = |path: &Path| Root::open(path).unwrap_err().to_string();
+        assert!(error(folder.path()).contains("has no folder sys"));
+        assert!(error(&folder.path().join("nowhere")).contains("cannot open"));
+        let file = folder.path().join("file");
+        fs::write(&file, "text").unwrap();
+        assert!(error(&file).contains("neither a folder nor an archive"));
     }
 }
