@@ -13,6 +13,7 @@ mod system;
 mod vpd;
 mod wwn;
 
+pub use mediated::activate;
 use nodedev_model::{
     Capability, CapabilityType, DeviceName, DeviceState, MdevTypesCapability, NodeDevice, ParentSelector,
     Text, VdpaCapability, Visibility,

@@ -74,15 +74,12 @@ impl<'d, 'o> Reader<'d, 'o> {
         Err(Stop)
     }
 
-    /// Records a mistake that libvirt logs and passes over: it counts only where mistakes are collected.
-    pub(super) fn remark(
-        &mut self,
-        at: NodeId,
-        domain: ErrorDomain,
-        code: ErrorCode,
-        detail: impl Into<String>,
-    ) -> Step {
-        if self.collect { self.mistake(at, domain, code, detail) } else { Ok(()) }
+    /// Records something unsupported that libvirt logs and passes over: it counts only where mistakes are collected.
+    pub(super) fn remark(&mut self, at: NodeId, what: &str) -> Step {
+        if !self.collect {
+            return Ok(());
+        }
+        self.mistake(at, ErrorDomain::NodeDevice, ErrorCode::Unsupported, what)
     }
 
     /// A mistake that libvirt calls an internal error; `… for 'NAME'` is added to the text.
