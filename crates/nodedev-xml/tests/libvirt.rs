@@ -1,5 +1,7 @@
 //! What the real libvirt makes of documents (`data/*.txt`, `data/golden/*.xml`), and that ours is the same.
 
+#![allow(clippy::unwrap_used)]
+
 use std::fs;
 use std::path::{Path, PathBuf};
 
