@@ -12,9 +12,30 @@ use crate::compare::{Tolerance, differences};
 
 /// The capability names that libvirt's `--cap` filter knows.
 pub const CAPABILITIES: &[&str] = &[
-    "system", "pci", "usb_device", "usb", "net", "scsi_host", "scsi_target", "scsi", "storage", "fc_host", "vports",
-    "scsi_generic", "drm", "mdev_types", "mdev", "ccw", "css", "vdpa", "ap_card", "ap_queue", "ap_matrix", "vpd",
-    "ccwgroup", "ccwgroup_member",
+    "system",
+    "pci",
+    "usb_device",
+    "usb",
+    "net",
+    "scsi_host",
+    "scsi_target",
+    "scsi",
+    "storage",
+    "fc_host",
+    "vports",
+    "scsi_generic",
+    "drm",
+    "mdev_types",
+    "mdev",
+    "ccw",
+    "css",
+    "vdpa",
+    "ap_card",
+    "ap_queue",
+    "ap_matrix",
+    "vpd",
+    "ccwgroup",
+    "ccwgroup_member",
 ];
 
 /// A list of devices that both programs can print.
@@ -139,7 +160,12 @@ impl Answers {
             }
         }
         for (name, text) in &self.info {
-            compare_text(&mut report, &format!("info {name}"), text, other.info.get(name).map_or("", String::as_str));
+            compare_text(
+                &mut report,
+                &format!("info {name}"),
+                text,
+                other.info.get(name).map_or("", String::as_str),
+            );
         }
         report
     }

@@ -152,13 +152,19 @@ mod tests {
         let lines: Vec<&str> = GROUP.split_inclusive('\n').collect();
         let swapped = [lines[0], lines[2], lines[1], lines[3]].concat();
         assert_ne!(GROUP, swapped);
-        assert_eq!(normalized(GROUP.as_bytes(), Tolerance::Order), normalized(swapped.as_bytes(), Tolerance::Order));
+        assert_eq!(
+            normalized(GROUP.as_bytes(), Tolerance::Order),
+            normalized(swapped.as_bytes(), Tolerance::Order)
+        );
     }
 
     #[test]
     fn a_missing_member_of_an_iommu_group_is_seen() {
         let less = GROUP.replace("    <address domain='0x0000' bus='0x02'/>\n", "");
-        assert_ne!(normalized(GROUP.as_bytes(), Tolerance::Recording), normalized(less.as_bytes(), Tolerance::Recording));
+        assert_ne!(
+            normalized(GROUP.as_bytes(), Tolerance::Recording),
+            normalized(less.as_bytes(), Tolerance::Recording)
+        );
     }
 
     #[test]

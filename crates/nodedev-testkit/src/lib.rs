@@ -8,8 +8,20 @@
 //!   say against each other, [`golden`] against what the repository expects.
 
 pub mod answers;
+pub mod cli;
 pub mod compare;
+pub mod corrupt;
+pub mod fixtures;
 pub mod golden;
 pub mod pci_bytes;
 pub mod peer;
+pub mod synthetic;
 pub mod tree;
+
+use std::path::Path;
+
+/// The repository this was built in: fixtures and golden files are found from here.
+pub fn repository() -> &'static Path {
+    let here = Path::new(env!("CARGO_MANIFEST_DIR"));
+    here.ancestors().nth(2).unwrap_or(here)
+}

@@ -122,7 +122,8 @@ mod tests {
     fn config_space_has_the_capabilities_it_points_at() {
         let link = Express { port_type: 0, port: 7, max_speed: 4, max_width: 16, speed: 3, width: 8 };
         let space =
-            Config { vendor: 0x8086, device: 0x1572, class: 0x02_0000, header_type: 0, express: Some(link) }.to_bytes();
+            Config { vendor: 0x8086, device: 0x1572, class: 0x02_0000, header_type: 0, express: Some(link) }
+                .to_bytes();
         assert_eq!(space.len(), 4096);
         let first = usize::from(space[0x34]);
         let second = usize::from(space[first + 1]);

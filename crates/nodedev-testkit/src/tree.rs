@@ -216,7 +216,9 @@ impl Tree {
     /// # Errors
     /// If the directories can't be made.
     pub fn create(root: &Path) -> io::Result<Self> {
-        for dir in ["bus", "class", "block", "dev/block", "dev/char", "devices", "kernel", "module", "firmware"] {
+        for dir in
+            ["bus", "class", "block", "dev/block", "dev/char", "devices", "kernel", "module", "firmware"]
+        {
             fs::create_dir_all(root.join("sys").join(dir))?;
         }
         fs::create_dir_all(root.join("run/udev/data"))?;
@@ -407,7 +409,10 @@ mod tests {
         tree.add(&disk).unwrap();
         let sys = tree.root().join("sys");
         for link in ["block/sda", "class/block/sda", "dev/block/8:0"] {
-            assert_eq!(fs::canonicalize(sys.join(link)).unwrap(), fs::canonicalize(sys.join(disk.path())).unwrap());
+            assert_eq!(
+                fs::canonicalize(sys.join(link)).unwrap(),
+                fs::canonicalize(sys.join(disk.path())).unwrap()
+            );
         }
         let uevent = fs::read_to_string(sys.join("block/sda/uevent")).unwrap();
         assert_eq!(uevent, "MAJOR=8\nMINOR=0\nDEVNAME=sda\nDEVTYPE=disk\n");

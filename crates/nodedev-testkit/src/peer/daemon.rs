@@ -42,7 +42,8 @@ impl Daemon {
             Scene::Live => PathBuf::from("live"),
             Scene::Network(links) => {
                 let lines: String = links.iter().flat_map(|line| [line.as_str(), "\n"]).collect();
-                fs::write(work.path().join("links"), lines).map_err(PeerError::io("write the link commands"))?;
+                fs::write(work.path().join("links"), lines)
+                    .map_err(PeerError::io("write the link commands"))?;
                 command.arg("--net");
                 PathBuf::from("net")
             }
@@ -52,7 +53,8 @@ impl Daemon {
             }
         };
         command.arg("sh").arg(&script).arg(work.path()).arg(&libvirt.libvirtd).arg(&libvirt.driver).arg(tree);
-        let stderr = fs::File::create(work.path().join("stderr")).map_err(PeerError::io("make a log file"))?;
+        let stderr =
+            fs::File::create(work.path().join("stderr")).map_err(PeerError::io("make a log file"))?;
         let child = command
             .stdin(Stdio::piped())
             .stdout(Stdio::null())
@@ -75,16 +77,16 @@ impl Daemon {
             if ended {
                 break;
             }
-            if socket.exists() {
-                if let Ok(list) = self.virsh(&["nodedev-list", "--all"]) {
-                    match &last {
-                        Some((since, before)) if *before == list => {
-                            if since.elapsed() >= SETTLED {
-                                return Ok(());
-                            }
+            if socket.exists()
+                && let Ok(list) = self.virsh(&["nodedev-list", "--all"])
+            {
+                match &last {
+                    Some((since, before)) if *before == list => {
+                        if since.elapsed() >= SETTLED {
+                            return Ok(());
                         }
-                        _ => last = Some((Instant::now(), list)),
                     }
+                    _ => last = Some((Instant::now(), list)),
                 }
             }
             std::thread::sleep(PAUSE);
@@ -141,7 +143,9 @@ impl Daemon {
     pub fn inside(&self, program: &std::path::Path) -> Result<Command, PeerError> {
         let mut pid = self.child.id();
         // Under sudo the child is sudo, and unshare one of its descendants.
-        while fs::read_to_string(format!("/proc/{pid}/comm")).map_err(PeerError::io("find the daemon"))?.trim()
+        while fs::read_to_string(format!("/proc/{pid}/comm"))
+            .map_err(PeerError::io("find the daemon"))?
+            .trim()
             != "unshare"
         {
             let children = fs::read_to_string(format!("/proc/{pid}/task/{pid}/children"))

@@ -95,13 +95,15 @@ impl Libvirt {
         }
         let libvirtd = program("libvirtd")?;
         let virsh = program("virsh")?;
-        let driver = driver().ok_or_else(|| PeerError::Missing { what: "libvirt_driver_nodedev.so".into() })?;
+        let driver =
+            driver().ok_or_else(|| PeerError::Missing { what: "libvirt_driver_nodedev.so".into() })?;
         let printed = Command::new(&libvirtd)
             .arg("--version")
             .env("LC_ALL", "C")
             .output()
             .map_err(PeerError::io("run libvirtd --version"))?;
-        let version = String::from_utf8_lossy(&printed.stdout).trim().rsplit(' ').next().unwrap_or("").to_owned();
+        let version =
+            String::from_utf8_lossy(&printed.stdout).trim().rsplit(' ').next().unwrap_or("").to_owned();
         Ok(Self { libvirtd, virsh, driver, version })
     }
 

@@ -23,7 +23,9 @@ impl Daemon {
         }
         answers.tree = self.virsh(&["nodedev-list", "--tree"])?;
         for capability in CAPABILITIES {
-            answers.by_capability.insert((*capability).to_owned(), self.virsh(&["nodedev-list", "--cap", capability])?);
+            answers
+                .by_capability
+                .insert((*capability).to_owned(), self.virsh(&["nodedev-list", "--cap", capability])?);
         }
         let all = answers.names("list-all");
         let persistent = answers.names("list-persistent");
@@ -39,17 +41,25 @@ impl Daemon {
     ///
     /// # Errors
     /// If `virsh` can't be run.
-    pub fn documents(&self, names: &[String], inactive: bool) -> Result<BTreeMap<String, Vec<u8>>, PeerError> {
+    pub fn documents(
+        &self,
+        names: &[String],
+        inactive: bool,
+    ) -> Result<BTreeMap<String, Vec<u8>>, PeerError> {
         let option = if inactive { " --inactive" } else { "" };
         let mut documents = BTreeMap::new();
         for names in names.chunks(NAMES_PER_SCRIPT) {
-            let script: String =
-                names.iter().map(|name| format!("echo '{MARK}{name}'; nodedev-dumpxml {name}{option}; ")).collect();
+            let script: String = names
+                .iter()
+                .map(|name| format!("echo '{MARK}{name}'; nodedev-dumpxml {name}{option}; "))
+                .collect();
             let output = self.virsh_script(&format!("{script}echo '{MARK}'"))?;
             let mut rest = output.as_slice();
             for name in names {
                 let mark = format!("{MARK}{name}\n");
-                let Some(after) = find(rest, mark.as_bytes()).map(|at| &rest[at + mark.len()..]) else { continue };
+                let Some(after) = find(rest, mark.as_bytes()).map(|at| &rest[at + mark.len()..]) else {
+                    continue;
+                };
                 let end = find(after, MARK.as_bytes()).unwrap_or(after.len());
                 let (text, following) = after.split_at(end);
                 rest = following;
