@@ -1,0 +1,126 @@
+//! Recordings packed as `.tar`, `.tar.gz` or `.tar.zst`.
+
+use std::collections::BTreeMap;
+use std::fs::File;
+use std::io::{self, BufReader, Read, Seek};
+use std::path::Path;
+
+use crate::error::{Operation, SysError, display_path};
+use crate::tree::{Node, Tree};
+
+/// More than any host needs: a recording of 50,000 devices has about 1.5 million entries.
+const MAX_ENTRIES: usize = 8_000_000;
+/// Bound of a recording's size in memory.
+const MAX_BYTES: u64 = 4 << 30;
+
+/// Reads a whole archive into memory. A single top folder that holds the `sys` folder (as `tar` makes when it packs a
+/// folder by name) is taken off.
+pub(crate) fn load(path: &Path) -> Result<Tree, SysError> {
+    let name = path.as_os_str().as_encoded_bytes();
+    let fail = |source: io::Error| SysError::io(Operation::Unpack, name, source);
+    let mut file = File::open(path).map_err(|source| SysError::io(Operation::Open, name, source))?;
+    let mut magic = [0; 4];
+    let length = read_up_to(&mut file, &mut magic).map_err(fail)?;
+    file.rewind().map_err(fail)?;
+    let file = BufReader::with_capacity(1 << 16, file);
+    let tree = match &magic[..length] {
+        [0x1f, 0x8b, ..] => read_tar(flate2::bufread::MultiGzDecoder::new(file), name)?,
+        [0x28, 0xb5, 0x2f, 0xfd] => {
+            let decoder = ruzstd::decoding::StreamingDecoder::new(file)
+                .map_err(|error| fail(io::Error::new(io::ErrorKind::InvalidData, error)))?;
+            read_tar(decoder, name)?
+        }
+        _ => read_tar(file, name)?,
+    };
+    if tree.resolve(b"sys", true).is_none() {
+        return Err(SysError::NotAHost { path: display_path(name), problem: "it has no folder sys" });
+    }
+    Ok(tree)
+}
+
+fn read_up_to(file: &mut File, buffer: &mut [u8]) -> io::Result<usize> {
+    let mut length = 0;
+    while length < buffer.len() {
+        match file.read(&mut buffer[length..])? {
+            0 => break,
+            more => length += more,
+        }
+    }
+    Ok(length)
+}
+
+fn read_tar(reader: impl Read, name: &[u8]) -> Result<Tree, SysError> {
+    let fail = |source: io::Error| SysError::io(Operation::Unpack, name, source);
+    let bad = |problem: &'static str| SysError::NotAHost { path: display_path(name), problem };
+    // The bound holds for what a compressed archive unpacks to as well.
+    let mut archive = tar::Archive::new(reader.take(MAX_BYTES));
+    let mut entries = Vec::new();
+    for entry in archive.entries().map_err(fail)? {
+        let mut entry = entry.map_err(fail)?;
+        if entries.len() >= MAX_ENTRIES {
+            return Err(SysError::TooLarge { path: display_path(name), limit: MAX_ENTRIES });
+        }
+        let path = entry.path_bytes().into_owned();
+        let kind = entry.header().entry_type();
+        let node = if kind.is_dir() {
+            Node::Folder(BTreeMap::new())
+        } else if kind.is_symlink() {
+            Node::Link(entry.link_name_bytes().unwrap_or_default().into())
+        } else if kind.is_hard_link() {
+            // Resolved below, when all entries are there.
+            let target = entry.link_name_bytes().unwrap_or_default().into_owned();
+            entries.push((path, Err(target)));
+            continue;
+        } else if kind.is_file() || kind.is_contiguous() || kind.is_gnu_sparse() {
+            let mut content = Vec::new();
+            entry.read_to_end(&mut content).map_err(fail)?;
+            Node::File(content.into())
+        } else {
+            // Device nodes and the like: only that they exist matters.
+            Node::File(Box::default())
+        };
+        entries.push((path, Ok(node)));
+    }
+    let prefix = common_prefix(entries.iter().map(|(path, _)| path.as_slice()));
+    let mut tree = Tree::new();
+    for (path, node) in entries {
+        let inside = path.strip_prefix(b"./").unwrap_or(&path);
+        let Some(inside) = inside.strip_prefix(prefix.as_slice()) else { continue };
+        let node = match node {
+            Ok(node) => node,
+            Err(target) => {
+                let target = target.strip_prefix(b"./").unwrap_or(&target);
+                let target = target.strip_prefix(prefix.as_slice()).unwrap_or(target);
+                match tree.resolve(target, false).map(|index| tree.node(index)) {
+                    Some(Node::File(content)) => Node::File(content.clone()),
+                    Some(Node::Link(target)) => Node::Link(target.clone()),
+                    _ => continue,
+                }
+            }
+        };
+        tree.insert(inside, node).map_err(bad)?;
+    }
+    Ok(tree)
+}
+
+/// The folders above `sys`, with their slash: `""`, `"host/"`, `"host/root/"`. The shortest path that ends in a folder
+/// `sys` with a `bus`, `class` or `devices` in it decides.
+fn common_prefix<'a>(paths: impl Iterator<Item = &'a [u8]>) -> Vec<u8> {
+    let mut best: Option<&[u8]> = None;
+    for path in paths {
+        let path = path.strip_prefix(b"./").unwrap_or(path);
+        let Some(at) = [&b"sys/devices"[..], b"sys/bus", b"sys/class"].iter().find_map(|folder| {
+            let at = path.windows(folder.len()).position(|window| window == *folder)?;
+            (at == 0 || path[at - 1] == b'/').then_some(at)
+        }) else {
+            continue;
+        };
+        if best.is_none_or(|best| at < best.len()) {
+            best = Some(&path[..at]);
+        }
+        if at == 0 {
+            break;
+        }
+    }
+    best.unwrap_or_default().to_vec()
+}

@@ -1,0 +1,122 @@
+use std::fmt;
+use std::io;
+
+/// What was being done when the operating system, or a recording, refused.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Operation {
+    /// Open a file or folder.
+    Open,
+    /// Read a file.
+    Read,
+    /// Read the target of a symbolic link.
+    ReadLink,
+    /// List a folder.
+    List,
+    /// Write a file.
+    Write,
+    /// Unpack a recording.
+    Unpack,
+}
+
+impl fmt::Display for Operation {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Open => "cannot open",
+            Self::Read => "cannot read",
+            Self::ReadLink => "cannot read the link",
+            Self::List => "cannot list",
+            Self::Write => "cannot write",
+            Self::Unpack => "cannot unpack",
+        })
+    }
+}
+
+/// A file of the host could not be read, or holds what it should not.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum SysError {
+    /// The operating system refused.
+    #[error("{operation} {path}")]
+    Io {
+        /// What was being done.
+        operation: Operation,
+        /// The file, as an absolute path of the host.
+        path: String,
+        /// Why.
+        source: io::Error,
+    },
+    /// The file is larger than anything that is read here.
+    #[error("{path} is larger than {limit} bytes")]
+    TooLarge {
+        /// The file, as an absolute path of the host.
+        path: String,
+        /// The bound in bytes.
+        limit: usize,
+    },
+    /// The root does not hold a host.
+    #[error("{path} is no recording of a host: {problem}")]
+    NotAHost {
+        /// The root.
+        path: String,
+        /// What is wrong with it, and what a root should be.
+        problem: &'static str,
+    },
+}
+
+impl SysError {
+    pub(crate) fn io(operation: Operation, path: &[u8], source: impl Into<io::Error>) -> Self {
+        Self::Io { operation, path: display_path(path), source: source.into() }
+    }
+
+    /// The same error for the file's full path.
+    pub(crate) fn at(mut self, full: Vec<u8>) -> Self {
+        match &mut self {
+            Self::Io { path, .. } | Self::TooLarge { path, .. } | Self::NotAHost { path, .. } => {
+                *path = display_path(&full);
+            }
+        }
+        self
+    }
+
+    /// The file, as an absolute path of the host.
+    pub fn path(&self) -> &str {
+        match self {
+            Self::Io { path, .. } | Self::TooLarge { path, .. } | Self::NotAHost { path, .. } => path,
+        }
+    }
+
+    /// What is wrong, without the path: for an entry in a list of issues.
+    pub fn problem(&self) -> String {
+        match self {
+            Self::Io { operation, source, .. } => format!("{operation}: {source}"),
+            Self::TooLarge { limit, .. } => format!("larger than {limit} bytes"),
+            Self::NotAHost { problem, .. } => (*problem).to_owned(),
+        }
+    }
+
+    /// Whether the caller may not read the file, as opposed to the file being broken.
+    pub fn is_permission(&self) -> bool {
+        matches!(self, Self::Io { source, .. } if source.kind() == io::ErrorKind::PermissionDenied)
+    }
+
+    /// Whether the kernel says that the device is gone.
+    pub fn is_vanished(&self) -> bool {
+        matches!(self, Self::Io { source, .. } if matches!(source.raw_os_error(), Some(libc::ENODEV | libc::ENOENT | libc::ENXIO)))
+    }
+}
+
+/// A path of the host as text: absolute, bytes that are not UTF-8 as `\xHH`.
+pub(crate) fn display_path(path: &[u8]) -> String {
+    let mut text = String::with_capacity(path.len() + 1);
+    if !path.starts_with(b"/") {
+        text.push('/');
+    }
+    for chunk in path.utf8_chunks() {
+        text.push_str(chunk.valid());
+        for byte in chunk.invalid() {
+            text.push_str(&format!("\\x{byte:02x}"));
+        }
+    }
+    text
+}

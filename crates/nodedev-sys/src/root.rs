@@ -1,0 +1,460 @@
+use std::mem::MaybeUninit;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::path::Path;
+
+use rustix::buffer::spare_capacity;
+use rustix::fs::{CWD, Mode, OFlags, RawDir, ResolveFlags, openat, openat2, readlinkat_raw};
+use rustix::io::{Errno, read};
+
+use crate::archive;
+use crate::error::{Operation, SysError, display_path};
+use crate::tree::{Node, Tree};
+
+/// Bound of an attribute in sysfs. The largest is Vital Product Data with 32 KiB.
+const ATTRIBUTE_LIMIT: usize = 64 << 10;
+
+/// A host: this machine, or a recording of one.
+///
+/// Every file of a host is read through its root, and no path and no symbolic link in a recording leads out of it.
+#[derive(Debug)]
+pub struct Root {
+    backend: Backend,
+    privileged: bool,
+}
+
+#[derive(Debug)]
+enum Backend {
+    /// This machine, opened at `/`.
+    Live(OwnedFd),
+    /// A folder that stands for `/`.
+    Folder(OwnedFd),
+    /// An unpacked archive of such a folder.
+    Archive(Tree),
+}
+
+impl Root {
+    /// This machine.
+    ///
+    /// # Errors
+    /// [`SysError::Io`] when `/` cannot be opened, [`SysError::NotAHost`] when sysfs is not mounted.
+    pub fn live() -> Result<Self, SysError> {
+        let fd = open_folder(Path::new("/"))?;
+        let root = Self { backend: Backend::Live(fd), privileged: rustix::process::geteuid().is_root() };
+        if root.exists(b"sys/devices") {
+            Ok(root)
+        } else {
+            Err(SysError::NotAHost { path: "/sys".into(), problem: "sysfs is not mounted here" })
+        }
+    }
+
+    /// A recording: a folder that stands for `/` (with `sys`, `run/udev/data` …), or a `.tar`, `.tar.gz` or `.tar.zst`
+    /// of one. `/` is this machine.
+    ///
+    /// # Errors
+    /// [`SysError::Io`] when it cannot be opened or unpacked, [`SysError::NotAHost`] when it holds no `sys`,
+    /// [`SysError::TooLarge`] when it is larger than any host.
+    pub fn open(path: &Path) -> Result<Self, SysError> {
+        if path == Path::new("/") {
+            return Self::live();
+        }
+        if path.is_file() {
+            return Ok(Self { backend: Backend::Archive(archive::load(path)?), privileged: true });
+        }
+        let root = Self { backend: Backend::Folder(open_folder(path)?), privileged: true };
+        match root.open_at(b"sys", OFlags::PATH | OFlags::DIRECTORY) {
+            Ok(_) => Ok(root),
+            Err(Errno::NOSYS | Errno::PERM) => Err(SysError::NotAHost {
+                path: display_path(path.as_os_str().as_encoded_bytes()),
+                problem: "this kernel cannot confine a folder (openat2 needs Linux 5.6); pack the recording as .tar",
+            }),
+            Err(_) => Err(SysError::NotAHost {
+                path: display_path(path.as_os_str().as_encoded_bytes()),
+                problem: "it has no folder sys (a recording is a folder, or a .tar, .tar.gz or .tar.zst of one, that stands for /)",
+            }),
+        }
+    }
+
+    /// Whether this is the running machine, where files change and interfaces can be asked.
+    pub fn is_live(&self) -> bool {
+        matches!(self.backend, Backend::Live(_))
+    }
+
+    /// Whether everything can be read: the caller is root, or the root is a recording.
+    pub fn is_privileged(&self) -> bool {
+        self.privileged
+    }
+
+    /// Reads a whole file of at most `limit` bytes into `buffer` and returns its bytes. `None` if there is no such file.
+    /// The path is relative to the root; links in it are followed.
+    ///
+    /// # Errors
+    /// [`SysError::Io`] when it cannot be read, [`SysError::TooLarge`] beyond the limit.
+    pub fn read<'b>(
+        &self,
+        path: &[u8],
+        buffer: &'b mut Vec<u8>,
+        limit: usize,
+    ) -> Result<Option<&'b [u8]>, SysError> {
+        buffer.clear();
+        match &self.backend {
+            Backend::Archive(tree) => copy_bounded(node_content(tree, path, true), path, buffer, limit),
+            _ => read_opened(self.open_at(path, READ), path, buffer, limit),
+        }
+    }
+
+    /// The target of the symbolic link at `path`, as it is stored. `None` if there is no link.
+    ///
+    /// # Errors
+    /// [`SysError::Io`] when it cannot be read.
+    pub fn read_link(&self, path: &[u8]) -> Result<Option<Vec<u8>>, SysError> {
+        let split = path.iter().rposition(|&b| b == b'/').unwrap_or(0);
+        let (folder, name) = path.split_at(split);
+        let Some(folder) = self.folder(if folder.is_empty() { b"." } else { folder })? else {
+            return Ok(None);
+        };
+        folder.link(name.strip_prefix(b"/").unwrap_or(name))
+    }
+
+    /// Whether something is at `path`; links are followed.
+    pub fn exists(&self, path: &[u8]) -> bool {
+        match &self.backend {
+            Backend::Archive(tree) => tree.resolve(path, true).is_some(),
+            _ => self.open_at(path, OFlags::PATH).is_ok(),
+        }
+    }
+
+    /// Opens a folder. `None` if there is none at `path`.
+    ///
+    /// # Errors
+    /// [`SysError::Io`] when it cannot be opened.
+    pub fn folder<'a>(&'a self, path: &'a [u8]) -> Result<Option<Folder<'a>>, SysError> {
+        let handle = match &self.backend {
+            Backend::Archive(tree) => match tree.resolve(path, true) {
+                Some(index) if matches!(tree.node(index), Node::Folder(_)) => Handle::Node(tree, index),
+                _ => return Ok(None),
+            },
+            _ => match self.open_at(path, OFlags::PATH | OFlags::DIRECTORY) {
+                Ok(fd) => Handle::Fd(fd),
+                Err(errno) if is_absent(errno) => return Ok(None),
+                Err(errno) => return Err(SysError::io(Operation::Open, path, errno)),
+            },
+        };
+        Ok(Some(Folder { root: self, path, handle }))
+    }
+
+    /// Names of what is in a folder, in the order of the file system. Nothing if there is no such folder.
+    ///
+    /// # Errors
+    /// [`SysError::Io`] when it cannot be listed.
+    pub fn names(&self, path: &[u8]) -> Result<Vec<Box<[u8]>>, SysError> {
+        match self.folder(path)? {
+            Some(folder) => folder.names(),
+            None => Ok(Vec::new()),
+        }
+    }
+
+    fn open_at(&self, path: &[u8], flags: OFlags) -> Result<OwnedFd, Errno> {
+        let flags = flags | OFlags::CLOEXEC;
+        let path = path.strip_prefix(b"/").unwrap_or(path);
+        match &self.backend {
+            Backend::Live(fd) => openat(fd, path, flags, Mode::empty()),
+            Backend::Folder(fd) => {
+                openat2(fd, path, flags, Mode::empty(), ResolveFlags::IN_ROOT | ResolveFlags::NO_MAGICLINKS)
+            }
+            Backend::Archive(_) => Err(Errno::NOTSUP),
+        }
+    }
+}
+
+/// A pipe or a device in the place of a file must not block us.
+const READ: OFlags = OFlags::RDONLY.union(OFlags::NONBLOCK).union(OFlags::NOCTTY);
+
+/// An opened folder of a host, for reading several files in it without walking the path again.
+#[derive(Debug)]
+pub struct Folder<'a> {
+    root: &'a Root,
+    path: &'a [u8],
+    handle: Handle<'a>,
+}
+
+#[derive(Debug)]
+enum Handle<'a> {
+    Fd(OwnedFd),
+    Node(&'a Tree, usize),
+}
+
+impl Folder<'_> {
+    /// Where the folder is, relative to the root.
+    pub fn path(&self) -> &[u8] {
+        self.path
+    }
+
+    /// Reads the attribute `name` whole, of at most 64 KiB, into `buffer` and returns its bytes, line break included. A
+    /// name with a `/` may lead through links, one without must not be a link itself. `None` if there is no such file.
+    ///
+    /// # Errors
+    /// [`SysError::Io`] when it cannot be read, [`SysError::TooLarge`] beyond 64 KiB.
+    pub fn read<'b>(&self, name: &[u8], buffer: &'b mut Vec<u8>) -> Result<Option<&'b [u8]>, SysError> {
+        match &self.handle {
+            Handle::Node(tree, _) => {
+                let path = self.join(name);
+                copy_bounded(node_content(tree, &path, name.contains(&b'/')), &path, buffer, ATTRIBUTE_LIMIT)
+            }
+            Handle::Fd(_) => {
+                buffer.clear();
+                read_opened(self.open_file(name), name, buffer, ATTRIBUTE_LIMIT)
+                    .map_err(|error| error.at(self.join(name)))
+            }
+        }
+    }
+
+    /// Opens a file for reading; a name without `/` must not be a link.
+    fn open_file(&self, name: &[u8]) -> Result<OwnedFd, Errno> {
+        match &self.handle {
+            Handle::Fd(fd) if !name.contains(&b'/') => {
+                openat(fd, name, READ | OFlags::NOFOLLOW | OFlags::CLOEXEC, Mode::empty())
+            }
+            Handle::Fd(fd) if self.root.is_live() => openat(fd, name, READ | OFlags::CLOEXEC, Mode::empty()),
+            _ => self.root.open_at(&self.join(name), READ),
+        }
+    }
+
+    /// Reads at most the first `length` bytes of a file, with a single call, into `buffer`. `None` if there is no such
+    /// file. For binary attributes of which only the beginning matters.
+    ///
+    /// # Errors
+    /// [`SysError::Io`] when it cannot be read.
+    pub fn read_start<'b>(
+        &self,
+        name: &[u8],
+        buffer: &'b mut Vec<u8>,
+        length: usize,
+    ) -> Result<Option<&'b [u8]>, SysError> {
+        buffer.clear();
+        match &self.handle {
+            Handle::Node(tree, _) => Ok(node_content(tree, &self.join(name), false).map(|content| {
+                buffer.extend_from_slice(&content[..content.len().min(length)]);
+                &buffer[..]
+            })),
+            Handle::Fd(_) => {
+                let fd = match self.open_file(name) {
+                    Ok(fd) => fd,
+                    Err(errno) if is_absent(errno) => return Ok(None),
+                    Err(errno) => return Err(SysError::io(Operation::Open, &self.join(name), errno)),
+                };
+                match read_start_opened(&fd, buffer, length) {
+                    Ok(()) => Ok(Some(buffer)),
+                    Err(Errno::ISDIR) => Ok(None),
+                    Err(errno) => Err(SysError::io(Operation::Read, &self.join(name), errno)),
+                }
+            }
+        }
+    }
+
+    /// The target of the symbolic link `name`, as it is stored. `None` if there is no link of that name.
+    ///
+    /// # Errors
+    /// [`SysError::Io`] when it cannot be read.
+    pub fn link(&self, name: &[u8]) -> Result<Option<Vec<u8>>, SysError> {
+        match &self.handle {
+            Handle::Node(tree, _) => {
+                Ok(match tree.resolve(&self.join(name), false).map(|index| tree.node(index)) {
+                    Some(Node::Link(target)) => Some(target.to_vec()),
+                    _ => None,
+                })
+            }
+            Handle::Fd(fd) => read_link_at(fd.as_fd(), name)
+                .map_err(|errno| SysError::io(Operation::ReadLink, &self.join(name), errno)),
+        }
+    }
+
+    /// The last component of the target of the symbolic link `name`. `None` if there is no link of that name, or if it
+    /// leads nowhere that has a name.
+    ///
+    /// # Errors
+    /// [`SysError::Io`] when it cannot be read.
+    pub fn link_basename(&self, name: &[u8]) -> Result<Option<Vec<u8>>, SysError> {
+        Ok(self.link(name)?.and_then(|mut target| {
+            let start = target.iter().rposition(|&b| b == b'/').map_or(0, |at| at + 1);
+            target.drain(..start);
+            (!target.is_empty() && target != b".." && target != b".").then_some(target)
+        }))
+    }
+
+    /// Whether something is at `name`; links are followed.
+    pub fn exists(&self, name: &[u8]) -> bool {
+        match &self.handle {
+            Handle::Node(tree, _) => tree.resolve(&self.join(name), true).is_some(),
+            Handle::Fd(fd) if self.root.is_live() => {
+                openat(fd, name, OFlags::PATH | OFlags::CLOEXEC, Mode::empty()).is_ok()
+            }
+            Handle::Fd(_) => self.root.open_at(&self.join(name), OFlags::PATH).is_ok(),
+        }
+    }
+
+    /// Names of what is in the folder, in the order of the file system.
+    ///
+    /// # Errors
+    /// [`SysError::Io`] when it cannot be listed.
+    pub fn names(&self) -> Result<Vec<Box<[u8]>>, SysError> {
+        let mut names = Vec::new();
+        self.for_each_name(|name| names.push(name.into()))?;
+        Ok(names)
+    }
+
+    /// Calls `visit` with the name of each entry of the folder, in the order of the file system.
+    ///
+    /// # Errors
+    /// [`SysError::Io`] when it cannot be listed.
+    pub fn for_each_name(&self, mut visit: impl FnMut(&[u8])) -> Result<(), SysError> {
+        match &self.handle {
+            Handle::Node(tree, index) => {
+                if let Node::Folder(entries) = tree.node(*index) {
+                    entries.keys().for_each(|name| visit(name));
+                }
+                Ok(())
+            }
+            Handle::Fd(fd) => {
+                let fail = |errno| SysError::io(Operation::List, self.path, errno);
+                // The folder was opened for its path only.
+                let fd = openat(fd, ".", OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty())
+                    .map_err(fail)?;
+                let mut space = [MaybeUninit::uninit(); 32 << 10];
+                let mut entries = RawDir::new(fd, &mut space);
+                while let Some(entry) = entries.next() {
+                    let entry = entry.map_err(fail)?;
+                    let name = entry.file_name().to_bytes();
+                    if name != b"." && name != b".." {
+                        visit(name);
+                    }
+                }
+                Ok(())
+            }
+        }
+    }
+
+    /// Opens the folder `name` in this one. `None` if there is none. Links are not followed.
+    ///
+    /// # Errors
+    /// [`SysError::Io`] when it cannot be opened.
+    pub fn open<'b>(&'b self, name: &[u8], path: &'b mut Vec<u8>) -> Result<Option<Folder<'b>>, SysError> {
+        path.clear();
+        path.extend_from_slice(&self.join(name));
+        let path: &'b [u8] = path;
+        let handle = match &self.handle {
+            Handle::Node(tree, _) => match tree.resolve(path, false) {
+                Some(index) if matches!(tree.node(index), Node::Folder(_)) => Handle::Node(tree, index),
+                _ => return Ok(None),
+            },
+            Handle::Fd(fd) => {
+                let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+                match openat(fd, name, flags, Mode::empty()) {
+                    Ok(fd) => Handle::Fd(fd),
+                    Err(errno) if is_absent(errno) => return Ok(None),
+                    Err(errno) => return Err(SysError::io(Operation::Open, path, errno)),
+                }
+            }
+        };
+        Ok(Some(Folder { root: self.root, path, handle }))
+    }
+
+    fn join(&self, name: &[u8]) -> Vec<u8> {
+        let mut path = Vec::with_capacity(self.path.len() + 1 + name.len());
+        path.extend_from_slice(self.path);
+        path.push(b'/');
+        path.extend_from_slice(name);
+        path
+    }
+}
+
+fn open_folder(path: &Path) -> Result<OwnedFd, SysError> {
+    openat(CWD, path, OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty())
+        .map_err(|errno| SysError::io(Operation::Open, path.as_os_str().as_encoded_bytes(), errno))
+}
+
+/// No file of that name, or something else in its place: libudev takes an attribute that is a folder or a link for a
+/// missing one.
+fn is_absent(errno: Errno) -> bool {
+    matches!(errno, Errno::NOENT | Errno::NOTDIR | Errno::LOOP | Errno::ISDIR)
+}
+
+fn read_opened<'b>(
+    opened: Result<OwnedFd, Errno>,
+    path: &[u8],
+    buffer: &'b mut Vec<u8>,
+    limit: usize,
+) -> Result<Option<&'b [u8]>, SysError> {
+    let fd = match opened {
+        Ok(fd) => fd,
+        Err(errno) if is_absent(errno) => return Ok(None),
+        Err(errno) => return Err(SysError::io(Operation::Open, path, errno)),
+    };
+    loop {
+        // A pseudo-file gives all it has in one call when there is room, so a short answer is the end.
+        if buffer.capacity() - buffer.len() < 4096 {
+            buffer.reserve(buffer.len().max(4096));
+        }
+        let room = buffer.capacity() - buffer.len();
+        let length = match read(&fd, spare_capacity(buffer)) {
+            Ok(length) => length,
+            Err(Errno::INTR) => continue,
+            Err(Errno::ISDIR) => return Ok(None),
+            Err(errno) => return Err(SysError::io(Operation::Read, path, errno)),
+        };
+        if buffer.len() > limit {
+            return Err(SysError::TooLarge { path: display_path(path), limit });
+        }
+        if length < room {
+            return Ok(Some(buffer));
+        }
+    }
+}
+
+/// Reads at most `length` bytes with one call, so that no more of a device is touched than asked for.
+fn read_start_opened(fd: &OwnedFd, buffer: &mut Vec<u8>, length: usize) -> Result<(), Errno> {
+    buffer.resize(length, 0);
+    let filled = loop {
+        match read(fd, &mut buffer[..]) {
+            Err(Errno::INTR) => {}
+            other => break other?,
+        }
+    };
+    buffer.truncate(filled);
+    Ok(())
+}
+
+fn read_link_at(fd: BorrowedFd<'_>, name: &[u8]) -> Result<Option<Vec<u8>>, Errno> {
+    let mut space = [MaybeUninit::uninit(); 4096];
+    match readlinkat_raw(fd, name, &mut space) {
+        Ok((target, _)) => Ok(Some(target.to_vec())),
+        // Not a link.
+        Err(Errno::INVAL) => Ok(None),
+        Err(errno) if is_absent(errno) => Ok(None),
+        Err(errno) => Err(errno),
+    }
+}
+
+fn copy_bounded<'b>(
+    content: Option<&[u8]>,
+    path: &[u8],
+    buffer: &'b mut Vec<u8>,
+    limit: usize,
+) -> Result<Option<&'b [u8]>, SysError> {
+    buffer.clear();
+    match content {
+        Some(content) if content.len() > limit => Err(SysError::TooLarge { path: display_path(path), limit }),
+        Some(content) => {
+            buffer.extend_from_slice(content);
+            Ok(Some(buffer))
+        }
+        None => Ok(None),
+    }
+}
+
+/// The content of a file of an unpacked recording.
+fn node_content<'t>(tree: &'t Tree, path: &[u8], follow: bool) -> Option<&'t [u8]> {
+    match tree.node(tree.resolve(path, follow)?) {
+        Node::File(content) => Some(content),
+        _ => None,
+    }
+}
