@@ -6,8 +6,8 @@ use std::fmt::Write as _;
 /// What is not compared.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Tolerance {
-    /// Only orders that the kernel does not define: the addresses of an IOMMU group and mediated device types, which
-    /// libvirt prints in the order of the directory.
+    /// Only orders that the kernel does not define: the addresses of an IOMMU group, mediated device types and the
+    /// members of a channel group, which libvirt prints in the order of the directory.
     Order,
     /// Besides, the features of network devices: they are answers of a live kernel and in no recording.
     Recording,
@@ -22,6 +22,7 @@ const ETHTOOL_FEATURES: &[&str] =
 const UNORDERED: &[[&str; 4]] = &[
     ["<iommuGroup ", "</iommuGroup>", "<address ", "/>"],
     ["<capability type='mdev_types'>", "</capability>", "<type ", "</type>"],
+    ["<members>", "</members>", "<ccw_device ", "</ccw_device>"],
 ];
 
 /// `document` with everything that `tolerance` sets aside removed or sorted.

@@ -3,6 +3,8 @@
 //! The tests that need the real libvirt are ignored by a plain `cargo test`; `cargo xtask test` installs it and runs
 //! them. Those that hold nodedev against golden files always run.
 
+pub mod made;
+
 use nodedev_testkit::answers::Answers;
 use nodedev_testkit::cli::Cli;
 use nodedev_testkit::compare::Tolerance;
