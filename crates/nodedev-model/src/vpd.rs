@@ -8,7 +8,7 @@ use crate::Text;
 /// Source: PCI Local Bus Specification 3.0, appendix I; the `vpd` file in sysfs, which only root can read.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, JsonSchema)]
 pub struct VpdCapability {
-    /// Name of the product. Absent when the data has no string resource or an empty one.
+    /// Name of the product. Absent when the data has no string resource.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub name: Option<Text>,
     /// Fields that the maker set.

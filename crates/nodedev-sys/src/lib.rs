@@ -5,7 +5,10 @@
 //! `nodedev-host`. It is the only crate that names `/sys`, `/run/udev`, `/dev` or `/etc`.
 
 mod archive;
+pub mod devlink;
 mod error;
+pub mod ethtool;
+mod ioctl;
 pub mod paths;
 mod root;
 mod tree;

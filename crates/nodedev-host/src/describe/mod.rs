@@ -1,0 +1,125 @@
+//! Describes one device: reads what its capability needs, afresh each time.
+
+mod ap;
+mod ccw;
+mod drm;
+mod mdev;
+mod net;
+mod pci;
+pub(crate) mod scsi;
+mod storage;
+mod system;
+mod usb;
+mod vdpa;
+
+use std::cell::RefCell;
+use std::collections::HashMap;
+
+use nodedev_model::{Capability, CapabilityType, NodeDevice, ParentSelector, Text, Visibility};
+use nodedev_sys::Root;
+
+use crate::classify::Kind;
+use crate::index::{COMPUTER, Id, Index};
+use crate::kernel::{Issues, KernelDevice};
+use crate::native;
+use crate::pci_ids::PciIds;
+
+/// What describing devices needs beside the device itself, and what it may remember while it describes many.
+pub(crate) struct Describer<'a> {
+    pub(crate) root: &'a Root,
+    pub(crate) index: &'a Index,
+    pub(crate) pci_ids: &'a PciIds,
+    /// Members of IOMMU groups seen in this pass: the devices of a group share the list.
+    pub(crate) groups: RefCell<HashMap<Vec<u8>, pci::GroupMembers>>,
+    pub(crate) net: net::Probes,
+}
+
+impl<'a> Describer<'a> {
+    pub(crate) fn new(root: &'a Root, index: &'a Index, pci_ids: &'a PciIds) -> Self {
+        Self { root, index, pci_ids, groups: RefCell::default(), net: net::Probes::default() }
+    }
+
+    /// Describes a device. `None` if it is gone.
+    pub(crate) fn describe(&self, id: Id, issues: &Issues) -> Option<NodeDevice> {
+        let before = issues.len();
+        let device = self.read(id, issues);
+        issues.attribute(before, &self.index.entry(id).name);
+        device
+    }
+
+    fn read(&self, id: Id, issues: &Issues) -> Option<NodeDevice> {
+        let entry = self.index.entry(id);
+        let parent = match entry.visibility {
+            Visibility::Libvirt => entry.parent,
+            Visibility::Native => entry.native_parent,
+        };
+        let mut described = NodeDevice {
+            name: entry.name.clone(),
+            parent: (id != COMPUTER).then(|| self.index.entry(parent).name.clone()),
+            parent_selector: ParentSelector::default(),
+            visibility: entry.visibility,
+            state: entry.state,
+            subsystem: (entry.subsystem != 0).then(|| self.index.subsystem(entry).into()),
+            syspath: None,
+            devnode: None,
+            devlinks: Vec::new(),
+            kernel_driver: None,
+            capabilities: Vec::new(),
+        };
+        let definition = self.index.definition(id);
+        if entry.path.is_empty() {
+            described.capabilities.push(match definition {
+                Some(definition) => mdev::inactive(definition),
+                None => system::describe(self.root, issues),
+            });
+            return Some(described);
+        }
+        let device = KernelDevice::open(self.root, &entry.path, self.index.subsystem(entry), issues)?;
+        described.syspath = Some([b"/", &*entry.path].concat().into());
+        described.devnode = device.devnode();
+        if described.devnode.is_some() {
+            described.devlinks =
+                device.record().links().into_iter().map(|link| [b"/dev/", link].concat().into()).collect();
+        }
+        described.kernel_driver = device.link("driver").map(Text::from);
+        described.capabilities.push(match entry.kind {
+            Kind::Native(class) => Capability::Native(native::describe(&device, class)),
+            Kind::Libvirt(kind) => self.capability(kind, &device, definition),
+        });
+        Some(described)
+    }
+
+    fn capability(
+        &self,
+        kind: CapabilityType,
+        device: &KernelDevice<'_>,
+        definition: Option<&crate::index::Definition>,
+    ) -> Capability {
+        use CapabilityType as T;
+        match kind {
+            T::Pci => pci::describe(self, device),
+            T::UsbDevice => usb::device(device),
+            T::Usb => usb::interface(device),
+            T::Net => net::describe(&self.net, device),
+            T::ScsiHost => scsi::host(device),
+            T::ScsiTarget => scsi::target(device),
+            T::Scsi => scsi::unit(device),
+            T::Storage => storage::describe(device),
+            T::ScsiGeneric => scsi::generic(device),
+            T::Drm => drm::describe(device),
+            T::MdevTypes => mdev::types_only(device),
+            T::Mdev => mdev::active(device, definition),
+            T::Ccw => ccw::device(device),
+            T::Css => ccw::subchannel(device),
+            T::Vdpa => vdpa::describe(device),
+            T::ApCard => ap::card(device),
+            T::ApQueue => ap::queue(device),
+            T::ApMatrix => ap::matrix(device),
+            T::Ccwgroup => ccw::group(device),
+            // No device is of a nested type, and `computer` has no path.
+            T::System | T::FcHost | T::Vports | T::Vpd | T::CcwgroupMember => {
+                Capability::Native(nodedev_model::NativeCapability::default())
+            }
+        }
+    }
+}

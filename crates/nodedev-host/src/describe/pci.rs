@@ -1,0 +1,174 @@
+//! PCI functions.
+
+use std::rc::Rc;
+
+use nodedev_model::{Capability, IdName, IommuGroup, PciAddress, PciCapability, Text, VirtualFunctions};
+use nodedev_sys::paths::{IOMMU_GROUPS, join};
+
+use super::{Describer, mdev};
+use crate::kernel::KernelDevice;
+use crate::{number, pci_config, vpd};
+
+/// PCI functions of an IOMMU group; absent when the group has no list.
+pub(crate) type GroupMembers = Option<Rc<[PciAddress]>>;
+
+pub(super) fn describe(context: &Describer<'_>, device: &KernelDevice<'_>) -> Capability {
+    let address = PciAddress::from_bytes(device.sysname()).unwrap_or_else(|_| {
+        device.issue("", "its name is not a PCI address");
+        PciAddress::default()
+    });
+    let class = device
+        .kernel("PCI_CLASS")
+        .and_then(|class| number::u32(class, 16))
+        .or_else(|| device.u32("class", 16));
+    let (vendor, product) = ids(device);
+    let (vendor_name, product_name) = match (vendor, product) {
+        (Some(vendor), Some(product)) => context.pci_ids.names(context.root, vendor, product),
+        _ => (None, None),
+    };
+    let named = |id: Option<u32>, name: Option<&[u8]>| id.map(|id| IdName { id, name: name.map(Text::from) });
+    let config = config(device);
+    let physical_function = device.link("physfn").and_then(|target| address_of(device, "physfn", &target));
+    let virtual_functions = if physical_function.is_none() { virtual_functions(device) } else { None };
+    Capability::Pci(Box::new(PciCapability {
+        class,
+        address,
+        product: named(product, product_name),
+        vendor: named(vendor, vendor_name),
+        physical_function,
+        virtual_functions,
+        header: config.and_then(|config| config.header),
+        mdev_types: mdev::types(device),
+        vpd: vital_product_data(device),
+        iommu_group: iommu_group(context, device, address),
+        numa_node: numa_node(device),
+        express: config.and_then(|config| config.express),
+    }))
+}
+
+/// Vendor and product. The kernel states both numbers in `PCI_ID`, the same that `vendor` and `device` hold.
+fn ids(device: &KernelDevice<'_>) -> (Option<u32>, Option<u32>) {
+    let stated = device.kernel("PCI_ID").and_then(|value| {
+        let colon = value.iter().position(|&b| b == b':')?;
+        Some((number::u32(&value[..colon], 16)?, number::u32(&value[colon + 1..], 16)?))
+    });
+    match stated {
+        Some((vendor, product)) => (Some(vendor), Some(product)),
+        None => (device.u32("vendor", 16), device.u32("device", 16)),
+    }
+}
+
+/// What configuration space says. An ordinary user can read only its first 64 bytes, from which libvirt takes nothing.
+fn config(device: &KernelDevice<'_>) -> Option<pci_config::Summary> {
+    let mut space = Vec::with_capacity(pci_config::LENGTH);
+    let read = device.folder()?.read_start(b"config", &mut space, pci_config::LENGTH);
+    match read {
+        Ok(content) => {
+            let summary = pci_config::parse(content?);
+            if let Err(problem) = &summary
+                && device.root.is_privileged()
+            {
+                device.issue("config", *problem);
+            }
+            summary.ok()
+        }
+        Err(error) => {
+            device.issues.error(&error);
+            None
+        }
+    }
+}
+
+fn address_of(device: &KernelDevice<'_>, link: &str, target: &[u8]) -> Option<PciAddress> {
+    let address = PciAddress::from_bytes(target).ok();
+    if address.is_none() {
+        device.malformed(link, target, "a PCI address");
+    }
+    address
+}
+
+fn virtual_functions(device: &KernelDevice<'_>) -> Option<VirtualFunctions> {
+    let total = device.attribute("sriov_totalvfs", |value| {
+        let digits = value.iter().take_while(|b| b.is_ascii_digit()).count();
+        let total = number::u32(&value[..digits], 10);
+        if total.is_none() {
+            device.malformed("sriov_totalvfs", value, "a number");
+        }
+        total
+    })?;
+    let mut functions = Vec::new();
+    // The links are numbered without a gap.
+    while let Some(target) = device.link(&format!("virtfn{}", functions.len())) {
+        match address_of(device, "virtfn", &target) {
+            Some(address) => functions.push(address),
+            None => break,
+        }
+    }
+    let max_count = total.unwrap_or(0);
+    (max_count > 0 || !functions.is_empty()).then_some(VirtualFunctions { max_count, functions })
+}
+
+fn vital_product_data(device: &KernelDevice<'_>) -> Option<Box<nodedev_model::VpdCapability>> {
+    let mut data = Vec::new();
+    // Absent on most devices; a device that refuses the read has none for libvirt either.
+    let content = device.folder()?.read_start(b"vpd", &mut data, vpd::MAX_LENGTH).ok()??;
+    if content.is_empty() {
+        return None;
+    }
+    match vpd::parse(content) {
+        Ok(vpd) => Some(Box::new(vpd)),
+        Err(problem) => {
+            device.issue("vpd", problem.to_string());
+            None
+        }
+    }
+}
+
+fn iommu_group(context: &Describer<'_>, device: &KernelDevice<'_>, own: PciAddress) -> Option<IommuGroup> {
+    let name = device.link("iommu_group")?;
+    let Some(number) = number::u32(&name, 10) else {
+        device.malformed("iommu_group", &name, "the number of a group");
+        return None;
+    };
+    let known = context.groups.borrow().get(&name).cloned();
+    let members = match known {
+        Some(members) => members,
+        None => {
+            let members = group_members(device, &name);
+            context.groups.borrow_mut().insert(name, members.clone());
+            members
+        }
+    };
+    // A group without a list of its members has at least this one.
+    let devices = members.map_or_else(|| vec![own], |members| members.to_vec());
+    Some(IommuGroup { number, devices })
+}
+
+fn group_members(device: &KernelDevice<'_>, group: &[u8]) -> GroupMembers {
+    let path = [IOMMU_GROUPS.as_bytes(), b"/", group, b"/devices"].concat();
+    let folder = match device.root.folder(&path) {
+        Ok(folder) => folder?,
+        Err(error) => {
+            device.issues.error(&error);
+            return None;
+        }
+    };
+    let mut members = Vec::new();
+    let listed = folder.for_each_name(|name| match PciAddress::from_bytes(name) {
+        Ok(address) => members.push(address),
+        Err(_) => device.issues.push(
+            format!("/{}", Text::from(join(&path, name))),
+            "a member of the IOMMU group that is no PCI function".into(),
+        ),
+    });
+    if let Err(error) = listed {
+        device.issues.error(&error);
+    }
+    members.sort_unstable();
+    Some(members.into())
+}
+
+fn numa_node(device: &KernelDevice<'_>) -> Option<u32> {
+    let node = device.number("numa_node", 10, number::i32)?;
+    u32::try_from(node).ok()
+}

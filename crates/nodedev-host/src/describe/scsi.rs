@@ -1,0 +1,130 @@
+//! SCSI hosts, targets and logical units, with what Fibre Channel adds.
+
+use nodedev_model::{
+    Capability, FcHost, FcRemotePort, ScsiCapability, ScsiGenericCapability, ScsiHostCapability,
+    ScsiTargetCapability, Text, VportOps,
+};
+use nodedev_sys::Root;
+use nodedev_sys::paths::{self, basename, join};
+
+use crate::kernel::{Issues, KernelDevice, attribute_value};
+use crate::number;
+
+pub(super) fn host(device: &KernelDevice<'_>) -> Capability {
+    let name = device.sysname();
+    let host = name.strip_prefix(b"host").and_then(|number| number::u32(number, 0)).unwrap_or(0);
+    let unique_id = class_file(device.root, b"scsi_host", name, b"unique_id", device.issues)
+        .and_then(|value| number::i32(&value, 10))
+        .and_then(|id| u32::try_from(id).ok());
+    let (fc_host, vport_ops) = fibre_channel(device.root, name, device.issues);
+    Capability::ScsiHost(Box::new(ScsiHostCapability { host, unique_id, fc_host, vport_ops }))
+}
+
+/// The Fibre Channel part of a SCSI host. As in libvirt a port without its two names, or whose numbers of virtual
+/// ports are missing though it can make them, has none.
+pub(crate) fn fibre_channel(root: &Root, host: &[u8], issues: &Issues) -> (Option<FcHost>, Option<VportOps>) {
+    let class = [paths::CLASS.as_bytes(), b"/fc_host/", host].concat();
+    let folder = match root.folder(&class) {
+        Ok(Some(folder)) => folder,
+        Ok(None) => return (None, None),
+        Err(error) => {
+            issues.error(&error);
+            return (None, None);
+        }
+    };
+    let mut buffer = Vec::new();
+    let mut read = |name: &str| match folder.read(name.as_bytes(), &mut buffer) {
+        Ok(content) => content.map(wwn),
+        Err(error) => {
+            issues.error(&error);
+            None
+        }
+    };
+    let fc_host =
+        FcHost { wwpn: read("port_name"), wwnn: read("node_name"), fabric_wwn: read("fabric_name") };
+    let number = |value: Option<Text>| value.and_then(|value| number::u32(&value, 10));
+    let vport_ops = if folder.exists(b"vport_create")
+        || root.exists(&[paths::CLASS.as_bytes(), b"/scsi_host/", host, b"/vport_create"].concat())
+    {
+        match (number(read("max_npiv_vports")), number(read("npiv_vports_inuse"))) {
+            (Some(max_vports), Some(vports)) => Some(VportOps { max_vports, vports }),
+            _ => {
+                issues.push(
+                    format!("/{}", Text::from(class.as_slice())),
+                    "the port can make virtual ports, but how many is missing".into(),
+                );
+                return (None, None);
+            }
+        }
+    } else {
+        None
+    };
+    if fc_host.wwpn.is_none() || fc_host.wwnn.is_none() {
+        issues.push(
+            format!("/{}", Text::from(class.as_slice())),
+            "the port's World Wide Names are missing".into(),
+        );
+        return (None, None);
+    }
+    (Some(fc_host), vport_ops)
+}
+
+/// A value as libvirt takes it: the first line, from behind the first `0x` if there is one.
+fn wwn(content: &[u8]) -> Text {
+    let line = first_line(content);
+    let start = line.windows(2).position(|window| window == b"0x").map_or(0, |at| at + 2);
+    line[start..].into()
+}
+
+fn first_line(content: &[u8]) -> &[u8] {
+    content.split(|&b| b == b'\n').next().unwrap_or_default()
+}
+
+fn class_file(root: &Root, class: &[u8], device: &[u8], name: &[u8], issues: &Issues) -> Option<Vec<u8>> {
+    let path = [paths::CLASS.as_bytes(), b"/", class, b"/", device, b"/", name].concat();
+    let mut buffer = Vec::new();
+    match root.read(&path, &mut buffer, 64 << 10) {
+        Ok(content) => content.map(|content| attribute_value(content).to_vec()),
+        Err(error) => {
+            issues.error(&error);
+            None
+        }
+    }
+}
+
+pub(super) fn target(device: &KernelDevice<'_>) -> Capability {
+    let rport = basename(paths::parent(device.path));
+    let fc_remote_port = class_file(device.root, b"fc_remote_ports", rport, b"port_name", device.issues)
+        .map(|name| FcRemotePort { rport: rport.into(), wwpn: first_line(&name).into() });
+    Capability::ScsiTarget(Box::new(ScsiTargetCapability { target: device.sysname().into(), fc_remote_port }))
+}
+
+/// Words for the peripheral types that libvirt knows (SCSI Primary Commands, peripheral device type).
+const TYPES: [(u32, &str); 10] = [
+    (0, "disk"),
+    (1, "tape"),
+    (3, "processor"),
+    (4, "worm"),
+    (5, "cdrom"),
+    (6, "scanner"),
+    (7, "mod"),
+    (8, "changer"),
+    (12, "raid"),
+    (13, "enclosure"),
+];
+
+pub(super) fn unit(device: &KernelDevice<'_>) -> Capability {
+    let mut numbers = device.sysname().split(|&b| b == b':').map(|part| number::u32(part, 10).unwrap_or(0));
+    let mut next = || numbers.next().unwrap_or(0);
+    let (host, bus, target, lun) = (next(), next(), next(), next());
+    let kind = device
+        .u32("type", 0)
+        .and_then(|kind| TYPES.iter().find(|(number, _)| *number == kind))
+        .map(|(_, word)| Text::from(*word));
+    Capability::Scsi(Box::new(ScsiCapability { host, bus, target, lun, kind }))
+}
+
+pub(super) fn generic(device: &KernelDevice<'_>) -> Capability {
+    let path = device.devnode().unwrap_or_else(|| join(b"/dev", device.sysname()).into());
+    Capability::ScsiGeneric(ScsiGenericCapability { path })
+}

@@ -1,0 +1,58 @@
+//! Disks and other block devices.
+
+use nodedev_model::{Capability, RemovableMedia, StorageCapability, StorageMedia, Text};
+
+use crate::kernel::KernelDevice;
+use crate::number;
+use crate::storage_class::{self, DriveClass};
+
+pub(super) fn describe(device: &KernelDevice<'_>) -> Capability {
+    let class = storage_class::libvirt_class(device);
+    let block = device.devnode().unwrap_or_else(|| [b"/dev/", device.sysname()].concat().into());
+    Capability::Storage(Box::new(StorageCapability {
+        block,
+        bus: device.udev("ID_BUS").map(Text::from),
+        drive_type: class
+            .map(|class| class.as_str().into())
+            .or_else(|| device.udev("ID_TYPE").map(Text::from)),
+        model: padded_text(device, "device/model"),
+        vendor: padded_text(device, "device/vendor"),
+        serial: storage_class::serial(device),
+        media: media(device, class),
+        hotpluggable: false,
+    }))
+}
+
+/// An attribute that SCSI pads with blanks.
+fn padded_text(device: &KernelDevice<'_>, name: &str) -> Option<Text> {
+    let text = device.clean_text(name)?;
+    let text = text.trim_ascii_end();
+    (!text.is_empty()).then(|| text.into())
+}
+
+fn media(device: &KernelDevice<'_>, class: Option<DriveClass>) -> StorageMedia {
+    let medium = match class {
+        Some(DriveClass::Cdrom { medium } | DriveClass::Floppy { medium }) => medium,
+        _ => {
+            let (logical_block_size, num_blocks, size) = size(device);
+            return StorageMedia::Fixed { size, logical_block_size, num_blocks };
+        }
+    };
+    // libvirt asks only drives of these kinds whether their medium is removable, and has no size for those that say no.
+    if device.u32("removable", 10) != Some(1) {
+        return StorageMedia::default();
+    }
+    if !medium {
+        return StorageMedia::Removable(RemovableMedia::default());
+    }
+    let (logical_block_size, num_blocks, size) = size(device);
+    let label = device.udev("ID_FS_LABEL").map(Text::from);
+    StorageMedia::Removable(RemovableMedia { available: true, size, label, logical_block_size, num_blocks })
+}
+
+/// Logical block size, number of 512-byte units, and their product, which libvirt takes for the size.
+fn size(device: &KernelDevice<'_>) -> (u64, u64, u64) {
+    let logical_block_size = device.number("queue/logical_block_size", 10, number::u64).unwrap_or(0);
+    let num_blocks = device.number("size", 10, number::u64).unwrap_or(0);
+    (logical_block_size, num_blocks, logical_block_size.wrapping_mul(num_blocks))
+}

@@ -1,0 +1,72 @@
+//! The machine itself, from DMI.
+
+use nodedev_model::{Capability, Firmware, Hardware, SystemCapability, Text, Uuid};
+use nodedev_sys::{Root, paths};
+
+use crate::kernel::{Issues, attribute_value};
+
+/// Describes `computer`. libvirt reads DMI on x86 only, and nothing at all where the DMI device does not exist.
+pub(super) fn describe(root: &Root, issues: &Issues) -> Capability {
+    let mut system = SystemCapability::default();
+    if is_x86(root) && root.exists(paths::join(paths::DMI.as_bytes(), b"uevent").as_slice()) {
+        let text = |name: &str| dmi_text(root, name, issues);
+        system = SystemCapability {
+            product: text("product_name"),
+            hardware: Hardware {
+                vendor: text("sys_vendor"),
+                version: text("product_version"),
+                serial: text("product_serial"),
+                uuid: uuid(root, issues),
+            },
+            firmware: Firmware {
+                vendor: text("bios_vendor"),
+                version: text("bios_version"),
+                release_date: text("bios_date"),
+            },
+        };
+    }
+    Capability::System(Box::new(system))
+}
+
+/// The kernel names the processor's architecture in the alias of its driver. Old recordings may lack it: x86 then.
+fn is_x86(root: &Root) -> bool {
+    if root.is_live() {
+        return cfg!(any(target_arch = "x86", target_arch = "x86_64"));
+    }
+    let mut buffer = Vec::new();
+    match root.read(b"sys/devices/system/cpu/modalias".as_slice(), &mut buffer, 64 << 10) {
+        Ok(Some(alias)) if alias.starts_with(b"cpu:type:") => alias.starts_with(b"cpu:type:x86"),
+        _ => true,
+    }
+}
+
+fn read(root: &Root, name: &str, issues: &Issues) -> Option<Vec<u8>> {
+    let mut buffer = Vec::new();
+    match root.read(&paths::join(paths::DMI.as_bytes(), name.as_bytes()), &mut buffer, 64 << 10) {
+        Ok(content) => content.map(|content| attribute_value(content).to_vec()),
+        Err(error) => {
+            issues.error(&error);
+            None
+        }
+    }
+}
+
+fn dmi_text(root: &Root, name: &str, issues: &Issues) -> Option<Text> {
+    let mut value = read(root, name, issues)?;
+    value.retain(|b| !b.is_ascii_control());
+    (!value.is_empty()).then(|| value.into())
+}
+
+/// The machine's UUID: 36 characters. All zero if there is none, or only root may read it.
+fn uuid(root: &Root, issues: &Issues) -> Uuid {
+    let Some(value) = read(root, "product_uuid", issues).filter(|value| !value.is_empty()) else {
+        return Uuid::default();
+    };
+    let parsed =
+        std::str::from_utf8(&value).ok().filter(|text| text.len() == 36).and_then(|text| text.parse().ok());
+    parsed.unwrap_or_else(|| {
+        issues
+            .push(format!("/{}/product_uuid", paths::DMI), format!("'{}' is not a UUID", Text::from(value)));
+        Uuid::default()
+    })
+}

@@ -1,0 +1,236 @@
+//! One device as the kernel and udev show it: its folder in sysfs, its `uevent` file and its record in udev's database.
+
+use std::cell::{OnceCell, RefCell};
+
+use nodedev_model::{Issue, Text};
+use nodedev_sys::paths::{basename, join};
+use nodedev_sys::udev::{Record, Uevent, record_name};
+use nodedev_sys::{Folder, Root, SysError, paths};
+
+use crate::number;
+
+/// Bound of a record in udev's database.
+const RECORD_LIMIT: usize = 1 << 20;
+
+/// Collects what could not be read or made sense of.
+#[derive(Debug, Default)]
+pub(crate) struct Issues(RefCell<Vec<Issue>>);
+
+impl Issues {
+    pub(crate) fn push(&self, path: String, problem: String) {
+        self.0.borrow_mut().push(Issue { device: None, path, problem });
+    }
+
+    /// Reports an error, unless it only says that the device is gone or that the caller may not look.
+    pub(crate) fn error(&self, error: &SysError) {
+        if !error.is_vanished() && !error.is_permission() {
+            self.push(error.path().to_owned(), error.problem());
+        }
+    }
+
+    pub(crate) fn len(&self) -> usize {
+        self.0.borrow().len()
+    }
+
+    /// Says of the issues from `start` on which device they concern.
+    pub(crate) fn attribute(&self, start: usize, device: &nodedev_model::DeviceName) {
+        for issue in &mut self.0.borrow_mut()[start..] {
+            issue.device = Some(device.clone());
+        }
+    }
+
+    pub(crate) fn into_inner(self) -> Vec<Issue> {
+        self.0.into_inner()
+    }
+}
+
+/// An opened device.
+pub(crate) struct KernelDevice<'a> {
+    pub(crate) root: &'a Root,
+    /// Path relative to the root, `sys/devices/…`.
+    pub(crate) path: &'a [u8],
+    pub(crate) subsystem: &'a [u8],
+    pub(crate) issues: &'a Issues,
+    uevent: Vec<u8>,
+    record: OnceCell<Vec<u8>>,
+    folder: OnceCell<Option<Folder<'a>>>,
+    buffer: RefCell<Vec<u8>>,
+}
+
+impl<'a> KernelDevice<'a> {
+    /// Opens the device at `path`. `None` if it is gone: a folder without `uevent` is no device.
+    pub(crate) fn open(
+        root: &'a Root,
+        path: &'a [u8],
+        subsystem: &'a [u8],
+        issues: &'a Issues,
+    ) -> Option<Self> {
+        let folder = match root.folder(path) {
+            Ok(folder) => folder?,
+            Err(error) => {
+                issues.error(&error);
+                return None;
+            }
+        };
+        let mut uevent = Vec::new();
+        match folder.read(b"uevent", &mut uevent) {
+            Ok(Some(_)) => {}
+            Ok(None) => return None,
+            Err(error) => issues.error(&error),
+        }
+        Some(Self {
+            folder: OnceCell::from(Some(folder)),
+            ..Self::with_uevent(root, path, subsystem, issues, uevent)
+        })
+    }
+
+    /// A device whose `uevent` was read already.
+    pub(crate) fn with_uevent(
+        root: &'a Root,
+        path: &'a [u8],
+        subsystem: &'a [u8],
+        issues: &'a Issues,
+        uevent: Vec<u8>,
+    ) -> Self {
+        Self {
+            root,
+            path,
+            subsystem,
+            issues,
+            uevent,
+            record: OnceCell::new(),
+            folder: OnceCell::new(),
+            buffer: RefCell::default(),
+        }
+    }
+
+    /// Gives the buffer back for the next device.
+    pub(crate) fn into_uevent(self) -> Vec<u8> {
+        self.uevent
+    }
+
+    /// Last component of the path: `0000:00:02.0`, `sda`.
+    pub(crate) fn sysname(&self) -> &'a [u8] {
+        basename(self.path)
+    }
+
+    /// A property that the kernel states.
+    pub(crate) fn kernel(&self, key: &str) -> Option<&[u8]> {
+        Uevent::new(&self.uevent).get(key.as_bytes())
+    }
+
+    /// Whether the kernel states nothing at all: a broken recording, or the content was lost.
+    pub(crate) fn has_no_properties(&self) -> bool {
+        !self.uevent.contains(&b'=')
+    }
+
+    /// A property that udev's rules or its hardware database added.
+    pub(crate) fn udev(&self, key: &str) -> Option<&[u8]> {
+        self.record().get(key.as_bytes())
+    }
+
+    /// The record in udev's database; empty if there is none.
+    pub(crate) fn record(&self) -> Record<'_> {
+        Record::new(self.record.get_or_init(|| {
+            let name = record_name(Uevent::new(&self.uevent), self.subsystem, self.sysname());
+            let mut content = Vec::new();
+            if let Err(error) =
+                self.root.read(&join(paths::UDEV_DATA.as_bytes(), &name), &mut content, RECORD_LIMIT)
+            {
+                self.issues.error(&error);
+                content.clear();
+            }
+            content
+        }))
+    }
+
+    /// The device's folder.
+    pub(crate) fn folder(&self) -> Option<&Folder<'a>> {
+        self.folder
+            .get_or_init(|| {
+                self.root.folder(self.path).unwrap_or_else(|error| {
+                    self.issues.error(&error);
+                    None
+                })
+            })
+            .as_ref()
+    }
+
+    /// Hands the attribute's content, without trailing line breaks and cut at a NUL, to `use_it`. `None` if it is
+    /// missing or unreadable; the latter is reported.
+    pub(crate) fn attribute<T>(&self, name: &str, use_it: impl FnOnce(&[u8]) -> T) -> Option<T> {
+        let mut buffer = self.buffer.borrow_mut();
+        match self.folder()?.read(name.as_bytes(), &mut buffer) {
+            Ok(content) => Some(use_it(attribute_value(content?))),
+            Err(error) => {
+                self.issues.error(&error);
+                None
+            }
+        }
+    }
+
+    /// The attribute's text as it is.
+    pub(crate) fn text(&self, name: &str) -> Option<Text> {
+        self.attribute(name, |value| (!value.is_empty()).then(|| Text::from(value)))?
+    }
+
+    /// The attribute's text without control characters. `None` if nothing is left.
+    pub(crate) fn clean_text(&self, name: &str) -> Option<Text> {
+        self.attribute(name, |value| {
+            let clean: Vec<u8> = value.iter().copied().filter(|b| !b.is_ascii_control()).collect();
+            (!clean.is_empty()).then(|| Text::from(clean))
+        })?
+    }
+
+    /// The attribute as a number that `parse` reads. `None` if it is missing, or is no such number, which is reported.
+    pub(crate) fn number<T>(&self, name: &str, base: u32, parse: fn(&[u8], u32) -> Option<T>) -> Option<T> {
+        self.attribute(name, |value| {
+            let number = parse(value, base);
+            if number.is_none() {
+                self.malformed(name, value, "a number");
+            }
+            number
+        })?
+    }
+
+    /// The attribute as an unsigned number.
+    pub(crate) fn u32(&self, name: &str, base: u32) -> Option<u32> {
+        self.number(name, base, number::u32)
+    }
+
+    /// Last component of what the link `name` in the device's folder leads to.
+    pub(crate) fn link(&self, name: &str) -> Option<Vec<u8>> {
+        match self.folder()?.link_basename(name.as_bytes()) {
+            Ok(target) => target,
+            Err(error) => {
+                self.issues.error(&error);
+                None
+            }
+        }
+    }
+
+    /// Reports that an attribute does not hold what it should.
+    pub(crate) fn malformed(&self, name: &str, value: &[u8], wanted: &str) {
+        let shown = Text::from(&value[..value.len().min(80)]);
+        self.issue(name, format!("'{shown}' is not {wanted}"));
+    }
+
+    /// Reports a problem with the file `name` in the device's folder.
+    pub(crate) fn issue(&self, name: &str, problem: impl Into<String>) {
+        let path = join(self.path, name.as_bytes());
+        self.issues.push(format!("/{}", Text::from(path)), problem.into());
+    }
+
+    /// Device node: the kernel's name of it below `/dev`.
+    pub(crate) fn devnode(&self) -> Option<Text> {
+        let name = self.kernel("DEVNAME")?;
+        Some(if name.starts_with(b"/") { name.into() } else { [b"/dev/", name].concat().into() })
+    }
+}
+
+/// An attribute's value: the content up to a NUL, without trailing line breaks.
+pub(crate) fn attribute_value(content: &[u8]) -> &[u8] {
+    let content = content.split(|&b| b == 0).next().unwrap_or_default();
+    let end = content.iter().rposition(|&b| b != b'\n').map_or(0, |at| at + 1);
+    &content[..end]
+}

@@ -1,0 +1,157 @@
+//! PCI configuration space: header type and the link of PCI Express.
+//!
+//! Registers: PCI Express Base Specification; offsets as in the kernel's `include/uapi/linux/pci_regs.h`.
+
+use nodedev_model::{PciExpress, PciHeader, PciLink, PcieSpeed};
+
+/// How many bytes are read: the 256 of conventional PCI, and one more to see whether there is an extended space.
+pub const LENGTH: usize = 257;
+
+const STATUS: usize = 0x06;
+const STATUS_CAPABILITIES: u16 = 0x10;
+const HEADER_TYPE: usize = 0x0e;
+const CAPABILITIES: usize = 0x34;
+const CAPABILITY_EXPRESS: u8 = 0x10;
+// Offsets from the capability's start.
+const EXPRESS_FLAGS: usize = 0x02;
+const LINK_CAPABILITIES: usize = 0x0c;
+const LINK_STATUS: usize = 0x12;
+const PORT_INTEGRATED_ENDPOINT: u16 = 0x9;
+const PORT_EVENT_COLLECTOR: u16 = 0xa;
+
+/// What the description of a device takes from configuration space.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Summary {
+    /// Header type; absent for a type that does not exist.
+    pub header: Option<PciHeader>,
+    /// PCI Express, with its link. Present without link for a device that has an extended configuration space but no
+    /// PCI Express capability, as in libvirt.
+    pub express: Option<PciExpress>,
+}
+
+/// Reads the first [`LENGTH`] bytes of configuration space.
+///
+/// # Errors
+/// A sentence, when there is less than the 256 bytes that every device has: an ordinary user sees only the first 64.
+pub fn parse(space: &[u8]) -> Result<Summary, &'static str> {
+    if space.len() < 256 {
+        return Err("less than the 256 bytes of a configuration space");
+    }
+    let header = match space[HEADER_TYPE] & 0x7f {
+        0 => Some(PciHeader::Endpoint),
+        1 => Some(PciHeader::PciBridge),
+        2 => Some(PciHeader::CardbusBridge),
+        _ => None,
+    };
+    let express = match find_capability(space, CAPABILITY_EXPRESS) {
+        Some(at) => Some(link(space, at)),
+        None => (space.len() > 256).then(PciExpress::default),
+    };
+    Ok(Summary { header, express })
+}
+
+/// Walks the list of capabilities. A list that loops ends after as many steps as it can have members.
+fn find_capability(space: &[u8], wanted: u8) -> Option<usize> {
+    if word(space, STATUS)? & STATUS_CAPABILITIES == 0 {
+        return None;
+    }
+    let mut at = usize::from(*space.get(CAPABILITIES)?);
+    for _ in 0..(256 - 0x40) / 4 {
+        if at < 0x40 || at == 0xff {
+            return None;
+        }
+        if *space.get(at)? == wanted {
+            return Some(at);
+        }
+        at = usize::from(*space.get(at + 1)?);
+    }
+    None
+}
+
+fn link(space: &[u8], at: usize) -> PciExpress {
+    let none = PciExpress::default();
+    let Some(flags) = word(space, at + EXPRESS_FLAGS) else { return none };
+    if matches!(flags >> 4 & 0xf, PORT_INTEGRATED_ENDPOINT | PORT_EVENT_COLLECTOR) {
+        return none;
+    }
+    let capabilities = word(space, at + LINK_CAPABILITIES).zip(word(space, at + LINK_CAPABILITIES + 2));
+    let (Some((low, high)), Some(status)) = (capabilities, word(space, at + LINK_STATUS)) else {
+        return none;
+    };
+    let speed_and_width = |register: u16| PciLink {
+        port: None,
+        speed: PcieSpeed::from_code((register & 0xf) as u8),
+        width: u32::from(register >> 4 & 0x3f),
+    };
+    PciExpress {
+        capability: Some(PciLink { port: Some(u32::from(high >> 8)), ..speed_and_width(low) }),
+        status: Some(speed_and_width(status)),
+    }
+}
+
+/// A little-endian word of the conventional space.
+fn word(space: &[u8], at: usize) -> Option<u16> {
+    let bytes = space.get(..256)?.get(at..at + 2)?;
+    Some(u16::from_le_bytes([bytes[0], bytes[1]]))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn space(length: usize) -> Vec<u8> {
+        let mut space = vec![0; length];
+        space[STATUS] = STATUS_CAPABILITIES as u8;
+        space[CAPABILITIES] = 0x40;
+        space
+    }
+
+    fn express(space: &mut [u8], at: usize, kind: u8) {
+        space[at] = CAPABILITY_EXPRESS;
+        space[at + EXPRESS_FLAGS] = 2 | kind << 4;
+        space[at + LINK_CAPABILITIES..at + LINK_CAPABILITIES + 4]
+            .copy_from_slice(&0x0543_d104_u32.to_le_bytes());
+        space[at + LINK_STATUS..at + LINK_STATUS + 2].copy_from_slice(&0x1083_u16.to_le_bytes());
+    }
+
+    #[test]
+    fn link_of_an_express_endpoint_behind_another_capability() {
+        let mut space = space(257);
+        space[0x40] = 1;
+        space[0x41] = 0x60;
+        express(&mut space, 0x60, 0);
+        let summary = parse(&space).unwrap();
+        assert_eq!(summary.header, Some(PciHeader::Endpoint));
+        let link = summary.express.unwrap();
+        let want = PciLink { port: Some(5), speed: Some(PcieSpeed::Gen4), width: 16 };
+        assert_eq!(link.capability, Some(want));
+        assert_eq!(link.status, Some(PciLink { port: None, speed: Some(PcieSpeed::Gen3), width: 8 }));
+    }
+
+    #[test]
+    fn integrated_endpoints_and_extended_spaces_without_capability_have_no_link() {
+        for kind in [9, 10] {
+            let mut space = space(257);
+            express(&mut space, 0x40, kind);
+            assert_eq!(parse(&space).unwrap().express, Some(PciExpress::default()));
+        }
+        assert_eq!(parse(&vec![0; 257]).unwrap().express, Some(PciExpress::default()));
+        assert_eq!(parse(&vec![0; 256]).unwrap().express, None);
+    }
+
+    #[test]
+    fn looping_lists_end_and_short_spaces_are_refused() {
+        let mut looping = space(256);
+        looping[0x40] = 1;
+        looping[0x41] = 0x40;
+        assert_eq!(parse(&looping).unwrap().express, None);
+        assert!(parse(&looping[..64]).is_err());
+        let mut at_the_end = space(256);
+        at_the_end[CAPABILITIES] = 0xfe;
+        at_the_end[0xfe] = CAPABILITY_EXPRESS;
+        assert_eq!(parse(&at_the_end).unwrap().express, Some(PciExpress::default()));
+        let mut odd = vec![0; 256];
+        odd[HEADER_TYPE] = 0x83;
+        assert_eq!(parse(&odd).unwrap().header, None);
+    }
+}

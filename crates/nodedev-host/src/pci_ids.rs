@@ -1,0 +1,163 @@
+//! Names of PCI vendors and devices, from the system's `pci.ids`.
+//!
+//! libvirt asks libpciaccess, whose reader has small buffers: names are cut after 121 (vendor) or 120 (device) bytes.
+//! Without the file there are no names.
+
+use std::collections::HashMap;
+use std::ops::Range;
+use std::sync::OnceLock;
+
+use nodedev_sys::{Root, paths};
+
+/// Bound of the file; the current one has 1.6 MB.
+const LIMIT: usize = 32 << 20;
+/// Longest name of a vendor that libpciaccess gives, in bytes.
+const VENDOR_NAME: usize = 121;
+/// Longest name of a device that libpciaccess gives, in bytes.
+const DEVICE_NAME: usize = 120;
+
+/// The database, read when the first name is asked for.
+#[derive(Debug, Default)]
+pub(crate) struct PciIds(OnceLock<Database>);
+
+impl PciIds {
+    /// Names of a vendor and of one of its devices. A device is only looked for among its vendor's.
+    pub(crate) fn names(&self, root: &Root, vendor: u32, device: u32) -> (Option<&[u8]>, Option<&[u8]>) {
+        let database = self.0.get_or_init(|| {
+            let mut content = Vec::new();
+            for path in paths::PCI_IDS {
+                if matches!(root.read(path.as_bytes(), &mut content, LIMIT), Ok(Some(_))) {
+                    break;
+                }
+                content.clear();
+            }
+            Database::new(content)
+        });
+        database.names(vendor, device)
+    }
+}
+
+/// The text of a `pci.ids` file with an index of its vendors; each vendor's devices are indexed on first use.
+#[derive(Debug)]
+pub struct Database {
+    text: Vec<u8>,
+    vendors: HashMap<u16, Vendor>,
+}
+
+#[derive(Debug)]
+struct Vendor {
+    name: Range<usize>,
+    block: Range<usize>,
+    devices: OnceLock<HashMap<u16, Range<usize>>>,
+}
+
+impl Database {
+    /// Takes the content of a `pci.ids` file. Lines that are neither vendor nor device are passed over.
+    pub fn new(text: Vec<u8>) -> Self {
+        let mut vendors: HashMap<u16, Vendor> = HashMap::new();
+        let mut current: Option<(u16, Range<usize>, usize)> = None;
+        let mut close = |current: Option<(u16, Range<usize>, usize)>, end: usize| {
+            if let Some((id, name, start)) = current {
+                vendors.entry(id).or_insert(Vendor { name, block: start..end, devices: OnceLock::new() });
+            }
+        };
+        for (start, end) in lines(&text, 0..text.len()) {
+            match text[start..end].first() {
+                None | Some(b'\t' | b'#') => continue,
+                Some(_) => {}
+            }
+            close(current.take(), start);
+            // Behind the vendors come the classes, `C xx  Name`, whose first word is no number of four digits.
+            current = id(&text[start..end]).map(|id| (id, name(&text, start + 6, end, VENDOR_NAME), end));
+        }
+        close(current, text.len());
+        Self { text, vendors }
+    }
+
+    /// Names of a vendor and of one of its devices; absent when the database has none.
+    pub fn names(&self, vendor: u32, device: u32) -> (Option<&[u8]>, Option<&[u8]>) {
+        let number = |id: u32| u16::try_from(id).ok();
+        let Some(vendor) = number(vendor).and_then(|id| self.vendors.get(&id)) else { return (None, None) };
+        let devices = vendor.devices.get_or_init(|| self.devices(vendor.block.clone()));
+        let device = number(device).and_then(|id| devices.get(&id));
+        let text = |range: &Range<usize>| &self.text[range.clone()];
+        (Some(text(&vendor.name)), device.map(text))
+    }
+
+    fn devices(&self, block: Range<usize>) -> HashMap<u16, Range<usize>> {
+        let mut devices = HashMap::new();
+        for (start, end) in lines(&self.text, block) {
+            // Two tabs begin a subsystem's line.
+            if let [b'\t', rest @ ..] = &self.text[start..end]
+                && let Some(id) = id(rest)
+            {
+                devices.entry(id).or_insert(name(&self.text, start + 7, end, DEVICE_NAME));
+            }
+        }
+        devices
+    }
+}
+
+/// Starts and ends of the lines in a part of the text.
+fn lines(text: &[u8], part: Range<usize>) -> impl Iterator<Item = (usize, usize)> {
+    let mut next = part.start;
+    std::iter::from_fn(move || {
+        if next >= part.end {
+            return None;
+        }
+        let start = next;
+        let end = text[start..part.end].iter().position(|&b| b == b'\n').map_or(part.end, |at| start + at);
+        next = end + 1;
+        Some((start, end))
+    })
+}
+
+/// The number at the start of a line: four hexadecimal digits and a blank.
+fn id(line: &[u8]) -> Option<u16> {
+    let digits = line.get(..4)?;
+    if !digits.iter().all(u8::is_ascii_hexdigit) || !line.get(4).is_some_and(u8::is_ascii_whitespace) {
+        return None;
+    }
+    u16::from_str_radix(std::str::from_utf8(digits).ok()?, 16).ok()
+}
+
+fn name(text: &[u8], start: usize, end: usize, longest: usize) -> Range<usize> {
+    let end = text[..end].strip_suffix(b"\r").map_or(end, <[u8]>::len);
+    let start = start.min(end);
+    start..end.min(start + longest)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Database;
+
+    #[test]
+    fn names_of_vendors_and_their_devices_are_found() {
+        let database = Database::new(
+            b"# comment\n\n8086  Intel Corporation\n\t1237  440FX - 82441FX PMC [Natoma]\n\t\t1af4 1100  Qemu virtual machine\n\
+              \t7000  82371SB PIIX3 ISA [Natoma/Triton II]\n10de  NVIDIA Corporation\n\t1eb8  TU104GL [Tesla T4]\nC 02  Network controller\n\t00  Ethernet controller\n"
+                .to_vec(),
+        );
+        let names = |vendor, device| {
+            let (vendor, device) = database.names(vendor, device);
+            let text = |name: &[u8]| String::from_utf8_lossy(name).into_owned();
+            (vendor.map(text), device.map(text))
+        };
+        assert_eq!(names(0x8086, 0x7000).1.as_deref(), Some("82371SB PIIX3 ISA [Natoma/Triton II]"));
+        assert_eq!(names(0x10de, 0x1eb8).0.as_deref(), Some("NVIDIA Corporation"));
+        assert_eq!(names(0x10de, 0x1237), (Some("NVIDIA Corporation".into()), None));
+        assert_eq!(names(0x1af4, 0x1100), (None, None));
+        assert_eq!(names(0x1_8086, 0x7000), (None, None));
+    }
+
+    #[test]
+    fn names_are_cut_where_libpciaccess_cuts_them() {
+        let long = "x".repeat(300);
+        let database = Database::new(format!("8086  {long}\n\t1237  {long}").into_bytes());
+        let (vendor, device) = database.names(0x8086, 0x1237);
+        assert_eq!((vendor.unwrap().len(), device.unwrap().len()), (121, 120));
+        assert_eq!(Database::new(Vec::new()).names(1, 1), (None, None));
+        assert_eq!(Database::new(b"8086".to_vec()).names(0x8086, 1), (None, None));
+        assert_eq!(Database::new(b"8086 \n\t1".to_vec()).names(0x8086, 1), (Some(&b""[..]), None));
+    }
+}

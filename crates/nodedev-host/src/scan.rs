@@ -1,0 +1,194 @@
+//! Makes the index: enumerates the host's devices, classifies and names each, finds parents, and merges the
+//! definitions of mediated devices.
+
+use nodedev_model::{CapabilityType, DeviceName, DeviceState, Visibility};
+use nodedev_sys::paths::{self, basename, join};
+use nodedev_sys::{Root, SysError};
+
+use crate::classify::{Class, Kind, classify};
+use crate::index::{COMPUTER, Entry, Id, Index};
+use crate::kernel::{Issues, KernelDevice};
+use crate::mdevctl;
+
+/// Subsystems that libvirt does not look at: many devices, none of interest.
+const LEFT_OUT: [&[u8]; 4] = [b"acpi", b"tty", b"vc", b"i2c"];
+/// Bound of a `uevent` file; the kernel's own is 4 KiB.
+const UEVENT_LIMIT: usize = 64 << 10;
+
+/// Looks at the whole host.
+pub(crate) fn scan(root: &Root, issues: &Issues) -> Index {
+    let mut scanner = Scanner { root, issues, index: Index::new(), path: Vec::new(), uevent: Vec::new() };
+    for (top, devices) in [(paths::BUS, &b"/devices"[..]), (paths::CLASS, b"")] {
+        let mut subsystems = names(root, top.as_bytes(), issues);
+        subsystems.sort_unstable();
+        for subsystem in subsystems {
+            if !LEFT_OUT.contains(&&*subsystem) {
+                let folder = [top.as_bytes(), b"/", &subsystem, devices].concat();
+                scanner.subsystem(&subsystem, &folder);
+            }
+        }
+    }
+    let mut index = scanner.index;
+    find_parents(&mut index);
+    merge_definitions(root, &mut index, issues);
+    index.sort();
+    index
+}
+
+struct Scanner<'a> {
+    root: &'a Root,
+    issues: &'a Issues,
+    index: Index,
+    path: Vec<u8>,
+    uevent: Vec<u8>,
+}
+
+impl Scanner<'_> {
+    /// Adds the devices that `folder` has links to.
+    fn subsystem(&mut self, subsystem: &[u8], folder: &[u8]) {
+        let opened = match self.root.folder(folder) {
+            Ok(Some(opened)) => opened,
+            Ok(None) => return,
+            Err(error) => return self.issues.error(&error),
+        };
+        let number = self.index.intern(subsystem);
+        let mut error = None;
+        let listed = opened.for_each_name(|name| match opened.link(name) {
+            // What is no link is a control file of the class.
+            Ok(None) => {}
+            Ok(Some(target)) => self.device(subsystem, number, &paths::follow(folder, &target)),
+            Err(problem) => error = Some(problem),
+        });
+        for problem in listed.err().into_iter().chain(error) {
+            self.issues.error(&problem);
+        }
+    }
+
+    /// Adds the device at `path`, if any view shows it.
+    fn device(&mut self, subsystem: &[u8], number: u16, path: &[u8]) {
+        if !path.starts_with(paths::SYS.as_bytes()) || self.index.by_path(path).is_some() {
+            return;
+        }
+        self.path.clear();
+        self.path.extend_from_slice(path);
+        self.path.extend_from_slice(b"/uevent");
+        let issues_before = self.issues.len();
+        match self.root.read(&self.path, &mut self.uevent, UEVENT_LIMIT) {
+            Ok(Some(_)) => {}
+            // Gone since it was listed.
+            Ok(None) => return,
+            Err(error) => {
+                self.issues.error(&error);
+                self.uevent.clear();
+            }
+        }
+        let device = KernelDevice::with_uevent(
+            self.root,
+            path,
+            subsystem,
+            self.issues,
+            std::mem::take(&mut self.uevent),
+        );
+        let class = classify(&device);
+        self.uevent = device.into_uevent();
+        let Some(Class { kind, visibility, suffix }) = class else { return };
+        let name = match kind {
+            Kind::Libvirt(CapabilityType::ApMatrix) => DeviceName::from_parts(b"ap", b"matrix", None),
+            _ => DeviceName::from_parts(subsystem, basename(path), suffix.as_deref()),
+        };
+        self.issues.attribute(issues_before, &name);
+        self.index.insert(Entry {
+            name,
+            path: path.into(),
+            subsystem: number,
+            kind,
+            visibility,
+            state: DeviceState::default(),
+            parent: COMPUTER,
+            native_parent: COMPUTER,
+        });
+    }
+}
+
+fn names(root: &Root, path: &[u8], issues: &Issues) -> Vec<Box<[u8]>> {
+    root.names(path).unwrap_or_else(|error: SysError| {
+        issues.error(&error);
+        Vec::new()
+    })
+}
+
+fn find_parents(index: &mut Index) {
+    for id in 1..index.len() as Id {
+        let path = &index.entry(id).path;
+        let native_parent = index.above(path, |_| true);
+        let parent = match index.entry(native_parent).visibility {
+            Visibility::Libvirt => native_parent,
+            Visibility::Native => {
+                index.above(&index.entry(native_parent).path, |above| above.visibility == Visibility::Libvirt)
+            }
+        };
+        let entry = index.entry_mut(id);
+        entry.parent = parent;
+        entry.native_parent = native_parent;
+    }
+}
+
+/// Adds the mediated devices that mdevctl's files define: to the active device of the same name, or as inactive ones.
+fn merge_definitions(root: &Root, index: &mut Index, issues: &Issues) {
+    let definitions = mdevctl::read(root, issues);
+    if definitions.is_empty() {
+        return;
+    }
+    let subsystem = index.intern(b"mdev");
+    for definition in definitions {
+        let uuid = definition.uuid.to_string();
+        let name = DeviceName::from_parts(b"mdev", uuid.as_bytes(), Some(&definition.parent_addr));
+        let state = DeviceState { active: true, persistent: true, autostart: definition.autostart };
+        let id = match index.by_name(name.as_str()) {
+            Some(id) => {
+                index.entry_mut(id).state = state;
+                id
+            }
+            None => {
+                let parent = parent_by_address(root, index, &definition.parent_addr);
+                index.insert(Entry {
+                    name,
+                    path: Box::default(),
+                    subsystem,
+                    kind: Kind::Libvirt(CapabilityType::Mdev),
+                    visibility: Visibility::Libvirt,
+                    state: DeviceState { active: false, ..state },
+                    parent,
+                    native_parent: parent,
+                })
+            }
+        };
+        index.define(id, definition);
+    }
+}
+
+/// The device that mdevctl calls `address`, if it can be the parent of mediated devices in libvirt's eyes; else
+/// `computer`.
+fn parent_by_address(root: &Root, index: &Index, address: &[u8]) -> Id {
+    use CapabilityType as T;
+    let named = |subsystem: &[u8]| index.by_name(DeviceName::from_parts(subsystem, address, None).as_str());
+    let candidates = [
+        named(b"pci").filter(|&id| index.entry(id).kind == Kind::Libvirt(T::Pci)),
+        named(b"css").filter(|&id| index.entry(id).kind == Kind::Libvirt(T::Css)),
+        named(b"ap").filter(|&id| index.entry(id).kind == Kind::Libvirt(T::ApMatrix)),
+        named(b"ccwgroup").filter(|&id| index.entry(id).kind == Kind::Libvirt(T::Ccwgroup)),
+        mdev_bus_device(root, index, address)
+            .filter(|&id| index.entry(id).kind == Kind::Libvirt(T::MdevTypes)),
+    ];
+    candidates
+        .into_iter()
+        .flatten()
+        .find(|&id| index.entry(id).visibility == Visibility::Libvirt && !index.entry(id).path.is_empty())
+        .unwrap_or(COMPUTER)
+}
+
+fn mdev_bus_device(root: &Root, index: &Index, address: &[u8]) -> Option<Id> {
+    let folder = join(paths::CLASS.as_bytes(), b"mdev_bus");
+    let target = root.read_link(&join(&folder, address)).ok()??;
+    index.by_path(&paths::follow(&folder, &target))
+}

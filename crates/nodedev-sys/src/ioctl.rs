@@ -1,0 +1,94 @@
+//! The one system call below the C library that has no safe wrapper: `SIOCETHTOOL`.
+//!
+//! Source: kernel, `include/uapi/linux/ethtool.h` and `Documentation/networking/netdev-features.rst`.
+#![allow(unsafe_code)]
+
+use std::mem::size_of;
+use std::os::fd::{AsFd, AsRawFd};
+
+use rustix::io::Errno;
+
+/// Longest name of an interface that fits the request, without its NUL.
+const NAME_LENGTH: usize = 15;
+
+/// `struct ethtool_value`.
+#[repr(C)]
+struct Value {
+    command: u32,
+    data: u32,
+}
+
+/// How many blocks of 32 features are asked for.
+const BLOCKS: usize = 2;
+
+/// `struct ethtool_gfeatures` with room for [`BLOCKS`] blocks.
+#[repr(C)]
+struct Features {
+    command: u32,
+    size: u32,
+    blocks: [FeatureBlock; BLOCKS],
+}
+
+/// `struct ethtool_get_features_block`.
+#[repr(C)]
+#[derive(Clone, Copy, Default)]
+struct FeatureBlock {
+    available: u32,
+    requested: u32,
+    active: u32,
+    never_changed: u32,
+}
+
+/// `struct ifreq` as far as `SIOCETHTOOL` uses it: the name, and a pointer in the union, whose full size is kept.
+#[repr(C)]
+struct Request {
+    name: [u8; NAME_LENGTH + 1],
+    data: *mut libc::c_void,
+    rest: [u8; REST],
+}
+
+/// What is left of the union behind the pointer: it holds 24 bytes on 64-bit machines, 16 on others.
+const REST: usize = size_of::<libc::ifreq>() - (NAME_LENGTH + 1) - size_of::<*mut libc::c_void>();
+
+const ETHTOOL_GFEATURES: u32 = 0x3a;
+
+/// Asks an interface for a number.
+pub(crate) fn ethtool_value(socket: impl AsFd, interface: &[u8], command: u32) -> Result<u32, Errno> {
+    let mut value = Value { command, data: 0 };
+    // SAFETY: the commands that `ethtool.rs` gives answer with one `struct ethtool_value`, which `value` is.
+    unsafe { ethtool(socket, interface, (&raw mut value).cast())? };
+    Ok(value.data)
+}
+
+/// Asks an interface which of its first 32 features are active.
+pub(crate) fn ethtool_active_features(socket: impl AsFd, interface: &[u8]) -> Result<u32, Errno> {
+    let mut features = Features {
+        command: ETHTOOL_GFEATURES,
+        size: BLOCKS as u32,
+        blocks: [FeatureBlock::default(); BLOCKS],
+    };
+    // SAFETY: the kernel writes at most `size` blocks behind the header, and there is room for as many.
+    unsafe { ethtool(socket, interface, (&raw mut features).cast())? };
+    Ok(features.blocks[0].active)
+}
+
+/// # Safety
+/// `data` points to what the command in its first four bytes reads and writes, as `ethtool.h` lays it out, and nobody
+/// else uses that memory meanwhile.
+unsafe fn ethtool(socket: impl AsFd, interface: &[u8], data: *mut libc::c_void) -> Result<(), Errno> {
+    if interface.len() > NAME_LENGTH {
+        return Err(Errno::NAMETOOLONG);
+    }
+    let mut request = Request { name: [0; NAME_LENGTH + 1], data, rest: [0; REST] };
+    request.name[..interface.len()].copy_from_slice(interface);
+    // SAFETY: `request` is a `struct ifreq` (its size is checked below) that outlives the call; the caller vouches for
+    // `data`. The socket is open, since it is borrowed.
+    let result = unsafe { libc::ioctl(socket.as_fd().as_raw_fd(), libc::SIOCETHTOOL as _, &raw mut request) };
+    if result < 0 {
+        Err(Errno::from_io_error(&std::io::Error::last_os_error()).unwrap_or(Errno::INVAL))
+    } else {
+        Ok(())
+    }
+}
+
+const _: () = assert!(size_of::<Request>() == size_of::<libc::ifreq>());
