@@ -1,6 +1,9 @@
 //! Development tasks of nodedev: `cargo xtask --help`.
 
+mod deps;
 mod fixture;
+mod peers;
+mod test;
 
 use std::path::PathBuf;
 
@@ -16,6 +19,16 @@ struct Arguments {
 
 #[derive(Subcommand)]
 enum Task {
+    /// Install the programs that tests talk to, and run every test, lint and check
+    Test {
+        /// Install nothing, and leave out what needs another program; says what that is
+        #[arg(long)]
+        offline: bool,
+    },
+    /// Install, with apt, the programs that tests talk to
+    Peers,
+    /// Check the invariants of ARCHITECTURE.md: who may depend on whom, name paths, hold unsafe code or state
+    CheckDeps,
     /// Make a small recorded host of some devices of an unpacked recording, with golden files from the real libvirt
     Fixture {
         /// Folder that stands for / of the large host
@@ -35,6 +48,9 @@ enum Task {
 
 fn main() -> Result<()> {
     match Arguments::parse().task {
+        Task::Test { offline } => test::run(offline),
+        Task::Peers => peers::install(),
+        Task::CheckDeps => deps::check(nodedev_testkit::repository()),
         Task::Fixture { source, name, keep } => fixture::make(&source, &name, &keep),
         Task::FixtureGolden { name } => fixture::refresh(&name),
     }

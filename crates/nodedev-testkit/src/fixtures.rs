@@ -1,5 +1,7 @@
 //! The recorded hosts of this repository: `fixtures/hosts/NAME/root.tar.gz`, with golden files beside it.
 
+use std::collections::BTreeMap;
+use std::io::Read;
 use std::path::{Path, PathBuf};
 use std::{fs, io};
 
@@ -52,11 +54,32 @@ impl Fixture {
     /// If the archive can't be read or unpacked.
     pub fn unpack(&self) -> io::Result<TempDir> {
         let dir = tempfile::Builder::new().prefix("nodedev-host-").tempdir()?;
-        let archive = io::BufReader::new(fs::File::open(self.archive())?);
-        let mut archive = tar::Archive::new(GzDecoder::new(archive));
+        let mut archive = self.open()?;
         archive.set_preserve_permissions(false);
         archive.unpack(dir.path())?;
         Ok(dir)
+    }
+
+    /// The contents of the regular files that `choose` picks by their path, without unpacking anything.
+    ///
+    /// # Errors
+    /// If the archive can't be read.
+    pub fn files(&self, choose: impl Fn(&Path) -> bool) -> io::Result<BTreeMap<PathBuf, Vec<u8>>> {
+        let mut found = BTreeMap::new();
+        for entry in self.open()?.entries()? {
+            let mut entry = entry?;
+            let path = entry.path()?.into_owned();
+            if entry.header().entry_type().is_file() && choose(&path) {
+                let mut content = Vec::new();
+                entry.read_to_end(&mut content)?;
+                found.insert(path, content);
+            }
+        }
+        Ok(found)
+    }
+
+    fn open(&self) -> io::Result<tar::Archive<impl Read>> {
+        Ok(tar::Archive::new(GzDecoder::new(io::BufReader::new(fs::File::open(self.archive())?))))
     }
 }
 
@@ -105,6 +128,8 @@ mod tests {
         assert_eq!(first, fs::read(fixture.archive()).unwrap());
 
         let unpacked = fixture.unpack().unwrap();
+        let address = fixture.files(|path| path.ends_with("address")).unwrap();
+        assert_eq!(address.into_values().collect::<Vec<_>>(), [b"00:00:00:00:00:00\n"]);
         let link = unpacked.path().join("sys/class/net/lo");
         assert_eq!(fs::read_link(&link).unwrap(), Path::new("../../devices/virtual/net/lo"));
         assert_eq!(fs::read_to_string(link.join("address")).unwrap(), "00:00:00:00:00:00\n");

@@ -15,6 +15,7 @@ pub mod fixtures;
 pub mod golden;
 pub mod pci_bytes;
 pub mod peer;
+pub mod random;
 pub mod shrink;
 pub mod synthetic;
 pub mod tree;

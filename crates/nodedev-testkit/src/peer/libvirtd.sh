@@ -37,8 +37,11 @@ case $tree in
 live) ;;
 net)
     mount -t sysfs sysfs /sys
-    # Link commands as `ip -batch` takes them.
-    if [ -f "$work/links" ]; then ip -batch "$work/links"; fi
+    # Commands of ip; a kernel that lacks a kind of interface makes the others.
+    while read -r line; do
+        # shellcheck disable=SC2086 # a line is several arguments
+        ip $line || echo "ip $line: failed" >&2
+    done <"$work/links"
     ;;
 *)
     mkdir -p "$work/tree" "$work/old-dev"

@@ -69,7 +69,8 @@ impl PeerError {
 pub enum Scene {
     /// This machine as it is, with its network devices.
     Live,
-    /// This machine, but in a new network namespace, with the interfaces that these `ip -batch` lines make.
+    /// This machine, but in a new network namespace, with the interfaces that these commands of `ip` make, such as
+    /// `link add br0 type bridge`. One that this kernel can't make is left out.
     Network(Vec<String>),
     /// A folder that stands for `/`: a testkit host or an unpacked recording.
     Tree(PathBuf),

@@ -17,7 +17,6 @@
 
 mod pci;
 mod platform;
-mod random;
 mod scsi;
 mod usb;
 
@@ -25,8 +24,8 @@ use std::collections::BTreeMap;
 use std::path::Path;
 use std::{fmt, io};
 
+use crate::random::Random;
 use crate::tree::{Size, Tree};
-use random::Random;
 
 /// Node devices in one cell.
 pub const CELL: usize = 100;

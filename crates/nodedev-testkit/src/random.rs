@@ -1,14 +1,18 @@
 //! Reproducible numbers (SplitMix64: Steele, Lea, Flood, "Fast splittable pseudorandom number generators", 2014).
 
 #[derive(Debug)]
-pub(super) struct Random(u64);
+/// A source of numbers: the same seed gives the same ones.
+pub struct Random(u64);
 
 impl Random {
-    pub(super) fn new(seed: u64) -> Self {
+    /// Starts from a seed.
+    pub fn new(seed: u64) -> Self {
         Self(seed)
     }
 
-    pub(super) fn next(&mut self) -> u64 {
+    /// The next number, of 64 bits.
+    #[allow(clippy::should_implement_trait, reason = "there is no end to these")]
+    pub fn next(&mut self) -> u64 {
         self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
         let mut z = self.0;
         z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
@@ -17,13 +21,13 @@ impl Random {
     }
 
     /// A locally administered unicast MAC address.
-    pub(super) fn mac(&mut self) -> String {
+    pub fn mac(&mut self) -> String {
         let [a, b, c, d, e, ..] = self.next().to_le_bytes();
         format!("02:{a:02x}:{b:02x}:{c:02x}:{d:02x}:{e:02x}")
     }
 
     /// A version 4 UUID.
-    pub(super) fn uuid(&mut self) -> String {
+    pub fn uuid(&mut self) -> String {
         let (a, b) = (self.next(), self.next());
         format!(
             "{:08x}-{:04x}-4{:03x}-8{:03x}-{:012x}",
