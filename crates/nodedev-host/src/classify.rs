@@ -124,6 +124,9 @@ fn by_place(device: &KernelDevice<'_>) -> Option<CapabilityType> {
         b"scsi" if name.starts_with(b"host") => T::ScsiHost,
         b"scsi" if name.starts_with(b"target") => T::ScsiTarget,
         b"scsi" => T::Scsi,
+        b"block" if device.folder().is_some_and(|folder| !folder.exists(b"partition")) => T::Storage,
+        // Connectors are called `card0-DP-1`.
+        b"drm" if !name.contains(&b'-') && name != b"version" => T::Drm,
         _ => return None,
     };
     device.issue("uevent", "it should not be empty");

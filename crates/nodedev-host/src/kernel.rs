@@ -129,10 +129,15 @@ impl<'a> KernelDevice<'a> {
         self.record().get(key.as_bytes())
     }
 
+    /// The file in udev's database that has the device's record.
+    pub(crate) fn record_name(&self) -> Vec<u8> {
+        record_name(Uevent::new(&self.uevent), self.subsystem, self.sysname())
+    }
+
     /// The record in udev's database; empty if there is none.
     pub(crate) fn record(&self) -> Record<'_> {
         Record::new(self.record.get_or_init(|| {
-            let name = record_name(Uevent::new(&self.uevent), self.subsystem, self.sysname());
+            let name = self.record_name();
             let mut content = Vec::new();
             if let Err(error) =
                 self.root.read(&join(paths::UDEV_DATA.as_bytes(), &name), &mut content, RECORD_LIMIT)

@@ -14,6 +14,7 @@ mod native;
 mod number;
 pub mod pci_config;
 pub mod pci_ids;
+pub mod record;
 mod scan;
 mod storage_class;
 pub mod vpd;

@@ -4,9 +4,11 @@
 //! Without the file there are no names.
 
 use std::collections::HashMap;
+use std::io::Read;
 use std::ops::Range;
 use std::sync::OnceLock;
 
+use flate2::read::MultiGzDecoder;
 use nodedev_sys::{Root, paths};
 
 /// Bound of the file; the current one has 1.6 MB.
@@ -24,17 +26,22 @@ impl PciIds {
     /// Names of a vendor and of one of its devices. A device is only looked for among its vendor's.
     pub(crate) fn names(&self, root: &Root, vendor: u32, device: u32) -> (Option<&[u8]>, Option<&[u8]>) {
         let database = self.0.get_or_init(|| {
-            let mut content = Vec::new();
-            for path in paths::PCI_IDS {
-                if matches!(root.read(path.as_bytes(), &mut content, LIMIT), Ok(Some(_))) {
-                    break;
-                }
-                content.clear();
-            }
-            Database::new(content)
+            Database::new(paths::PCI_IDS.iter().find_map(|path| read(root, path)).unwrap_or_default())
         });
         database.names(vendor, device)
     }
+}
+
+/// Reads the file at `path`, or the compressed one beside it, which libpciaccess prefers.
+fn read(root: &Root, path: &str) -> Option<Vec<u8>> {
+    let mut content = Vec::new();
+    if let Ok(Some(packed)) = root.read(format!("{path}.gz").as_bytes(), &mut content, LIMIT) {
+        let mut text = Vec::new();
+        if MultiGzDecoder::new(packed).take(LIMIT as u64).read_to_end(&mut text).is_ok() {
+            return Some(text);
+        }
+    }
+    root.read(path.as_bytes(), &mut content, LIMIT).ok()?.map(<[u8]>::to_vec)
 }
 
 /// The text of a `pci.ids` file with an index of its vendors; each vendor's devices are indexed on first use.

@@ -18,21 +18,61 @@ const UEVENT_LIMIT: usize = 64 << 10;
 /// Looks at the whole host.
 pub(crate) fn scan(root: &Root, issues: &Issues) -> Index {
     let mut scanner = Scanner { root, issues, index: Index::new(), path: Vec::new(), uevent: Vec::new() };
-    for (top, devices) in [(paths::BUS, &b"/devices"[..]), (paths::CLASS, b"")] {
-        let mut subsystems = names(root, top.as_bytes(), issues);
-        subsystems.sort_unstable();
-        for subsystem in subsystems {
-            if !LEFT_OUT.contains(&&*subsystem) {
-                let folder = [top.as_bytes(), b"/", &subsystem, devices].concat();
-                scanner.subsystem(&subsystem, &folder);
-            }
-        }
-    }
+    enumerate(root, issues, &mut |found| scanner.device(found.subsystem, &found.path));
     let mut index = scanner.index;
     find_parents(&mut index);
     merge_definitions(root, &mut index, issues);
     index.sort();
     index
+}
+
+/// A device as the folders of buses and classes list it.
+pub(crate) struct Found<'a> {
+    pub(crate) subsystem: &'a [u8],
+    /// The folder with the link to the device, and the link's name and stored target.
+    pub(crate) folder: &'a [u8],
+    pub(crate) name: &'a [u8],
+    pub(crate) target: &'a [u8],
+    /// The device's folder.
+    pub(crate) path: Vec<u8>,
+}
+
+/// Calls `visit` for each device of the host that libvirt's enumeration would look at.
+pub(crate) fn enumerate(root: &Root, issues: &Issues, visit: &mut dyn FnMut(Found<'_>)) {
+    for (top, devices) in [(paths::BUS, &b"/devices"[..]), (paths::CLASS, b"")] {
+        let mut subsystems = root.names(top.as_bytes()).unwrap_or_else(|error: SysError| {
+            issues.error(&error);
+            Vec::new()
+        });
+        subsystems.sort_unstable();
+        for subsystem in subsystems.iter().filter(|name| !LEFT_OUT.contains(&&***name)) {
+            let folder = [top.as_bytes(), b"/", subsystem, devices].concat();
+            if let Err(error) = enumerate_subsystem(root, issues, subsystem, &folder, visit) {
+                issues.error(&error);
+            }
+        }
+    }
+}
+
+fn enumerate_subsystem(
+    root: &Root,
+    issues: &Issues,
+    subsystem: &[u8],
+    folder: &[u8],
+    visit: &mut dyn FnMut(Found<'_>),
+) -> Result<(), SysError> {
+    let Some(opened) = root.folder(folder)? else { return Ok(()) };
+    opened.for_each_name(|name| match opened.link(name) {
+        // What is no link is a control file of the class.
+        Ok(None) => {}
+        Ok(Some(target)) => {
+            let path = paths::follow(folder, &target);
+            if path.starts_with(paths::SYS.as_bytes()) {
+                visit(Found { subsystem, folder, name, target: &target, path });
+            }
+        }
+        Err(error) => issues.error(&error),
+    })
 }
 
 struct Scanner<'a> {
@@ -44,29 +84,9 @@ struct Scanner<'a> {
 }
 
 impl Scanner<'_> {
-    /// Adds the devices that `folder` has links to.
-    fn subsystem(&mut self, subsystem: &[u8], folder: &[u8]) {
-        let opened = match self.root.folder(folder) {
-            Ok(Some(opened)) => opened,
-            Ok(None) => return,
-            Err(error) => return self.issues.error(&error),
-        };
-        let number = self.index.intern(subsystem);
-        let mut error = None;
-        let listed = opened.for_each_name(|name| match opened.link(name) {
-            // What is no link is a control file of the class.
-            Ok(None) => {}
-            Ok(Some(target)) => self.device(subsystem, number, &paths::follow(folder, &target)),
-            Err(problem) => error = Some(problem),
-        });
-        for problem in listed.err().into_iter().chain(error) {
-            self.issues.error(&problem);
-        }
-    }
-
     /// Adds the device at `path`, if any view shows it.
-    fn device(&mut self, subsystem: &[u8], number: u16, path: &[u8]) {
-        if !path.starts_with(paths::SYS.as_bytes()) || self.index.by_path(path).is_some() {
+    fn device(&mut self, subsystem: &[u8], path: &[u8]) {
+        if self.index.by_path(path).is_some() {
             return;
         }
         self.path.clear();
@@ -77,6 +97,7 @@ impl Scanner<'_> {
             Ok(Some(_)) => {}
             // Gone since it was listed.
             Ok(None) => return,
+            Err(error) if error.is_vanished() => return,
             Err(error) => {
                 self.issues.error(&error);
                 self.uevent.clear();
@@ -97,6 +118,7 @@ impl Scanner<'_> {
             _ => DeviceName::from_parts(subsystem, basename(path), suffix.as_deref()),
         };
         self.issues.attribute(issues_before, &name);
+        let number = self.index.intern(subsystem);
         self.index.insert(Entry {
             name,
             path: path.into(),
@@ -108,13 +130,6 @@ impl Scanner<'_> {
             native_parent: COMPUTER,
         });
     }
-}
-
-fn names(root: &Root, path: &[u8], issues: &Issues) -> Vec<Box<[u8]>> {
-    root.names(path).unwrap_or_else(|error: SysError| {
-        issues.error(&error);
-        Vec::new()
-    })
 }
 
 fn find_parents(index: &mut Index) {

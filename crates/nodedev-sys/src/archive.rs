@@ -13,6 +13,9 @@ const MAX_ENTRIES: usize = 8_000_000;
 /// Bound of a recording's size in memory.
 const MAX_BYTES: u64 = 4 << 30;
 
+const NO_ARCHIVE: &str =
+    "it is neither a folder nor an archive (a recording is a folder, or a .tar, .tar.gz or .tar.zst of one, that stands for /)";
+
 /// Reads a whole archive into memory. A single top folder that holds the `sys` folder (as `tar` makes when it packs a
 /// folder by name) is taken off.
 pub(crate) fn load(path: &Path) -> Result<Tree, SysError> {
@@ -33,7 +36,7 @@ pub(crate) fn load(path: &Path) -> Result<Tree, SysError> {
         _ => read_tar(file, name)?,
     };
     if tree.resolve(b"sys", true).is_none() {
-        return Err(SysError::NotAHost { path: display_path(name), problem: "it has no folder sys" });
+        return Err(SysError::NotAHost { path: display_path(name), problem: "it has no folder sys (a recording stands for /, with sys, run/udev/data …)" });
     }
     Ok(tree)
 }
@@ -56,7 +59,11 @@ fn read_tar(reader: impl Read, name: &[u8]) -> Result<Tree, SysError> {
     let mut archive = tar::Archive::new(reader.take(MAX_BYTES));
     let mut entries = Vec::new();
     for entry in archive.entries().map_err(fail)? {
-        let mut entry = entry.map_err(fail)?;
+        let mut entry = match entry {
+            Ok(entry) => entry,
+            Err(_) if entries.is_empty() => return Err(bad(NO_ARCHIVE)),
+            Err(error) => return Err(fail(error)),
+        };
         if entries.len() >= MAX_ENTRIES {
             return Err(SysError::TooLarge { path: display_path(name), limit: MAX_ENTRIES });
         }

@@ -10,6 +10,8 @@ use crate::archive;
 use crate::error::{Operation, SysError, display_path};
 use crate::tree::{Node, Tree};
 
+/// What the kernel gives of a binary attribute at most in one call, on all architectures a multiple of it.
+const PAGE: usize = 4096;
 /// Bound of an attribute in sysfs. The largest is Vital Product Data with 32 KiB.
 const ATTRIBUTE_LIMIT: usize = 64 << 10;
 
@@ -219,7 +221,7 @@ impl Folder<'_> {
         }
     }
 
-    /// Reads at most the first `length` bytes of a file, with a single call, into `buffer`. `None` if there is no such
+    /// Reads at most the first `length` bytes of a file into `buffer`. `None` if there is no such
     /// file. For binary attributes of which only the beginning matters.
     ///
     /// # Errors
@@ -390,7 +392,8 @@ fn read_opened<'b>(
         Err(errno) => return Err(SysError::io(Operation::Open, path, errno)),
     };
     loop {
-        // A pseudo-file gives all it has in one call when there is room, so a short answer is the end.
+        // A pseudo-file gives all it has in one call when there is room, so a short answer is the end; but binary
+        // attributes give at most a page at a time.
         if buffer.capacity() - buffer.len() < 4096 {
             buffer.reserve(buffer.len().max(4096));
         }
@@ -404,21 +407,28 @@ fn read_opened<'b>(
         if buffer.len() > limit {
             return Err(SysError::TooLarge { path: display_path(path), limit });
         }
-        if length < room {
+        if length == 0 || length < room && buffer.len() % PAGE != 0 {
             return Ok(Some(buffer));
         }
     }
 }
 
-/// Reads at most `length` bytes with one call, so that no more of a device is touched than asked for.
+/// Reads at most `length` bytes, so that no more of a device is touched than asked for. Whole pages are followed by
+/// another look, since binary attributes give at most a page at a time.
 fn read_start_opened(fd: &OwnedFd, buffer: &mut Vec<u8>, length: usize) -> Result<(), Errno> {
     buffer.resize(length, 0);
-    let filled = loop {
-        match read(fd, &mut buffer[..]) {
-            Err(Errno::INTR) => {}
-            other => break other?,
+    let mut filled = 0;
+    while filled < length {
+        match read(fd, &mut buffer[filled..]) {
+            Ok(0) => break,
+            Ok(more) => filled += more,
+            Err(Errno::INTR) => continue,
+            Err(errno) => return Err(errno),
         }
-    };
+        if filled % PAGE != 0 {
+            break;
+        }
+    }
     buffer.truncate(filled);
     Ok(())
 }
