@@ -1,2 +1,7 @@
-//! Command line of nodedev.
-fn main() {}
+//! The command `nodedev`; see the library `nodedev_cli`.
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    nodedev_cli::main()
+}

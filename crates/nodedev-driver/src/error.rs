@@ -1,6 +1,7 @@
 use std::fmt;
 
 use nodedev_model::DeviceName;
+use nodedev_xml::XmlError;
 
 /// Result of a call to a driver.
 pub type Result<T> = std::result::Result<T, Error>;
@@ -297,6 +298,20 @@ impl Error {
     /// What a person can do about it, as one line.
     pub fn help(&self) -> Option<&str> {
         self.0.help.as_deref()
+    }
+}
+
+/// A mistake in a document, with libvirt's number, part and text; the place is in the help.
+impl From<XmlError> for Error {
+    fn from(error: XmlError) -> Self {
+        let (domain, code) = (ErrorDomain(error.domain.number()), ErrorCode(error.code.number()));
+        let help = format!("the mistake is in line {}, column {}", error.line, error.column);
+        let this = if error.detail.is_empty() {
+            Self::bare(domain, code, &error.message())
+        } else {
+            Self::new(domain, code, error.detail)
+        };
+        this.with_help(help)
     }
 }
 

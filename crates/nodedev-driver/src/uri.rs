@@ -104,7 +104,9 @@ fn host(uri: &str, path: &[u8], query: &str) -> Result<ConnectUri> {
 
 fn test(uri: &str, path: &[u8], query: &str) -> Result<ConnectUri> {
     match path {
-        _ if !query.is_empty() => Err(invalid(format!("URI {uri} takes no parameters"))),
+        _ if !query.is_empty() => {
+            Err(invalid(format!("URI {uri} takes no parameters")).with_help("leave out ? and what follows"))
+        }
         b"" | b"/" => {
             let detail = "testOpen: supply a path or use test:///default";
             Err(Error::new(ErrorDomain::TEST, ErrorCode::INVALID_ARG, detail).with_help(SERVED))
@@ -185,6 +187,7 @@ mod tests {
                 "nodedev:///system?root=%zz",
                 "URI nodedev:///system?root=%zz has a % without two hexadecimal digits",
             ),
+            ("test:///default?x=1", "URI test:///default?x=1 takes no parameters"),
             ("test:///", "invalid argument: testOpen: supply a path or use test:///default"),
         ] {
             let error = uri.parse::<ConnectUri>().unwrap_err();

@@ -65,6 +65,16 @@ impl NodeDevice {
     pub fn capability_types(&self) -> impl Iterator<Item = CapabilityType> {
         self.capabilities.iter().flat_map(Capability::kinds)
     }
+
+    /// Takes the definition of a mediated device for what it runs with. A document tells only one configuration, and
+    /// reading it makes that the definition; this makes it the one of an active device too.
+    pub fn activate_definition(&mut self) {
+        for capability in &mut self.capabilities {
+            if let Capability::Mdev(mdev) = capability {
+                mdev.active.clone_from(&mdev.defined);
+            }
+        }
+    }
 }
 
 /// Attributes of `<parent>` that choose a vHBA's parent by World Wide Names (`wwnn` and `wwpn`, or `fabric_wwn`).

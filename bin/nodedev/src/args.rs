@@ -1,0 +1,246 @@
+//! The definition of the command line. Help texts, man pages and completions come from here.
+
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+use clap_complete::Shell;
+use clap_complete::engine::ArgValueCandidates;
+
+use crate::commands::completions::{capability_names, device_names};
+use crate::exit::Exit;
+
+const AFTER_HELP: &str = "\
+Exit status:
+  0  done
+  1  failed; diff: the two differ; format: the document has mistakes
+  2  wrong usage; diff: any failure
+  3  done for some of the devices only
+
+Examples:
+  nodedev list --tree                     the devices of this machine
+  nodedev dumpxml pci_0000_00_02_0        a device as libvirt's XML
+  nodedev show --all --json               everything as one JSON document
+  nodedev record -o host.tar.gz --mask    a support bundle without serial numbers
+  nodedev --root host.tar.gz list         the devices of that bundle";
+
+/// See and compare the devices of a virtualization host.
+///
+/// Lists and describes every device of this machine, or of a recording of another one, the way libvirt's node device
+/// driver does, without a daemon.
+#[derive(Debug, Parser)]
+#[command(name = "nodedev", version, after_help = AFTER_HELP, max_term_width = 100)]
+#[command(disable_help_subcommand = true, subcommand_required = true, arg_required_else_help = true)]
+pub(crate) struct Cli {
+    #[command(flatten)]
+    pub(crate) global: Global,
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+// Options of all commands. (A plain comment: clap takes doc comments as help.)
+#[derive(Debug, Args)]
+#[command(next_help_heading = "Global options")]
+pub(crate) struct Global {
+    /// Look at a recording, a folder or an archive (.tar, .tar.gz, .tar.zst), in place of this machine
+    #[arg(long, global = true, value_name = "PATH", conflicts_with = "connect")]
+    pub(crate) root: Option<PathBuf>,
+    /// Where the devices come from: nodedev:///system, nodedev:///session, test:///default, test:///FILE
+    #[arg(short, long, global = true, value_name = "URI")]
+    pub(crate) connect: Option<String>,
+    /// What to say on standard error besides errors
+    #[arg(long, global = true, value_name = "LEVEL", default_value = "warn")]
+    pub(crate) log: LogLevel,
+}
+
+/// Values of `--log`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum LogLevel {
+    /// Nothing
+    Error,
+    /// What is odd
+    Warn,
+    /// Also what is looked at, and how long it took
+    Info,
+    /// Also every value of the host that could not be read
+    Debug,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// List devices
+    ///
+    /// On a terminal: name, type and parent in columns. In a pipe: one name a line, as virsh nodedev-list prints them.
+    List(ListArgs),
+    /// Print devices as libvirt's XML
+    Dumpxml(DumpxmlArgs),
+    /// Print name, parent and state of devices
+    Info(NamesArgs),
+    /// Show all that is known of devices, also what libvirt's XML has no room for
+    Show(ShowArgs),
+    /// Print the names of devices' parents, one a line; the line of computer is empty
+    Parent(NamesArgs),
+    /// Print the capability types of devices; without a name, how many devices have each type
+    Caps(CapsArgs),
+    /// Record what nodedev reads of this machine, for --root, support and tests
+    Record(RecordArgs),
+    /// Compare the devices of two recordings, or of a recording and this machine
+    ///
+    /// Prints added devices (+), removed ones (-), and changed ones (~) with each value that differs. Features of network
+    /// interfaces, which no recording holds, are not compared with those of this machine.
+    Diff(DiffArgs),
+    /// Check a node device document and print it as libvirt would
+    Format(FormatArgs),
+    /// Print the JSON Schema of a command's JSON
+    Schema(SchemaArgs),
+    /// Print a script that completes the command line in a shell
+    Completions(CompletionsArgs),
+}
+
+impl Command {
+    /// The exit code of a failure.
+    pub(crate) fn on_trouble(&self) -> Exit {
+        if matches!(self, Self::Diff(_)) { Exit::Usage } else { Exit::Failed }
+    }
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct ListArgs {
+    /// Draw the tree of devices; in a pipe as virsh does
+    #[arg(long, conflicts_with_all = ["cap", "inactive", "persistent", "transient", "issues", "json"])]
+    pub(crate) tree: bool,
+    /// Only devices with one of these capabilities (repeat, or separate by commas)
+    #[arg(long, value_name = "NAME", value_delimiter = ',', add = ArgValueCandidates::new(capability_names))]
+    pub(crate) cap: Vec<String>,
+    /// Devices that exist now (the default)
+    #[arg(long, conflicts_with_all = ["inactive", "all"])]
+    pub(crate) active: bool,
+    /// Only devices that are defined and not started
+    #[arg(long, conflicts_with = "all")]
+    pub(crate) inactive: bool,
+    /// Active and inactive devices
+    #[arg(long)]
+    pub(crate) all: bool,
+    /// Only devices that have a definition
+    #[arg(long)]
+    pub(crate) persistent: bool,
+    /// Only devices that have no definition
+    #[arg(long, conflicts_with_all = ["persistent", "inactive"])]
+    pub(crate) transient: bool,
+    /// Also the devices that libvirt leaves out: bridges, bonds, loop and dm devices, NVMe controllers, TPMs …
+    #[arg(long)]
+    pub(crate) extended: bool,
+    /// List what could not be read of the host instead of devices
+    #[arg(long, conflicts_with_all = ["cap", "active", "inactive", "all", "persistent", "transient", "extended"])]
+    pub(crate) issues: bool,
+    /// As JSON
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct DumpxmlArgs {
+    #[command(flatten)]
+    pub(crate) devices: Devices,
+    /// Definitions in place of the present state; with --all, every persistent device
+    #[arg(long)]
+    pub(crate) inactive: bool,
+    /// Write one file NAME.xml for each device into this folder, which is created if necessary
+    #[arg(long, value_name = "DIR")]
+    pub(crate) output_dir: Option<PathBuf>,
+    /// Print only the nodes that an XPath 1.0 expression selects
+    #[arg(long, value_name = "EXPR")]
+    pub(crate) xpath: Option<String>,
+    /// Put the nodes that --xpath selects into one element <nodes>
+    #[arg(long, requires = "xpath")]
+    pub(crate) wrap: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct ShowArgs {
+    #[command(flatten)]
+    pub(crate) devices: Devices,
+    /// As JSON; `nodedev schema` describes it
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+// Names of devices, or all of them.
+#[derive(Debug, Args)]
+#[group(required = true, multiple = false)]
+pub(crate) struct Devices {
+    /// Name of a device
+    #[arg(value_name = "NAME", add = ArgValueCandidates::new(device_names))]
+    pub(crate) names: Vec<String>,
+    /// Every device, inactive ones too
+    #[arg(long)]
+    pub(crate) all: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct NamesArgs {
+    /// Name of a device
+    #[arg(value_name = "NAME", required = true, add = ArgValueCandidates::new(device_names))]
+    pub(crate) names: Vec<String>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct CapsArgs {
+    /// Name of a device
+    #[arg(value_name = "NAME", add = ArgValueCandidates::new(device_names))]
+    pub(crate) names: Vec<String>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct RecordArgs {
+    /// The archive to write; its name ends in .tar or .tar.gz
+    #[arg(short, long, value_name = "FILE")]
+    pub(crate) output: PathBuf,
+    /// Replace serial numbers, MAC addresses and World Wide Names
+    #[arg(long)]
+    pub(crate) mask: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct DiffArgs {
+    /// The recording before
+    #[arg(value_name = "A")]
+    pub(crate) before: PathBuf,
+    /// The recording after; this machine (or what --root or --connect names) if left out
+    #[arg(value_name = "B")]
+    pub(crate) after: Option<PathBuf>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct FormatArgs {
+    /// The document; - is standard input
+    #[arg(value_name = "FILE")]
+    pub(crate) file: PathBuf,
+    /// Also check it against the rules of libvirt's schema
+    #[arg(long)]
+    pub(crate) validate: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct SchemaArgs {
+    /// The command
+    #[arg(value_name = "COMMAND", default_value = "show")]
+    pub(crate) document: Document,
+}
+
+/// Values of the argument of `schema`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Document {
+    /// show --json
+    Show,
+    /// list --json
+    List,
+    /// list --issues --json
+    Issues,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct CompletionsArgs {
+    /// The shell
+    #[arg(value_name = "SHELL")]
+    pub(crate) shell: Shell,
+}

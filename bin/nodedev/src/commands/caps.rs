@@ -1,0 +1,44 @@
+use std::io::Write;
+
+use nodedev::{CapabilityType, Connection};
+
+use super::each;
+use crate::args::CapsArgs;
+use crate::exit::Exit;
+use crate::output::{DIM, Output};
+
+/// Prints the capability types of devices, or how often each type occurs.
+pub(super) fn run(connection: &Connection, args: &CapsArgs, out: &mut Output) -> anyhow::Result<Exit> {
+    if args.names.is_empty() {
+        return count(connection, out);
+    }
+    let several = args.names.len() > 1;
+    each(
+        connection,
+        &args.names,
+        |name| connection.capabilities(name),
+        |name, types| {
+            for kind in types {
+                if several {
+                    write!(out, "{name} ")?;
+                }
+                out.line(kind.as_str().as_bytes())?;
+            }
+            Ok(())
+        },
+    )
+}
+
+fn count(connection: &Connection, out: &mut Output) -> anyhow::Result<Exit> {
+    for kind in CapabilityType::ALL {
+        let number = connection.names(Some(kind.as_str()))?.len();
+        let line = format!("{kind:<16}{number:>6}");
+        if number == 0 {
+            let line = out.paint(DIM, line).to_string();
+            out.line(line.as_bytes())?;
+        } else {
+            out.line(line.as_bytes())?;
+        }
+    }
+    Ok(Exit::Done)
+}

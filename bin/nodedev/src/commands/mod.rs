@@ -1,0 +1,63 @@
+//! The commands, a module each.
+
+mod caps;
+pub(crate) mod completions;
+mod diff;
+mod dumpxml;
+mod format;
+mod info;
+mod list;
+mod parent;
+mod record;
+mod schema;
+mod show;
+mod tree;
+
+use nodedev::Connection;
+
+use crate::args::{Cli, Command};
+use crate::exit::{Exit, Tally};
+use crate::output::Output;
+use crate::{report, session};
+
+/// Runs the command that was asked for.
+pub(crate) fn run(cli: &Cli, out: &mut Output) -> anyhow::Result<Exit> {
+    let open = || session::open(&cli.global);
+    match &cli.command {
+        Command::List(args) => list::run(&open()?, args, out),
+        Command::Dumpxml(args) => dumpxml::run(&open()?, args, out),
+        Command::Info(args) => info::run(&open()?, args, out),
+        Command::Show(args) => show::run(&open()?, args, out),
+        Command::Parent(args) => parent::run(&open()?, args, out),
+        Command::Caps(args) => caps::run(&open()?, args, out),
+        Command::Record(args) => record::run(&cli.global, args),
+        Command::Diff(args) => diff::run(&cli.global, args, out),
+        Command::Format(args) => format::run(args, out),
+        Command::Schema(args) => schema::run(args, out),
+        Command::Completions(args) => completions::run(args, out),
+    }
+}
+
+/// Looks at each of several devices and writes what was seen. A device that cannot be looked at is reported, and the
+/// others are done; output that cannot be written ends everything.
+fn each<T>(
+    connection: &Connection,
+    names: &[String],
+    look: impl Fn(&str) -> nodedev::Result<T>,
+    mut write: impl FnMut(&str, T) -> anyhow::Result<()>,
+) -> anyhow::Result<Exit> {
+    let mut tally = Tally::default();
+    for name in names {
+        match look(name) {
+            Ok(seen) => {
+                write(name, seen)?;
+                tally.done += 1;
+            }
+            Err(error) => {
+                report::error(&session::explain(connection, name, error).into());
+                tally.failed += 1;
+            }
+        }
+    }
+    Ok(tally.exit())
+}

@@ -1,0 +1,32 @@
+use std::io::Write;
+
+use nodedev::{Issue, NodeDevice};
+use schemars::{JsonSchema, schema_for};
+
+use super::list::Listed;
+use crate::args::{Document, SchemaArgs};
+use crate::exit::Exit;
+use crate::output::Output;
+
+/// What `nodedev show --json` prints.
+#[derive(JsonSchema)]
+#[schemars(title = "nodedev show --json")]
+#[expect(dead_code, reason = "the fields are read by the schema alone")]
+struct Shown {
+    /// The devices, sorted by name.
+    devices: Vec<NodeDevice>,
+    /// What could not be read of the host; only with `--all`.
+    issues: Option<Vec<Issue>>,
+}
+
+/// Prints the JSON Schema (draft 2020-12) of a command's JSON.
+pub(super) fn run(args: &SchemaArgs, out: &mut Output) -> anyhow::Result<Exit> {
+    let schema = match args.document {
+        Document::Show => schema_for!(Shown),
+        Document::List => schema_for!(Vec<Listed<'static>>),
+        Document::Issues => schema_for!(Vec<Issue>),
+    };
+    serde_json::to_writer_pretty(&mut *out, &schema)?;
+    out.write_all(b"\n")?;
+    Ok(Exit::Done)
+}

@@ -1,0 +1,377 @@
+//! What every driver promises, as one test suite: the calls agree with each other, and fail as libvirt's do.
+//!
+//! For the tests of drivers; every function panics where a promise is broken. The devices must not change meanwhile.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt::Debug;
+use std::ops::ControlFlow;
+
+use nodedev_model::{Capability, CapabilityType, DeviceName, DeviceState, NodeDevice, Visibility};
+use nodedev_xml::{Dialect, Form, ParseOptions};
+
+use crate::{DeviceRef, Driver, Error, ErrorCode, ErrorDomain, ListFlags, View, XmlFlags};
+
+/// What differs between drivers that keep the contract.
+#[derive(Debug, Clone)]
+pub struct Expect {
+    /// Domain of the driver's own errors.
+    pub domain: ErrorDomain,
+    /// What libvirt calls the function that lists, in the error for unknown flags.
+    pub list_function: &'static str,
+    /// What libvirt calls the function that describes.
+    pub xml_function: &'static str,
+    /// Whether `capabilities` tells nested capabilities; the test driver does not.
+    pub nested_capabilities: bool,
+    /// Whether SCSI hosts can be looked up by World Wide Names.
+    pub lookup_by_wwn: bool,
+    /// Whether the driver has the native view.
+    pub native_view: bool,
+    /// Whether there is exactly one root, `computer`.
+    pub one_root: bool,
+}
+
+/// Runs the whole suite.
+///
+/// # Panics
+/// Where the driver breaks a promise.
+pub fn check(driver: &dyn Driver, expect: &Expect) {
+    let devices = lists(driver);
+    parents(driver, &devices, expect);
+    capabilities(driver, &devices, expect);
+    filters(driver, &devices);
+    documents(driver, &devices, expect);
+    bulk(driver, &devices);
+    unknown_names(driver, expect);
+    unknown_flags(driver, expect);
+    world_wide_names(driver, &devices, expect);
+    if expect.native_view {
+        native_view(driver, &devices);
+    } else {
+        for view in [View::Libvirt, View::Native] {
+            assert_eq!(code(driver.entries(view)), ErrorCode::NO_SUPPORT);
+        }
+    }
+}
+
+/// A device as the single calls tell it.
+struct Known {
+    device: DeviceRef,
+    state: DeviceState,
+    capabilities: Vec<CapabilityType>,
+}
+
+fn code<T: Debug>(result: crate::Result<T>) -> ErrorCode {
+    result.expect_err("the call must fail").code()
+}
+
+/// Lists, names and lookups name the same devices, each once, sorted.
+fn lists(driver: &dyn Driver) -> Vec<Known> {
+    let listed = driver.list(ListFlags::empty()).expect("list without flags");
+    let names = driver.names(None).expect("names");
+    assert!(listed.is_sorted_by(|a, b| a.name < b.name), "list is sorted and each name occurs once");
+    assert_eq!(listed.iter().map(|device| device.name.clone()).collect::<Vec<_>>(), names, "list and names");
+    assert!(driver.names(Some("no such capability")).expect("an unknown capability is no error").is_empty());
+    let known = |device: DeviceRef| {
+        let name = device.name.as_str();
+        assert_eq!(driver.lookup(name).as_ref(), Ok(&device), "lookup of {name}");
+        let active = driver.is_active(name).expect("is_active");
+        let persistent = driver.is_persistent(name).expect("is_persistent");
+        let autostart = match driver.autostart(name) {
+            Err(error) if error.code() == ErrorCode::NO_SUPPORT => false,
+            autostart => autostart.expect("autostart"),
+        };
+        assert!(active || persistent, "{name} exists or is defined");
+        assert!(persistent || !autostart, "{name} starts with the host and has a definition");
+        let capabilities = driver.capabilities(name).expect("capabilities");
+        assert!(!capabilities.is_empty(), "{name} has a capability");
+        Known { state: DeviceState { active, persistent, autostart }, capabilities, device }
+    };
+    listed.into_iter().map(known).collect()
+}
+
+/// Parents exist, and following them ends.
+fn parents(driver: &dyn Driver, devices: &[Known], expect: &Expect) {
+    let parent_of: BTreeMap<&str, Option<&str>> = devices
+        .iter()
+        .map(|known| (known.device.name.as_str(), known.device.parent.as_ref().map(|parent| parent.as_str())))
+        .collect();
+    for known in devices {
+        let name = known.device.name.as_str();
+        assert_eq!(driver.parent(name).as_ref(), Ok(&known.device.parent), "parent of {name}");
+        let mut above = name;
+        let mut steps = 0;
+        while let Some(parent) = parent_of.get(above).expect("each parent is a device") {
+            above = parent;
+            steps += 1;
+            assert!(steps <= devices.len(), "the parents of {name} form a ring");
+        }
+        if expect.one_root {
+            assert_eq!(above, DeviceName::COMPUTER, "root above {name}");
+        }
+    }
+}
+
+/// The list of each capability holds the devices that have it.
+fn capabilities(driver: &dyn Driver, devices: &[Known], expect: &Expect) {
+    for kind in CapabilityType::ALL {
+        let names = driver.names(Some(kind.as_str())).expect("names with a capability");
+        let listed = driver.list(ListFlags::capability(kind)).expect("list with a capability");
+        assert_eq!(
+            listed.into_iter().map(|device| device.name).collect::<Vec<_>>(),
+            names,
+            "devices with {kind}"
+        );
+        let telling: Vec<_> = devices
+            .iter()
+            .filter(|known| known.capabilities.contains(&kind))
+            .map(|known| known.device.name.clone())
+            .collect();
+        if expect.nested_capabilities {
+            assert_eq!(telling, names, "devices that say they have {kind}");
+        } else {
+            assert!(telling.iter().all(|name| names.contains(name)), "devices that say they have {kind}");
+        }
+    }
+}
+
+/// Flags select by state as the single calls tell it, and combine with capabilities.
+fn filters(driver: &dyn Driver, devices: &[Known]) {
+    let states = [ListFlags::ACTIVE, ListFlags::INACTIVE, ListFlags::PERSISTENT, ListFlags::TRANSIENT];
+    let pairs = [ListFlags::CAP_PCI_DEV | ListFlags::CAP_SCSI_HOST, ListFlags::CAP_MDEV, ListFlags::empty()];
+    for set in 0..1 << states.len() {
+        let by_state = states.iter().enumerate().filter(|(bit, _)| set & 1 << bit != 0);
+        let by_state = by_state.fold(ListFlags::empty(), |flags, (_, flag)| flags | *flag);
+        for flags in pairs.map(|capabilities| capabilities | by_state) {
+            let listed: Vec<_> =
+                driver.list(flags).expect("list").into_iter().map(|device| device.name).collect();
+            let bits = |known: &Known| known.capabilities.iter().fold(0, |bits, kind| bits | kind.bit());
+            let want: Vec<_> = devices
+                .iter()
+                .filter(|known| flags.selects(bits(known), known.state))
+                .map(|known| known.device.name.clone())
+                .collect();
+            assert_eq!(listed, want, "list with {flags:?}");
+        }
+    }
+}
+
+/// Documents are those of the device, and go through the parser to the same bytes.
+fn documents(driver: &dyn Driver, devices: &[Known], expect: &Expect) {
+    for Known { device, state, capabilities } in devices {
+        let name = device.name.as_str();
+        let live = driver.xml(name, XmlFlags::empty()).expect("xml");
+        let inactive = driver.xml(name, XmlFlags::INACTIVE);
+        if state.persistent {
+            let inactive = inactive.expect("xml of a definition");
+            assert!(!contains(&inactive, b"\n  <path>"), "the definition of {name} has no path");
+            if !state.active {
+                assert_eq!(inactive, live, "{name} is described by its definition");
+            }
+        } else {
+            assert_eq!(inactive, Err(Error::not_persistent(expect.domain, name)));
+        }
+        assert!(live.starts_with(b"<device>\n  <name>") && live.ends_with(b"\n</device>\n"), "{name}");
+        if std::str::from_utf8(&live).is_err() {
+            continue;
+        }
+        let options = ParseOptions { dialect: Dialect::Lossless, ..ParseOptions::default() };
+        let mut parsed = nodedev_xml::parse(&live, options).expect("the document parses");
+        parsed.activate_definition();
+        assert_eq!((&parsed.name, &parsed.parent), (&device.name, &device.parent), "document of {name}");
+        let kinds: Vec<_> = if expect.nested_capabilities {
+            parsed.capability_types().collect()
+        } else {
+            parsed.capabilities.iter().filter_map(Capability::kind).collect()
+        };
+        assert_eq!(kinds, *capabilities, "capabilities in the document of {name}");
+        let again = nodedev_xml::write(&parsed, if state.active { Form::Live } else { Form::Inactive });
+        assert_eq!(lossy(&again), lossy(&live), "document of {name}, parsed and written");
+    }
+}
+
+fn lossy(text: &[u8]) -> String {
+    String::from_utf8_lossy(text).into_owned()
+}
+
+fn contains(text: &[u8], part: &[u8]) -> bool {
+    text.windows(part.len()).any(|window| window == part)
+}
+
+/// All documents in one call are the single ones, in the order of the list, and the caller can stop.
+fn bulk(driver: &dyn Driver, devices: &[Known]) {
+    for (list, xml) in [
+        (ListFlags::empty(), XmlFlags::empty()),
+        (ListFlags::ACTIVE, XmlFlags::empty()),
+        (ListFlags::PERSISTENT, XmlFlags::INACTIVE),
+    ] {
+        let mut seen = Vec::new();
+        let all = driver.visit_xml(list, xml, &mut |name, text| {
+            assert_eq!(
+                text.map(lossy),
+                driver.xml(name.as_str(), xml).map(|text| lossy(&text)),
+                "xml of {name}"
+            );
+            seen.push(name.clone());
+            ControlFlow::Continue(())
+        });
+        all.expect("visit_xml");
+        let want: Vec<_> = devices
+            .iter()
+            .filter(|known| list.selects(0, known.state))
+            .map(|known| &known.device.name)
+            .collect();
+        assert_eq!(seen.iter().collect::<Vec<_>>(), want, "devices of visit_xml with {list:?}");
+    }
+    let mut count = 0;
+    let stopped = driver.visit_xml(ListFlags::empty(), XmlFlags::empty(), &mut |_, _| {
+        count += 1;
+        ControlFlow::Break(())
+    });
+    stopped.expect("visit_xml");
+    assert_eq!(count, devices.len().min(1), "visit_xml stops when told to");
+}
+
+/// Every call says of an unknown name that there is no such device.
+fn unknown_names(driver: &dyn Driver, expect: &Expect) {
+    for name in ["no_such_device", "", "computer ", "../computer", "<&>'\"", "n\u{e4}me"] {
+        let want = Error::no_device(expect.domain, name);
+        unknown(driver.lookup(name), &want);
+        unknown(driver.xml(name, XmlFlags::empty()), &want);
+        unknown(driver.xml(name, XmlFlags::INACTIVE), &want);
+        unknown(driver.parent(name), &want);
+        unknown(driver.capabilities(name), &want);
+        unknown(driver.is_active(name), &want);
+        unknown(driver.is_persistent(name), &want);
+        match driver.autostart(name) {
+            Err(error) if error.code() == ErrorCode::NO_SUPPORT => {}
+            autostart => unknown(autostart, &want),
+        }
+        if expect.native_view {
+            unknown(driver.device(name), &want);
+        }
+    }
+}
+
+/// The error is the wanted one in all that clients see; the help is the driver's own.
+fn unknown<T: Debug>(result: crate::Result<T>, want: &Error) {
+    let error = result.expect_err("an unknown name is an error");
+    assert_eq!(
+        (error.code(), error.domain(), error.level(), error.message(), error.strings(), error.ints()),
+        (want.code(), want.domain(), want.level(), want.message(), want.strings(), want.ints())
+    );
+}
+
+/// Flags that do not exist are refused before anything is looked up.
+fn unknown_flags(driver: &dyn Driver, expect: &Expect) {
+    for bits in [1 << 24, 1 << 27, 0x0f00_0000] {
+        let flags = ListFlags::from_bits_retain(bits | 1);
+        let want = Error::unsupported_flags(expect.domain, bits, expect.list_function);
+        assert_eq!(driver.list(flags), Err(want.clone()));
+        let visited = driver.visit_xml(flags, XmlFlags::empty(), &mut |name, _| panic!("{name} was visited"));
+        assert_eq!(visited, Err(want));
+    }
+    let want = Error::unsupported_flags(expect.domain, 6, expect.xml_function);
+    assert_eq!(driver.xml("no_such_device", XmlFlags::from_bits_retain(7)), Err(want));
+}
+
+/// SCSI hosts are found by both World Wide Names, written exactly so.
+fn world_wide_names(driver: &dyn Driver, devices: &[Known], expect: &Expect) {
+    if !expect.lookup_by_wwn {
+        let lookup = driver.lookup_scsi_host_by_wwn("2000000012341234", "1000000012341234");
+        assert_eq!(lookup, Err(Error::no_support("virNodeDeviceLookupSCSIHostByWWN")));
+        return;
+    }
+    assert_eq!(driver.lookup_scsi_host_by_wwn("no such", "name"), Err(Error::unknown_cause()));
+    for known in devices.iter().filter(|known| known.capabilities.contains(&CapabilityType::FcHost)) {
+        let name = known.device.name.as_str();
+        let text = driver.xml(name, XmlFlags::empty()).expect("xml");
+        let options = ParseOptions { dialect: Dialect::Lossless, ..ParseOptions::default() };
+        let parsed = nodedev_xml::parse(&text, options).expect("the document parses");
+        let pair = parsed.capabilities.iter().find_map(|capability| match capability {
+            Capability::ScsiHost(host) => {
+                let fc_host = host.fc_host.as_ref()?;
+                Some((
+                    fc_host.wwnn.as_ref()?.as_str()?.to_owned(),
+                    fc_host.wwpn.as_ref()?.as_str()?.to_owned(),
+                ))
+            }
+            _ => None,
+        });
+        let Some((wwnn, wwpn)) = pair else { continue };
+        assert_eq!(
+            driver.lookup_scsi_host_by_wwn(&wwnn, &wwpn).as_ref(),
+            Ok(&known.device),
+            "{name} by its names"
+        );
+        for (wwnn, wwpn) in [(wwnn.clone(), format!("0x{wwpn}")), (wwpn.clone(), "0".to_owned())] {
+            assert_eq!(driver.lookup_scsi_host_by_wwn(&wwnn, &wwpn), Err(Error::unknown_cause()));
+        }
+    }
+}
+
+/// The native view holds libvirt's, and tells the same of its devices.
+fn native_view(driver: &dyn Driver, devices: &[Known]) {
+    let libvirt = driver.entries(View::Libvirt).expect("entries");
+    assert_eq!(libvirt.len(), devices.len(), "entries of libvirt's view");
+    for (entry, known) in libvirt.iter().zip(devices) {
+        assert_eq!((&entry.name, &entry.parent), (&known.device.name, &known.device.parent));
+        assert_eq!((entry.state, entry.visibility), (known.state, Visibility::Libvirt), "{}", entry.name);
+        assert_eq!(
+            Some(&*entry.kind),
+            known.capabilities.first().map(|kind| kind.as_str()),
+            "{}",
+            entry.name
+        );
+    }
+    let native = driver.entries(View::Native).expect("entries of the native view");
+    assert!(native.is_sorted_by(|a, b| a.name < b.name), "entries are sorted and each name occurs once");
+    let names: BTreeSet<&DeviceName> = native.iter().map(|entry| &entry.name).collect();
+    assert!(
+        devices.iter().all(|known| names.contains(&known.device.name)),
+        "the native view has every device"
+    );
+    for entry in &native {
+        assert!(!entry.kind.is_empty(), "{} is something", entry.name);
+        assert!(
+            entry.parent.as_ref().is_none_or(|parent| names.contains(parent)),
+            "parent of {}",
+            entry.name
+        );
+        let hidden = driver.lookup(entry.name.as_str()).is_err();
+        assert_eq!(entry.visibility == Visibility::Native, hidden, "{} is in libvirt's view", entry.name);
+    }
+    for (view, entries) in [(View::Libvirt, &libvirt), (View::Native, &native)] {
+        let mut seen = Vec::new();
+        let visited = driver.visit(view, &mut |device| {
+            described(driver, device);
+            seen.push(device.name.clone());
+            ControlFlow::Continue(())
+        });
+        visited.expect("visit");
+        assert_eq!(
+            seen,
+            entries.iter().map(|entry| entry.name.clone()).collect::<Vec<_>>(),
+            "devices of {view:?}"
+        );
+    }
+    let mut count = 0;
+    let stopped = driver.visit(View::Native, &mut |_| {
+        count += 1;
+        ControlFlow::Break(())
+    });
+    stopped.expect("visit");
+    assert_eq!(count, native.len().min(1), "visit stops when told to");
+    driver.issues().expect("issues");
+}
+
+/// A device of a visit is the one that is described alone, and libvirt's document is written from it.
+fn described(driver: &dyn Driver, device: &NodeDevice) {
+    let name = device.name.as_str();
+    assert_eq!(driver.device(name).as_ref(), Ok(device), "{name} described alone and with all");
+    if device.visibility == Visibility::Libvirt {
+        let form = if device.state.active { Form::Live } else { Form::Inactive };
+        let xml = driver.xml(name, XmlFlags::empty()).expect("xml");
+        assert_eq!(lossy(&nodedev_xml::write(device, form)), lossy(&xml), "document of {name}");
+        assert_eq!(driver.parent(name).as_ref(), Ok(&device.parent), "parent of {name}");
+    }
+}

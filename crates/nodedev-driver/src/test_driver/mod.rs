@@ -1,0 +1,203 @@
+//! libvirt's test driver: invented devices to try an API on, changed by nobody but the caller.
+
+mod default_set;
+mod file;
+mod vhba;
+
+use std::collections::BTreeMap;
+use std::ops::ControlFlow;
+use std::path::Path;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use nodedev_model::{Capability, CapabilityType, DeviceName, Issue, NodeDevice};
+use nodedev_xml::Form;
+
+use crate::{
+    CreateFlags, DeviceRef, DeviceVisitor, Driver, Entry, Error, ErrorDomain, ListFlags, Result, View,
+    XmlFlags,
+};
+
+/// The domain of the test driver's own errors.
+const DOMAIN: ErrorDomain = ErrorDomain::TEST;
+
+/// libvirt's test driver: the four devices of `test:///default`, or the devices of a file.
+///
+/// Devices are kept in memory, and each driver has its own: libvirt shares those of `test:///default` among all
+/// connections of a process. Only virtual SCSI hosts can be created and destroyed, with the oddities of libvirt's:
+/// the new device is always `scsi_host12`, inactive and transient, and destroying a device that cannot be destroyed
+/// succeeds and does nothing.
+#[derive(Debug)]
+pub struct TestDriver {
+    devices: Mutex<BTreeMap<DeviceName, NodeDevice>>,
+}
+
+impl TestDriver {
+    /// The driver of `test:///default`.
+    ///
+    /// ```
+    /// use nodedev_driver::{Driver, ListFlags, TestDriver};
+    /// let names: Vec<_> = TestDriver::new().names(None)?;
+    /// assert_eq!(names, ["computer", "scsi_host1", "scsi_host11", "scsi_host2"].map(|name| name.parse().unwrap()));
+    /// # Ok::<(), nodedev_driver::Error>(())
+    /// ```
+    pub fn new() -> Self {
+        Self::with_devices(default_set::devices())
+    }
+
+    /// The driver of `test:///FILE`: the devices of a file, all active and persistent.
+    ///
+    /// # Errors
+    /// If the file cannot be read, is not well-formed, or holds a device that libvirt's parser refuses.
+    pub fn open(path: &Path) -> Result<Self> {
+        file::load(path).map(Self::with_devices)
+    }
+
+    /// A driver of given devices; of two with one name the later stays.
+    pub fn with_devices(devices: impl IntoIterator<Item = NodeDevice>) -> Self {
+        let devices = devices.into_iter().map(|device| (device.name.clone(), device)).collect();
+        Self { devices: Mutex::new(devices) }
+    }
+
+    /// The devices. A panic of another thread leaves them usable: every change is one insertion or removal.
+    fn lock(&self) -> MutexGuard<'_, BTreeMap<DeviceName, NodeDevice>> {
+        self.devices.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Looks at one device.
+    fn with<T>(&self, name: &str, look: impl FnOnce(&NodeDevice) -> Result<T>) -> Result<T> {
+        self.lock().get(name).map_or_else(|| Err(Error::no_device(DOMAIN, name)), look)
+    }
+}
+
+impl Default for TestDriver {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+fn device_ref(device: &NodeDevice) -> DeviceRef {
+    DeviceRef { name: device.name.clone(), parent: device.parent.clone() }
+}
+
+/// The set of a device's capability types.
+fn capability_bits(device: &NodeDevice) -> u32 {
+    device.capability_types().fold(0, |bits, kind| bits | kind.bit())
+}
+
+impl Driver for TestDriver {
+    fn list(&self, flags: ListFlags) -> Result<Vec<DeviceRef>> {
+        flags.check(DOMAIN, "testConnectListAllNodeDevices")?;
+        let selected = |device: &&NodeDevice| flags.selects(capability_bits(device), device.state);
+        Ok(self.lock().values().filter(selected).map(device_ref).collect())
+    }
+
+    fn names(&self, capability: Option<&str>) -> Result<Vec<DeviceName>> {
+        let wanted = match capability.map(str::parse::<CapabilityType>) {
+            None => u32::MAX,
+            Some(Ok(kind)) => kind.bit(),
+            Some(Err(_)) => 0,
+        };
+        let selected = |device: &&NodeDevice| wanted & capability_bits(device) != 0;
+        Ok(self.lock().values().filter(selected).map(|device| device.name.clone()).collect())
+    }
+
+    fn lookup(&self, name: &str) -> Result<DeviceRef> {
+        self.with(name, |device| Ok(device_ref(device)))
+    }
+
+    fn xml(&self, name: &str, flags: XmlFlags) -> Result<Vec<u8>> {
+        flags.check(DOMAIN, "testNodeDeviceGetXMLDesc")?;
+        self.with(name, |device| {
+            let inactive = flags.contains(XmlFlags::INACTIVE);
+            if inactive && !device.state.persistent {
+                return Err(Error::not_persistent(DOMAIN, name));
+            }
+            let form = if inactive || !device.state.active { Form::Inactive } else { Form::Live };
+            Ok(nodedev_xml::write(device, form))
+        })
+    }
+
+    fn parent(&self, name: &str) -> Result<Option<DeviceName>> {
+        self.with(name, |device| Ok(device.parent.clone()))
+    }
+
+    /// Top-level capabilities only, as libvirt's test driver gives them.
+    fn capabilities(&self, name: &str) -> Result<Vec<CapabilityType>> {
+        self.with(name, |device| Ok(device.capabilities.iter().filter_map(Capability::kind).collect()))
+    }
+
+    fn is_active(&self, name: &str) -> Result<bool> {
+        self.with(name, |device| Ok(device.state.active))
+    }
+
+    fn is_persistent(&self, name: &str) -> Result<bool> {
+        self.with(name, |device| Ok(device.state.persistent))
+    }
+
+    fn create_xml(&self, xml: &[u8], flags: CreateFlags) -> Result<DeviceRef> {
+        flags.check(DOMAIN, "testNodeDeviceCreateXML")?;
+        vhba::create(&mut self.lock(), xml, flags)
+    }
+
+    fn destroy(&self, name: &str) -> Result<()> {
+        vhba::destroy(&mut self.lock(), name)
+    }
+
+    fn entries(&self, _view: View) -> Result<Vec<Entry>> {
+        let entry = |device: &NodeDevice| Entry {
+            name: device.name.clone(),
+            parent: device.parent.clone(),
+            kind: match device.capability_types().next() {
+                Some(kind) => kind.as_str().into(),
+                None => "unknown".into(),
+            },
+            visibility: device.visibility,
+            state: device.state,
+        };
+        Ok(self.lock().values().map(entry).collect())
+    }
+
+    fn device(&self, name: &str) -> Result<NodeDevice> {
+        self.with(name, |device| Ok(device.clone()))
+    }
+
+    fn visit(&self, _view: View, visit: &mut DeviceVisitor<'_>) -> Result<Vec<Issue>> {
+        // Copied first: the visitor may call the driver.
+        let devices: Vec<_> = self.lock().values().cloned().collect();
+        for device in &devices {
+            if visit(device) == ControlFlow::Break(()) {
+                break;
+            }
+        }
+        Ok(Vec::new())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use super::{DOMAIN, TestDriver};
+    use crate::contract::{Expect, check};
+
+    const EXPECT: Expect = Expect {
+        domain: DOMAIN,
+        list_function: "testConnectListAllNodeDevices",
+        xml_function: "testNodeDeviceGetXMLDesc",
+        nested_capabilities: false,
+        lookup_by_wwn: false,
+        native_view: true,
+        one_root: true,
+    };
+
+    #[test]
+    fn default_devices_keep_the_contract() {
+        check(&TestDriver::new(), &EXPECT);
+    }
+
+    #[test]
+    fn devices_of_a_file_keep_the_contract() {
+        let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data/devices.xml");
+        check(&TestDriver::open(&file).unwrap(), &Expect { one_root: false, ..EXPECT });
+    }
+}

@@ -1,0 +1,116 @@
+use std::ops::Deref;
+use std::path::Path;
+use std::sync::Arc;
+
+use nodedev_driver::{ConnectUri, Driver, Error, ErrorDomain, Result, TestDriver};
+use nodedev_host::HostDriver;
+use nodedev_sys::{Operation, Root, SysError};
+
+/// A connection to a source of node devices; every call of [`Driver`] can be made on it.
+///
+/// Connections are cheap to clone and can be used from several threads at once.
+///
+/// ```
+/// use nodedev::{Connection, ListFlags, XmlFlags};
+///
+/// let connection = Connection::open("test:///default")?;
+/// for device in connection.list(ListFlags::CAP_SCSI_HOST | ListFlags::ACTIVE)? {
+///     let xml = connection.xml(device.name.as_str(), XmlFlags::empty())?;
+///     assert!(xml.starts_with(b"<device>\n"));
+/// }
+/// # Ok::<(), nodedev::Error>(())
+/// ```
+#[derive(Clone)]
+pub struct Connection {
+    driver: Arc<dyn Driver>,
+}
+
+impl Connection {
+    /// Opens the source that a URI names: `nodedev:///system` and `nodedev:///session` (this machine, or with
+    /// `?root=PATH` a recording), `test:///default` and `test:///FILE` (invented devices).
+    ///
+    /// # Errors
+    /// [`ErrorCode::NO_CONNECT`](crate::ErrorCode::NO_CONNECT) for a URI that nobody serves; those of opening.
+    pub fn open(uri: &str) -> Result<Self> {
+        Self::open_uri(&uri.parse()?)
+    }
+
+    /// Opens the source that a parsed URI names.
+    ///
+    /// # Errors
+    /// Those of opening this machine, the recording or the file.
+    pub fn open_uri(uri: &ConnectUri) -> Result<Self> {
+        Ok(match uri {
+            ConnectUri::Host { root: None, .. } => Self::host(Self::root(None)?),
+            ConnectUri::Host { root: Some(root), .. } => Self::open_root(root)?,
+            ConnectUri::TestDefault => Self::from_driver(TestDriver::new()),
+            ConnectUri::TestFile(path) => Self::from_driver(TestDriver::open(path)?),
+        })
+    }
+
+    /// Opens a recording: a folder that stands for `/` of a machine, or an archive of one.
+    ///
+    /// # Errors
+    /// If there is no such recording, or it cannot be read.
+    pub fn open_root(path: &Path) -> Result<Self> {
+        Self::root(Some(path)).map(Self::host)
+    }
+
+    /// The root that a recording, or this machine without a path, is read through. For programs that build a driver of
+    /// their own on it, or record it.
+    ///
+    /// # Errors
+    /// As [`Connection::open_root`].
+    pub fn root(path: Option<&Path>) -> Result<Root> {
+        match path {
+            Some(path) => Root::open(path).map_err(|error| not_opened(path, &error)),
+            None => Root::live().map_err(|error| not_opened(Path::new("/"), &error)),
+        }
+    }
+
+    fn host(root: Root) -> Self {
+        Self::from_driver(HostDriver::new(root))
+    }
+
+    /// A connection to a driver of one's own.
+    ///
+    /// ```
+    /// use nodedev::{Connection, TestDriver};
+    /// let connection = Connection::from_driver(TestDriver::new());
+    /// assert_eq!(connection.names(None)?.len(), 4);
+    /// # Ok::<(), nodedev::Error>(())
+    /// ```
+    pub fn from_driver(driver: impl Driver + 'static) -> Self {
+        Self { driver: Arc::new(driver) }
+    }
+}
+
+/// What is said to people whose path is none of a recording.
+const RECORDING: &str = "a recording is a folder that stands for /, or a .tar, .tar.gz or .tar.zst of one; \
+                         `nodedev record` makes them";
+
+/// The error of a host that cannot be looked at. It names the path as the caller wrote it.
+fn not_opened(path: &Path, error: &SysError) -> Error {
+    let path = path.display();
+    let refused = |message: String| Error::argument(ErrorDomain::NODEDEV, "virConnectOpen", "root", message);
+    match error {
+        // The archive's own complaint quotes its content, which may be anything.
+        SysError::Io { operation: Operation::Unpack, source, .. } if source.raw_os_error().is_none() => {
+            refused(format!("{path} is no archive of a recording, or a damaged one"))
+        }
+        SysError::Io { operation, source, .. } => {
+            Error::system(ErrorDomain::NODEDEV, format_args!("{operation} {path}"), source)
+        }
+        SysError::TooLarge { limit, .. } => refused(format!("{path} is larger than {limit} bytes")),
+        other => refused(format!("{path} is no recording of a host: {}", other.problem())),
+    }
+    .with_help(RECORDING)
+}
+
+impl Deref for Connection {
+    type Target = dyn Driver;
+
+    fn deref(&self) -> &Self::Target {
+        &*self.driver
+    }
+}
