@@ -407,7 +407,7 @@ fn read_opened<'b>(
         if buffer.len() > limit {
             return Err(SysError::TooLarge { path: display_path(path), limit });
         }
-        if length == 0 || length < room && buffer.len() % PAGE != 0 {
+        if length == 0 || length < room && !buffer.len().is_multiple_of(PAGE) {
             return Ok(Some(buffer));
         }
     }
@@ -425,7 +425,7 @@ fn read_start_opened(fd: &OwnedFd, buffer: &mut Vec<u8>, length: usize) -> Resul
             Err(Errno::INTR) => continue,
             Err(errno) => return Err(errno),
         }
-        if filled % PAGE != 0 {
+        if !filled.is_multiple_of(PAGE) {
             break;
         }
     }
