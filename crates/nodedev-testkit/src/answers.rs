@@ -79,6 +79,13 @@ impl Answers {
         self.lists.get(list).map(|text| text.lines().map(str::to_owned).collect()).unwrap_or_default()
     }
 
+    /// Names of the persistent devices, active and not; virsh's `--persistent` alone shows only active ones.
+    pub fn persistent(&self) -> Vec<String> {
+        let mut names = self.names("list-persistent");
+        names.extend(self.names("list-inactive"));
+        names
+    }
+
     /// Reads golden files: `golden/NAME.xml`, `golden/NAME.inactive.xml`, `list*.txt`, `tree.txt`, `bycap/CAP.txt`,
     /// `info/NAME.txt`. What is not there stays empty.
     ///

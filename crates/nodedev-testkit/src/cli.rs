@@ -125,7 +125,7 @@ impl Cli {
         for capability in CAPABILITIES {
             answers.by_capability.insert((*capability).to_owned(), text(&["list", "--cap", capability])?);
         }
-        for name in answers.names("list-persistent") {
+        for name in answers.persistent() {
             let info = text(&["info", &name])?;
             answers.info.insert(name, info);
         }

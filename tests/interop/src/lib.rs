@@ -10,9 +10,55 @@ use nodedev_testkit::cli::Cli;
 use nodedev_testkit::compare::Tolerance;
 use nodedev_testkit::peer::{Libvirt, PeerError, Scene};
 use std::path::Path;
+use std::{fmt, io};
 
-/// What went wrong; a test only prints it.
-pub type Failure = Box<dyn std::error::Error>;
+/// What went wrong. A test prints it as it is: differences have many lines.
+pub struct Failure(String);
+
+impl fmt::Debug for Failure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl fmt::Display for Failure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl From<String> for Failure {
+    fn from(text: String) -> Self {
+        Self(text)
+    }
+}
+
+impl From<io::Error> for Failure {
+    fn from(error: io::Error) -> Self {
+        Self(error.to_string())
+    }
+}
+
+impl From<PeerError> for Failure {
+    fn from(error: PeerError) -> Self {
+        let why = std::error::Error::source(&error).map(|source| format!(": {source}")).unwrap_or_default();
+        Self(format!("{error}{why}"))
+    }
+}
+
+/// Does a check for each of several hosts and collects what failed.
+///
+/// # Errors
+/// With all failures.
+pub fn each<T>(
+    items: &[T],
+    name: fn(&T) -> &str,
+    mut check: impl FnMut(&T) -> Result<(), Failure>,
+) -> Result<(), Failure> {
+    let failed = |item: &T| check(item).err().map(|failure| format!("{}: {failure}", name(item)));
+    let failures: Vec<String> = items.iter().filter_map(failed).collect();
+    if failures.is_empty() { Ok(()) } else { Err(failures.join("\n").into()) }
+}
 
 /// What the real libvirt says about a tree.
 ///

@@ -8,12 +8,8 @@ use nodedev_testkit::compare::Tolerance;
 use nodedev_testkit::golden;
 use nodedev_testkit::peer::Libvirt;
 
-fn each(mut check: impl FnMut(&Made) -> Result<(), Failure>) -> Result<(), Failure> {
-    let failures: Vec<String> = ALL
-        .iter()
-        .filter_map(|made| check(made).err().map(|failure| format!("{}: {failure}", made.name)))
-        .collect();
-    if failures.is_empty() { Ok(()) } else { Err(failures.join("\n").into()) }
+fn each(check: impl FnMut(&Made) -> Result<(), Failure>) -> Result<(), Failure> {
+    nodedev_interop::each(ALL, |made| made.name, check)
 }
 
 #[test]

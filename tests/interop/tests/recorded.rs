@@ -7,14 +7,8 @@ use nodedev_testkit::compare::Tolerance;
 use nodedev_testkit::fixtures::{self, Fixture};
 use nodedev_testkit::peer::Libvirt;
 
-fn each(mut check: impl FnMut(&Fixture) -> Result<(), Failure>) -> Result<(), Failure> {
-    let mut failures = Vec::new();
-    for fixture in fixtures::all()? {
-        if let Err(failure) = check(&fixture) {
-            failures.push(format!("{}: {failure}", fixture.name()));
-        }
-    }
-    if failures.is_empty() { Ok(()) } else { Err(failures.join("\n").into()) }
+fn each(check: impl FnMut(&Fixture) -> Result<(), Failure>) -> Result<(), Failure> {
+    nodedev_interop::each(&fixtures::all()?, Fixture::name, check)
 }
 
 #[test]

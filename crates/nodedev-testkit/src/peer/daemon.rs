@@ -1,7 +1,7 @@
 //! One running libvirtd in its namespaces.
 
 use std::fs;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
@@ -14,8 +14,11 @@ use crate::answers::lines;
 const PATIENCE: Duration = Duration::from_secs(120);
 /// Between two looks at whether it is up.
 const PAUSE: Duration = Duration::from_millis(50);
-/// For how long the list has to stay the same: defined mediated devices come after the first answer.
-const SETTLED: Duration = Duration::from_millis(400);
+/// For how long the list has to stay the same.
+const SETTLED: Duration = Duration::from_millis(200);
+/// How long defined mediated devices may take to appear: libvirt asks mdevctl for them after its first answer. Those
+/// that it does not show, because something is wrong with them, cost this once.
+const DEFINITIONS: Duration = Duration::from_secs(10);
 
 /// A real libvirtd that looks at one [`Scene`]. Dropping it ends the daemon and everything it started.
 #[derive(Debug)]
@@ -65,12 +68,18 @@ impl Daemon {
         let socket = work.path().join("sock/libvirt-sock");
         let uri = format!("nodedev+unix:///system?socket={}", socket.display());
         let mut daemon = Self { child, work, virsh: libvirt.virsh.clone(), uri };
-        daemon.wait_for(&socket)?;
+        let root = match scene {
+            Scene::Tree(tree) => tree.as_path(),
+            Scene::Live | Scene::Network(_) => Path::new("/"),
+        };
+        daemon.wait_for(&socket, definitions(root))?;
         Ok(daemon)
     }
 
-    fn wait_for(&mut self, socket: &std::path::Path) -> Result<(), PeerError> {
+    /// Waits until the daemon has answered, the answer stays the same, and defined devices are in it.
+    fn wait_for(&mut self, socket: &Path, definitions: usize) -> Result<(), PeerError> {
         let until = Instant::now() + PATIENCE;
+        let mut answered: Option<Instant> = None;
         let mut last: Option<(Instant, String)> = None;
         while Instant::now() < until {
             let ended = self.child.try_wait().map_err(PeerError::io("wait for libvirtd"))?.is_some();
@@ -80,9 +89,11 @@ impl Daemon {
             if socket.exists()
                 && let Ok(list) = self.virsh(&["nodedev-list", "--all"])
             {
+                let complete = list.lines().filter(|name| name.starts_with("mdev_")).count() >= definitions;
+                let late = answered.get_or_insert_with(Instant::now).elapsed() >= DEFINITIONS;
                 match &last {
                     Some((since, before)) if *before == list => {
-                        if since.elapsed() >= SETTLED {
+                        if since.elapsed() >= SETTLED && (complete || late) {
                             return Ok(());
                         }
                     }
@@ -140,7 +151,7 @@ impl Daemon {
     ///
     /// # Errors
     /// If the daemon's processes can't be found, because it ended.
-    pub fn inside(&self, program: &std::path::Path) -> Result<Command, PeerError> {
+    pub fn inside(&self, program: &Path) -> Result<Command, PeerError> {
         let mut pid = self.child.id();
         // Under sudo the child is sudo, and unshare one of its descendants.
         while fs::read_to_string(format!("/proc/{pid}/comm"))
@@ -160,6 +171,15 @@ impl Daemon {
         command.arg("--target").arg(pid.to_string()).args(["--mount", "--net"]).arg(program);
         Ok(command)
     }
+}
+
+/// How many mediated devices are defined on a host: a file for each, in a directory for each parent.
+fn definitions(root: &Path) -> usize {
+    let entries = |dir: &Path| fs::read_dir(dir).into_iter().flatten().flatten();
+    entries(&root.join("etc/mdevctl.d"))
+        .filter(|parent| parent.file_name() != "scripts.d")
+        .map(|parent| entries(&parent.path()).count())
+        .sum()
 }
 
 impl Drop for Daemon {

@@ -61,9 +61,13 @@ net)
     if [ -d "$work/tree/etc/mdevctl.d" ]; then cp -R "$work/tree/etc/mdevctl.d/." "$work/mdevctl.d/"; fi
     mkdir -p "$work/mdevctl.d/scripts.d/callouts" "$work/mdevctl.d/scripts.d/notifiers" /etc/mdevctl.d
     mount --bind "$work/mdevctl.d" /etc/mdevctl.d
-    if [ -f "$work/tree/usr/share/misc/pci.ids" ] && [ -f /usr/share/misc/pci.ids ]; then
-        mount --bind "$work/tree/usr/share/misc/pci.ids" /usr/share/misc/pci.ids
+    # Nor may the machine's list of ids show where the tree has none.
+    ids=$work/tree/usr/share/misc/pci.ids
+    if [ ! -f "$ids" ]; then
+        ids=$work/pci.ids
+        : >"$ids"
     fi
+    if [ -f /usr/share/misc/pci.ids ]; then mount --bind "$ids" /usr/share/misc/pci.ids; fi
     # libudev otherwise insists that /sys is the kernel's.
     SYSTEMD_DEVICE_VERIFY_SYSFS=0
     export SYSTEMD_DEVICE_VERIFY_SYSFS

@@ -28,7 +28,7 @@ impl Daemon {
                 .insert((*capability).to_owned(), self.virsh(&["nodedev-list", "--cap", capability])?);
         }
         let all = answers.names("list-all");
-        let persistent = answers.names("list-persistent");
+        let persistent = answers.persistent();
         answers.xml = self.documents(&all, false)?;
         answers.inactive_xml = self.documents(&persistent, true)?;
         for name in persistent {
