@@ -1,2 +1,80 @@
-//! Command line of nodedev.
-fn main() {}
+//! Development tasks of nodedev: `cargo xtask --help`.
+
+mod bench;
+mod deps;
+mod fixture;
+mod peers;
+mod test;
+
+use std::path::PathBuf;
+
+use anyhow::Result;
+use clap::{Parser, Subcommand};
+use nodedev_testkit::synthetic::Host;
+
+#[derive(Parser)]
+#[command(name = "cargo xtask", about = "Development tasks of nodedev")]
+struct Arguments {
+    #[command(subcommand)]
+    task: Task,
+}
+
+#[derive(Subcommand)]
+enum Task {
+    /// Install the programs that tests talk to, and run every test, lint and check
+    Test {
+        /// Install nothing, and leave out what needs another program; says what that is
+        #[arg(long)]
+        offline: bool,
+    },
+    /// Install, with apt, the programs that tests talk to
+    Peers,
+    /// Check the invariants of ARCHITECTURE.md: who may depend on whom, name paths, hold unsafe code or state
+    CheckDeps,
+    /// Measure nodedev on synthetic hosts against the least that any program must ask the kernel
+    Bench(bench::Options),
+    /// Write a synthetic host into a folder that then stands for /
+    Synthetic {
+        /// Folder to write it into
+        out: PathBuf,
+        /// Number of node devices, not counting computer
+        devices: usize,
+        /// Picks addresses and serial numbers
+        #[arg(long, default_value_t = 1)]
+        seed: u64,
+        /// Give it mediated devices
+        #[arg(long)]
+        mdev: bool,
+    },
+    /// Make a small recorded host of some devices of an unpacked recording, with golden files from the real libvirt
+    Fixture {
+        /// Folder that stands for / of the large host
+        source: PathBuf,
+        /// Name of the new folder below fixtures/hosts
+        name: String,
+        /// Devices to keep, by name; the devices above them stay too
+        #[arg(required = true)]
+        keep: Vec<String>,
+    },
+    /// Ask the real libvirt again about a recorded host and rewrite its golden files
+    FixtureGolden {
+        /// Folder below fixtures/hosts
+        name: String,
+    },
+}
+
+fn main() -> Result<()> {
+    match Arguments::parse().task {
+        Task::Test { offline } => test::run(offline),
+        Task::Peers => peers::install(),
+        Task::CheckDeps => deps::check(nodedev_testkit::repository()),
+        Task::Bench(options) => bench::run(&options),
+        Task::Synthetic { out, devices, seed, mdev } => {
+            let host = Host::new(devices).seed(seed).mdev(mdev).share_contents(true);
+            print!("{}", host.write(&out)?);
+            Ok(())
+        }
+        Task::Fixture { source, name, keep } => fixture::make(&source, &name, &keep),
+        Task::FixtureGolden { name } => fixture::refresh(&name),
+    }
+}

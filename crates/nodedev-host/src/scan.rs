@@ -12,13 +12,58 @@ use crate::mdevctl;
 
 /// Subsystems that libvirt does not look at: many devices, none of interest.
 const LEFT_OUT: [&[u8]; 4] = [b"acpi", b"tty", b"vc", b"i2c"];
+/// Subsystems none of whose devices either view has: the kernel gives them no property that libvirt goes by. Big hosts
+/// have tens of thousands of such devices (a memory block for each 128 MiB), so that they are not even listed.
+///
+/// Sorted.
+const NO_NODE_DEVICES: [&[u8]; 38] = [
+    b"bdi",
+    b"bsg",
+    b"clockevents",
+    b"clocksource",
+    b"cpu",
+    b"cpuid",
+    b"edac",
+    b"event_source",
+    b"fc_host",
+    b"fc_transport",
+    b"fc_vports",
+    b"firmware",
+    b"gpio",
+    b"input",
+    b"leds",
+    b"machinecheck",
+    b"mem",
+    b"memory",
+    b"memory_tiering",
+    b"msr",
+    b"node",
+    b"nvmem",
+    b"pci_bus",
+    b"pci_express",
+    b"pnp",
+    b"power_supply",
+    b"powercap",
+    b"regulator",
+    b"rtc",
+    b"scsi_device",
+    b"scsi_disk",
+    b"scsi_host",
+    b"serial-base",
+    b"serio",
+    b"thermal",
+    b"vtconsole",
+    b"wakeup",
+    b"workqueue",
+];
 /// Bound of a `uevent` file; the kernel's own is 4 KiB.
 const UEVENT_LIMIT: usize = 64 << 10;
 
 /// Looks at the whole host.
 pub(crate) fn scan(root: &Root, issues: &Issues) -> Index {
     let mut scanner = Scanner { root, issues, index: Index::new(), path: Vec::new(), uevent: Vec::new() };
-    enumerate(root, issues, &mut |found| scanner.device(found.subsystem, &found.path));
+    let wanted = |subsystem: &[u8]| NO_NODE_DEVICES.binary_search(&subsystem).is_err();
+    enumerate(root, issues, wanted, &mut |found| scanner.device(found.subsystem, &found.path));
     let mut index = scanner.index;
     find_parents(&mut index);
     merge_definitions(root, &mut index, issues);
@@ -37,15 +82,20 @@ pub(crate) struct Found<'a> {
     pub(crate) path: Vec<u8>,
 }
 
-/// Calls `visit` for each device of the host that libvirt's enumeration would look at.
-pub(crate) fn enumerate(root: &Root, issues: &Issues, visit: &mut dyn FnMut(Found<'_>)) {
+/// Calls `visit` for each device of the host that libvirt's enumeration would look at, in the wanted subsystems.
+pub(crate) fn enumerate(
+    root: &Root,
+    issues: &Issues,
+    wanted: impl Fn(&[u8]) -> bool,
+    visit: &mut dyn FnMut(Found<'_>),
+) {
     for (top, devices) in [(paths::BUS, &b"/devices"[..]), (paths::CLASS, b"")] {
         let mut subsystems = root.names(top.as_bytes()).unwrap_or_else(|error: SysError| {
             issues.error(&error);
             Vec::new()
         });
         subsystems.sort_unstable();
-        for subsystem in subsystems.iter().filter(|name| !LEFT_OUT.contains(&&***name)) {
+        for subsystem in subsystems.iter().filter(|name| !LEFT_OUT.contains(&&***name) && wanted(name)) {
             let folder = [top.as_bytes(), b"/", subsystem, devices].concat();
             if let Err(error) = enumerate_subsystem(root, issues, subsystem, &folder, visit) {
                 issues.error(&error);
@@ -206,4 +256,12 @@ fn mdev_bus_device(root: &Root, index: &Index, address: &[u8]) -> Option<Id> {
     let folder = join(paths::CLASS.as_bytes(), b"mdev_bus");
     let target = root.read_link(&join(&folder, address)).ok()??;
     index.by_path(&paths::follow(&folder, &target))
+}
+
+#[cfg(test)]
+mod tests {
+    #[test]
+    fn table_of_subsystems_is_sorted() {
+        assert!(super::NO_NODE_DEVICES.is_sorted());
+    }
 }

@@ -13,8 +13,7 @@ const MAX_ENTRIES: usize = 8_000_000;
 /// Bound of a recording's size in memory.
 const MAX_BYTES: u64 = 4 << 30;
 
-const NO_ARCHIVE: &str =
-    "it is neither a folder nor an archive (a recording is a folder, or a .tar, .tar.gz or .tar.zst of one, that stands for /)";
+const NO_ARCHIVE: &str = "it is neither a folder nor an archive (a recording is a folder, or a .tar, .tar.gz or .tar.zst of one, that stands for /)";
 
 /// Reads a whole archive into memory. A single top folder that holds the `sys` folder (as `tar` makes when it packs a
 /// folder by name) is taken off.
@@ -36,7 +35,10 @@ pub(crate) fn load(path: &Path) -> Result<Tree, SysError> {
         _ => read_tar(file, name)?,
     };
     if tree.resolve(b"sys", true).is_none() {
-        return Err(SysError::NotAHost { path: display_path(name), problem: "it has no folder sys (a recording stands for /, with sys, run/udev/data …)" });
+        return Err(SysError::NotAHost {
+            path: display_path(name),
+            problem: "it has no folder sys (a recording stands for /, with sys, run/udev/data …)",
+        });
     }
     Ok(tree)
 }

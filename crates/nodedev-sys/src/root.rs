@@ -3,7 +3,9 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::Path;
 
 use rustix::buffer::spare_capacity;
-use rustix::fs::{CWD, Mode, OFlags, RawDir, ResolveFlags, openat, openat2, readlinkat_raw};
+use rustix::fs::{
+    AtFlags, CWD, FileType, Mode, OFlags, RawDir, ResolveFlags, openat, openat2, readlinkat_raw, statat,
+};
 use rustix::io::{Errno, read};
 
 use crate::archive;
@@ -12,6 +14,8 @@ use crate::tree::{Node, Tree};
 
 /// What the kernel gives of a binary attribute at most in one call, on all architectures a multiple of it.
 const PAGE: usize = 4096;
+/// How often a path is tried that something else's renaming got in the way of; more than a few never were needed.
+const CONFINED_ATTEMPTS: usize = 1000;
 /// Bound of an attribute in sysfs. The largest is Vital Product Data with 32 KiB.
 const ATTRIBUTE_LIMIT: usize = 64 << 10;
 
@@ -149,9 +153,27 @@ impl Root {
     /// # Errors
     /// [`SysError::Io`] when it cannot be listed.
     pub fn names(&self, path: &[u8]) -> Result<Vec<Box<[u8]>>, SysError> {
-        match self.folder(path)? {
-            Some(folder) => folder.names(),
-            None => Ok(Vec::new()),
+        let mut names = Vec::new();
+        self.list(path, |name| names.push(name.into()))?;
+        Ok(names)
+    }
+
+    /// Calls `visit` with the name of each entry of a folder, in the order of the file system. `false` if there is no
+    /// such folder.
+    ///
+    /// # Errors
+    /// [`SysError::Io`] when it cannot be listed.
+    pub fn list(&self, path: &[u8], mut visit: impl FnMut(&[u8])) -> Result<bool, SysError> {
+        if let Backend::Archive(_) = &self.backend {
+            return match self.folder(path)? {
+                Some(folder) => folder.for_each_name(visit).map(|()| true),
+                None => Ok(false),
+            };
+        }
+        match self.open_at(path, LIST).and_then(|fd| list_opened(&fd, &mut visit)) {
+            Ok(()) => Ok(true),
+            Err(errno) if is_absent(errno) => Ok(false),
+            Err(errno) => Err(SysError::io(Operation::List, path, errno)),
         }
     }
 
@@ -161,7 +183,16 @@ impl Root {
         match &self.backend {
             Backend::Live(fd) => openat(fd, path, flags, Mode::empty()),
             Backend::Folder(fd) => {
-                openat2(fd, path, flags, Mode::empty(), ResolveFlags::IN_ROOT | ResolveFlags::NO_MAGICLINKS)
+                let confined = ResolveFlags::IN_ROOT | ResolveFlags::NO_MAGICLINKS;
+                let mut opened = Err(Errno::AGAIN);
+                // The kernel gives up on a path with `..` in it whenever anything on the machine is renamed meanwhile.
+                for _ in 0..CONFINED_ATTEMPTS {
+                    opened = openat2(fd, path, flags, Mode::empty(), confined);
+                    if !matches!(opened, Err(Errno::AGAIN | Errno::INTR)) {
+                        break;
+                    }
+                }
+                opened
             }
             Backend::Archive(_) => Err(Errno::NOTSUP),
         }
@@ -170,6 +201,8 @@ impl Root {
 
 /// A pipe or a device in the place of a file must not block us.
 const READ: OFlags = OFlags::RDONLY.union(OFlags::NONBLOCK).union(OFlags::NOCTTY);
+
+const LIST: OFlags = OFlags::RDONLY.union(OFlags::DIRECTORY).union(OFlags::CLOEXEC);
 
 /// An opened folder of a host, for reading several files in it without walking the path again.
 #[derive(Debug)]
@@ -287,10 +320,13 @@ impl Folder<'_> {
     pub fn exists(&self, name: &[u8]) -> bool {
         match &self.handle {
             Handle::Node(tree, _) => tree.resolve(&self.join(name), true).is_some(),
-            Handle::Fd(fd) if self.root.is_live() => {
-                openat(fd, name, OFlags::PATH | OFlags::CLOEXEC, Mode::empty()).is_ok()
-            }
-            Handle::Fd(_) => self.root.open_at(&self.join(name), OFlags::PATH).is_ok(),
+            Handle::Fd(fd) => match statat(fd, name, AtFlags::SYMLINK_NOFOLLOW) {
+                // A link may lead anywhere, and one in the middle of the name may have been followed out of the root.
+                Ok(stat) if name.contains(&b'/') || FileType::from_raw_mode(stat.st_mode).is_symlink() => {
+                    self.root.open_at(&self.join(name), OFlags::PATH).is_ok()
+                }
+                found => found.is_ok(),
+            },
         }
     }
 
@@ -317,20 +353,10 @@ impl Folder<'_> {
                 Ok(())
             }
             Handle::Fd(fd) => {
-                let fail = |errno| SysError::io(Operation::List, self.path, errno);
                 // The folder was opened for its path only.
-                let fd = openat(fd, ".", OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty())
-                    .map_err(fail)?;
-                let mut space = [MaybeUninit::uninit(); 32 << 10];
-                let mut entries = RawDir::new(fd, &mut space);
-                while let Some(entry) = entries.next() {
-                    let entry = entry.map_err(fail)?;
-                    let name = entry.file_name().to_bytes();
-                    if name != b"." && name != b".." {
-                        visit(name);
-                    }
-                }
-                Ok(())
+                openat(fd, ".", LIST, Mode::empty())
+                    .and_then(|fd| list_opened(&fd, &mut visit))
+                    .map_err(|errno| SysError::io(Operation::List, self.path, errno))
             }
         }
     }
@@ -433,6 +459,19 @@ fn read_start_opened(fd: &OwnedFd, buffer: &mut Vec<u8>, length: usize) -> Resul
     Ok(())
 }
 
+fn list_opened(fd: &OwnedFd, visit: &mut dyn FnMut(&[u8])) -> Result<(), Errno> {
+    let mut space = [MaybeUninit::uninit(); 32 << 10];
+    let mut entries = RawDir::new(fd, &mut space);
+    while let Some(entry) = entries.next() {
+        let entry = entry?;
+        let name = entry.file_name().to_bytes();
+        if name != b"." && name != b".." {
+            visit(name);
+        }
+    }
+    Ok(())
+}
+
 fn read_link_at(fd: BorrowedFd<'_>, name: &[u8]) -> Result<Option<Vec<u8>>, Errno> {
     let mut space = [MaybeUninit::uninit(); 4096];
     match readlinkat_raw(fd, name, &mut space) {
@@ -466,5 +505,107 @@ fn node_content<'t>(tree: &'t Tree, path: &[u8], follow: bool) -> Option<&'t [u8
     match tree.node(tree.resolve(path, follow)?) {
         Node::File(content) => Some(content),
         _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+    use std::os::unix::fs::symlink;
+    use std::sync::atomic::{AtomicBool, Ordering};
+
+    use super::*;
+
+    fn host() -> tempfile::TempDir {
+        let folder = tempfile::tempdir().unwrap();
+        let devices = folder.path().join("sys/devices/a/b");
+        fs::create_dir_all(&devices).unwrap();
+        fs::write(devices.join("value"), "1\n").unwrap();
+        fs::write(devices.join("long"), vec![b'x'; 5000]).unwrap();
+        fs::write(devices.join("page"), vec![b'x'; 4096]).unwrap();
+        fs::create_dir_all(folder.path().join("sys/class/c")).unwrap();
+        symlink("../../devices/a/b", folder.path().join("sys/class/c/b")).unwrap();
+        symlink("/etc/passwd", devices.join("outside")).unwrap();
+        symlink("../../../../../../../../../etc", devices.join("above")).unwrap();
+        symlink("loop", devices.join("loop")).unwrap();
+        folder
+    }
+
+    #[test]
+    fn files_are_read_whole_whatever_their_length() {
+        let folder = host();
+        let root = Root::open(folder.path()).unwrap();
+        let mut buffer = Vec::new();
+        for (name, length) in [("value", 2), ("long", 5000), ("page", 4096)] {
+            let path = format!("sys/devices/a/b/{name}");
+            assert_eq!(root.read(path.as_bytes(), &mut buffer, 1 << 20).unwrap().unwrap().len(), length);
+        }
+        let error = root.read(b"sys/devices/a/b/long", &mut buffer, 100).unwrap_err();
+        assert!(matches!(error, SysError::TooLarge { limit: 100, .. }));
+        assert_eq!(root.read(b"sys/devices/a/nothing", &mut buffer, 100).unwrap(), None);
+        let device = root.folder(b"sys/devices/a/b").unwrap().unwrap();
+        assert_eq!(device.read_start(b"long", &mut buffer, 257).unwrap().unwrap().len(), 257);
+        assert_eq!(device.read_start(b"long", &mut buffer, 9000).unwrap().unwrap().len(), 5000);
+        assert_eq!(device.read_start(b"value", &mut buffer, 257).unwrap(), Some(&b"1\n"[..]));
+    }
+
+    #[test]
+    fn links_do_not_lead_out_of_a_recording() {
+        let folder = host();
+        let root = Root::open(folder.path()).unwrap();
+        let mut buffer = Vec::new();
+        assert_eq!(root.read(b"sys/class/c/b/value", &mut buffer, 100).unwrap(), Some(&b"1\n"[..]));
+        let device = root.folder(b"sys/devices/a/b").unwrap().unwrap();
+        for name in [&b"outside"[..], b"above/passwd", b"loop", b"value/x", b""] {
+            assert_eq!(device.read(name, &mut buffer).unwrap(), None, "{}", String::from_utf8_lossy(name));
+            assert!(!device.exists(b"above/passwd") && !device.exists(b"outside"));
+        }
+        assert!(device.exists(b"value"));
+        assert_eq!(device.link(b"outside").unwrap().unwrap(), b"/etc/passwd");
+        assert_eq!(device.link_basename(b"outside").unwrap().unwrap(), b"passwd");
+        assert_eq!(root.read(b"../../../../etc/passwd", &mut buffer, 1 << 20).unwrap(), None);
+    }
+
+    #[test]
+    fn a_pipe_in_the_place_of_a_file_does_not_block() {
+        let folder = host();
+        let path = folder.path().join("sys/devices/a/b/pipe");
+        rustix::fs::mknodat(CWD, &path, FileType::Fifo, Mode::from(0o600), 0).unwrap();
+        let root = Root::open(folder.path()).unwrap();
+        let mut buffer = Vec::new();
+        assert_eq!(root.read(b"sys/devices/a/b/pipe", &mut buffer, 100).unwrap(), Some(&b""[..]));
+    }
+
+    #[test]
+    fn renames_elsewhere_do_not_lose_a_file() {
+        let folder = host();
+        let root = Root::open(folder.path()).unwrap();
+        let stop = AtomicBool::new(false);
+        std::thread::scope(|scope| {
+            scope.spawn(|| {
+                let (one, two) = (folder.path().join("one"), folder.path().join("two"));
+                fs::create_dir(&one).unwrap();
+                while !stop.load(Ordering::Relaxed) {
+                    fs::rename(&one, &two).unwrap();
+                    fs::rename(&two, &one).unwrap();
+                }
+            });
+            let mut buffer = Vec::new();
+            let lost = (0..20_000)
+                .find(|_| !matches!(root.read(b"sys/class/c/b/value", &mut buffer, 100), Ok(Some(b"1\n"))));
+            stop.store(true, Ordering::Relaxed);
+            assert_eq!(lost, None);
+        });
+    }
+
+    #[test]
+    fn what_is_no_host_is_refused_with_a_reason() {
+        let folder = tempfile::tempdir().unwrap();
+        let error = |path: &Path| Root::open(path).unwrap_err().to_string();
+        assert!(error(folder.path()).contains("has no folder sys"));
+        assert!(error(&folder.path().join("nowhere")).contains("cannot open"));
+        let file = folder.path().join("file");
+        fs::write(&file, "text").unwrap();
+        assert!(error(&file).contains("neither a folder nor an archive"));
     }
 }

@@ -1,1 +1,29 @@
-//! Recorded and synthetic hosts for tests and benchmarks of nodedev.
+//! Recorded, hand-made and synthetic hosts, golden files and real peers: what the tests and benchmarks of nodedev
+//! stand on. No other crate depends on this one but for its tests.
+//!
+//! * [`tree`] makes a small host by hand, device by device; [`synthetic`] makes one of any size.
+//! * [`corrupt`] breaks every file of a host, one after the other.
+//! * [`fixtures`] unpacks the recorded hosts of this repository.
+//! * [`peer`] asks the real libvirt, [`cli`] the command line of nodedev; [`answers`] and [`compare`] hold what both
+//!   say against each other, [`golden`] against what the repository expects.
+
+pub mod answers;
+pub mod cli;
+pub mod compare;
+pub mod corrupt;
+pub mod fixtures;
+pub mod golden;
+pub mod pci_bytes;
+pub mod peer;
+pub mod random;
+pub mod shrink;
+pub mod synthetic;
+pub mod tree;
+
+use std::path::Path;
+
+/// The repository this was built in: fixtures and golden files are found from here.
+pub fn repository() -> &'static Path {
+    let here = Path::new(env!("CARGO_MANIFEST_DIR"));
+    here.ancestors().nth(2).unwrap_or(here)
+}

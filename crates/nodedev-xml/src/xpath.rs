@@ -106,19 +106,19 @@ fn evaluate_on<'d>(document: &'d Document<'d>, expression: &str) -> Result<Vec<I
 fn listed(document: &Document<'_>, nodes: &[Item<'_>]) -> Vec<u8> {
     let mut out = Vec::new();
     for node in nodes {
-        write_item(document, &mut out, *node, 0);
+        write_item(document, &mut out, *node, Some(0));
         out.push(b'\n');
     }
     out
 }
 
-fn write_item(document: &Document<'_>, out: &mut Vec<u8>, item: Item<'_>, level: usize) {
+fn write_item(document: &Document<'_>, out: &mut Vec<u8>, item: Item<'_>, level: Option<usize>) {
     match (item.attribute(), document.kind(item.id)) {
         (Some(attribute), _) => write_attribute(out, attribute.name, &attribute.value),
         (None, NodeKind::Root) => {
             out.extend_from_slice(b"<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n");
             for child in document.children(item.id) {
-                document.write_node(out, child, 0);
+                document.write_node(out, child, Some(0));
                 out.push(b'\n');
             }
         }
@@ -148,7 +148,7 @@ fn wrapped(document: &Document<'_>, nodes: &[Item<'_>]) -> Vec<u8> {
     for item in others {
         let is_document = matches!(item.kind(), XPathKind::Root);
         new_line(&mut out, on_lines, usize::from(!is_document));
-        write_item(document, &mut out, item, 1);
+        write_item(document, &mut out, item, on_lines.then_some(1));
     }
     new_line(&mut out, on_lines, 0);
     out.extend_from_slice(b"</nodes>\n");
@@ -294,6 +294,7 @@ mod tests {
             ("//n", "<nodes>\n  <n a=\"1\" b=\"2\"/>\n  <n a=\"3\"/>\n</nodes>\n"),
             ("//n/@*", "<nodes b=\"2\" a=\"3\"/>\n"),
             ("//name/text()", "<nodes>a&amp;b</nodes>\n"),
+            ("//name/text() | capability/n", "<nodes>a&amp;b<n a=\"1\" b=\"2\"/><n a=\"3\"/></nodes>\n"),
             (
                 "capability",
                 "<nodes>\n  <capability type=\"x\">\n    <n a=\"1\" b=\"2\"/>\n    <n a=\"3\"/>\n  </capability>\n</nodes>\n",

@@ -146,23 +146,18 @@ fn iommu_group(context: &Describer<'_>, device: &KernelDevice<'_>, own: PciAddre
 
 fn group_members(device: &KernelDevice<'_>, group: &[u8]) -> GroupMembers {
     let path = [IOMMU_GROUPS.as_bytes(), b"/", group, b"/devices"].concat();
-    let folder = match device.root.folder(&path) {
-        Ok(folder) => folder?,
-        Err(error) => {
-            device.issues.error(&error);
-            return None;
-        }
-    };
     let mut members = Vec::new();
-    let listed = folder.for_each_name(|name| match PciAddress::from_bytes(name) {
+    let listed = device.root.list(&path, |name| match PciAddress::from_bytes(name) {
         Ok(address) => members.push(address),
         Err(_) => device.issues.push(
             format!("/{}", Text::from(join(&path, name))),
             "a member of the IOMMU group that is no PCI function".into(),
         ),
     });
-    if let Err(error) = listed {
-        device.issues.error(&error);
+    match listed {
+        Ok(true) => {}
+        Ok(false) => return None,
+        Err(error) => device.issues.error(&error),
     }
     members.sort_unstable();
     Some(members.into())

@@ -68,8 +68,10 @@ fn uuid(root: &Root, issues: &Issues) -> Uuid {
     let parsed =
         std::str::from_utf8(&value).ok().filter(|text| text.len() == 36).and_then(|text| text.parse().ok());
     parsed.filter(|uuid| *uuid != UNSET).unwrap_or_else(|| {
-        issues
-            .push(format!("/{}/product_uuid", paths::DMI), format!("'{}' is not the UUID of a machine", Text::from(value)));
+        issues.push(
+            format!("/{}/product_uuid", paths::DMI),
+            format!("'{}' is not the UUID of a machine", Text::from(value)),
+        );
         Uuid::default()
     })
 }

@@ -82,7 +82,7 @@ impl Mask {
                 }
             }
         };
-        enumerate(root, issues, &mut |found| {
+        enumerate(root, issues, |_| true, &mut |found| {
             let Some(device) = KernelDevice::open(root, &found.path, found.subsystem, issues) else { return };
             for name in ATTRIBUTES {
                 if let Some(value) = device.text(name) {

@@ -119,7 +119,7 @@ struct Recorder<'a> {
 impl Recorder<'_> {
     fn host(&mut self) -> io::Result<()> {
         let mut failed = None;
-        enumerate(self.root, self.issues, &mut |found| {
+        enumerate(self.root, self.issues, |_| true, &mut |found| {
             if failed.is_none() {
                 failed = self.device(found).err();
             }

@@ -24,11 +24,13 @@ impl Document<'_> {
     }
 
     /// Writes a node and all below it as libxml2 lays out a single node: attributes in double quotes, two blanks a level
-    /// from `level` on, elements that hold text on one line, no line break at the end.
-    pub(crate) fn write_node(&self, out: &mut Vec<u8>, id: NodeId, level: usize) {
+    /// from `level` on, elements that hold text on one line, no line break at the end. Without a level all is on one
+    /// line.
+    pub(crate) fn write_node(&self, out: &mut Vec<u8>, id: NodeId, level: Option<usize>) {
         // Elements whose end tag is still to come, and whether each was on a line of its own.
         let mut open: Vec<(NodeId, bool)> = Vec::new();
-        let (mut node, mut on_lines) = (id, true);
+        let (mut node, mut on_lines) = (id, level.is_some());
+        let level = level.unwrap_or_default();
         loop {
             let child = self.shown(self.node(node).first_child);
             self.write_start(out, node, child.is_none());

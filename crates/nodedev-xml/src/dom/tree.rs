@@ -39,6 +39,8 @@ pub struct Attribute<'a> {
     pub value: Cow<'a, str>,
     /// Namespace of the name's prefix, if it has one that is declared.
     pub(super) namespace: Option<u32>,
+    /// Where the name begins, in bytes from the start of the text.
+    pub offset: u32,
 }
 
 #[derive(Debug)]

@@ -1,9 +1,21 @@
-use nodedev_model::{MdevAttribute, MdevCapability, MdevConfig, MdevType, Text, Uuid};
+use nodedev_model::{
+    Capability, MdevAttribute, MdevCapability, MdevConfig, MdevType, NodeDevice, Text, Uuid,
+};
 
 use super::number::unsigned;
 use super::reader::{Reader, Step};
 use crate::dom::NodeId;
 use crate::{ErrorCode, ErrorDomain};
+
+/// Makes the defined configuration of mediated devices the active one, too, as if they had been started; libvirt's
+/// test driver does that to each document it is given, and so a document read can be printed in its live form.
+pub fn activate(device: &mut NodeDevice) {
+    for capability in &mut device.capabilities {
+        if let Capability::Mdev(mdev) = capability {
+            mdev.active.clone_from(&mdev.defined);
+        }
+    }
+}
 
 /// Reads a mediated device; its configuration is the defined one.
 pub(super) fn device(r: &mut Reader<'_, '_>, node: NodeId) -> Step<MdevCapability> {
@@ -23,22 +35,13 @@ pub(super) fn device(r: &mut Reader<'_, '_>, node: NodeId) -> Step<MdevCapabilit
     }
     let mut attributes = Vec::new();
     for node in r.elements(node, "attr") {
-        match (r.doc.property(node, "name"), r.doc.property(node, "value")) {
-            (Some(name), Some(value)) => {
-                attributes.push(MdevAttribute { name: name.into(), value: Some(value.into()) });
+        let (name, value) = (r.attribute(node, "name"), r.attribute(node, "value"));
+        match name.filter(|_| value.is_some() || r.lossless()) {
+            Some(name) => {
+                let value = value.or(r.doc.attribute(node, "value")).map(Text::from);
+                attributes.push(MdevAttribute { name: name.into(), value });
             }
-            (name, value) => {
-                if let (Some(name), true) = (name, r.lossless()) {
-                    attributes.push(MdevAttribute { name: name.into(), value: value.map(Text::from) });
-                } else {
-                    r.remark(
-                        node,
-                        ErrorDomain::NodeDevice,
-                        ErrorCode::Xml,
-                        "mdev attribute missing name or value",
-                    )?;
-                }
-            }
+            None => r.remark(node, "mdev attribute missing name or value")?,
         }
     }
     Ok(MdevCapability {
@@ -77,7 +80,7 @@ pub(super) fn nested_types(r: &mut Reader<'_, '_>, node: NodeId) -> Step<Vec<Mde
 /// Appends the types of one capability `mdev_types`.
 pub(super) fn types(r: &mut Reader<'_, '_>, node: NodeId, all: &mut Vec<MdevType>) -> Step {
     for kind in r.elements(node, "type") {
-        let Some(id) = r.doc.property(kind, "id") else {
+        let Some(id) = r.attribute(kind, "id") else {
             r.xml(kind, "missing 'id' attribute for mediated device's <type> element")?;
             continue;
         };

@@ -13,6 +13,7 @@ mod system;
 mod vpd;
 mod wwn;
 
+pub use mediated::activate;
 use nodedev_model::{
     Capability, CapabilityType, DeviceName, DeviceState, MdevTypesCapability, NodeDevice, ParentSelector,
     Text, VdpaCapability, Visibility,
@@ -88,13 +89,19 @@ pub fn parse_document(
 
 /// Every mistake of a document, in the order of their places; none if it can be read.
 ///
-/// Mistakes that libvirt only logs are among them. At most [`dom::MAX_MISTAKES`] are found.
+/// Markup that is not well-formed is mended where it can be told what was meant, so that mistakes in the content are
+/// found too. Mistakes that libvirt only logs are among them. At most [`dom::MAX_MISTAKES`] are found.
 pub fn check(text: &[u8], options: ParseOptions<'_>) -> Vec<XmlError> {
-    let Parsed { document, errors } = dom::parse(text, true);
-    let Some(document) = document.filter(|_| errors.is_empty()) else { return errors };
-    let mut reader = Reader::new(&document, options, true);
-    let _ = device(&mut reader, document.root_element());
-    reader.into_errors(text)
+    let Parsed { document, mut errors } = dom::parse(text, true);
+    if let Some(document) = document {
+        let mut reader = Reader::new(&document, options, true);
+        // What is wrong is in the reader, whether it came to the end or not.
+        let _ = device(&mut reader, document.root_element());
+        errors.extend(reader.into_errors(text));
+        errors.sort_by_key(|error| (error.line, error.column));
+        errors.truncate(dom::MAX_MISTAKES);
+    }
+    errors
 }
 
 /// Reads the `<device>` element.
@@ -153,10 +160,9 @@ fn device_name(r: &mut Reader<'_, '_>, root: NodeId) -> Step<DeviceName> {
     if name.is_none() {
         r.mistake(root, ErrorDomain::NodeDevice, ErrorCode::NoName, "")?;
     }
-    // Only where mistakes are collected does a device without name get this far.
-    let name = name.unwrap_or_else(DeviceName::computer);
-    name.as_str().clone_into(&mut r.name);
-    Ok(name)
+    // Only where mistakes are collected does a device without name get this far; then there is no device in the end.
+    r.set_name(name.as_ref().map_or("(no name)", DeviceName::as_str));
+    Ok(name.unwrap_or_else(DeviceName::computer))
 }
 
 fn parent(r: &mut Reader<'_, '_>, root: NodeId) -> Step<(Option<DeviceName>, ParentSelector)> {

@@ -18,7 +18,7 @@ pub(super) type Step<T = ()> = Result<T, Stop>;
 pub(super) struct Reader<'d, 'o> {
     pub(super) doc: &'d Document<'d>,
     pub(super) options: ParseOptions<'o>,
-    /// Name of the device, for messages.
+    /// Name of the device, for messages; [`Reader::set_name`] sets it.
     pub(super) name: String,
     collect: bool,
     mistakes: Vec<(usize, XmlError)>,
@@ -27,6 +27,15 @@ pub(super) struct Reader<'d, 'o> {
 impl<'d, 'o> Reader<'d, 'o> {
     pub(super) fn new(doc: &'d Document<'d>, options: ParseOptions<'o>, collect: bool) -> Self {
         Self { doc, options, name: String::new(), collect, mistakes: Vec::new() }
+    }
+
+    /// Sets the name for messages. Where there may be many, a long name is cut, or it would be copied often.
+    pub(super) fn set_name(&mut self, name: &str) {
+        const LONGEST: usize = 256;
+        name.clone_into(&mut self.name);
+        if self.collect && name.len() > LONGEST {
+            self.name = name.chars().take(LONGEST).chain(['…']).collect();
+        }
     }
 
     // ---- mistakes
@@ -46,8 +55,12 @@ impl<'d, 'o> Reader<'d, 'o> {
         !self.mistakes.is_empty()
     }
 
-    fn record(&mut self, at: NodeId, domain: ErrorDomain, code: ErrorCode, detail: String) {
-        self.mistakes.push((self.doc.offset(at), XmlError { domain, code, detail, line: 0, column: 0 }));
+    fn record(&mut self, offset: usize, domain: ErrorDomain, code: ErrorCode, detail: String) {
+        self.mistakes.push((offset, XmlError { domain, code, detail, line: 0, column: 0 }));
+    }
+
+    fn go_on(&self) -> Step {
+        if self.collect && self.mistakes.len() < MAX_MISTAKES { Ok(()) } else { Err(Stop) }
     }
 
     /// Records a mistake; goes on if mistakes are being collected.
@@ -58,8 +71,8 @@ impl<'d, 'o> Reader<'d, 'o> {
         code: ErrorCode,
         detail: impl Into<String>,
     ) -> Step {
-        self.record(at, domain, code, detail.into());
-        if self.collect && self.mistakes.len() < MAX_MISTAKES { Ok(()) } else { Err(Stop) }
+        self.record(self.doc.offset(at), domain, code, detail.into());
+        self.go_on()
     }
 
     /// Records a mistake after which nothing can be made of the rest.
@@ -70,19 +83,16 @@ impl<'d, 'o> Reader<'d, 'o> {
         code: ErrorCode,
         detail: impl Into<String>,
     ) -> Step<T> {
-        self.record(at, domain, code, detail.into());
+        self.record(self.doc.offset(at), domain, code, detail.into());
         Err(Stop)
     }
 
-    /// Records a mistake that libvirt logs and passes over: it counts only where mistakes are collected.
-    pub(super) fn remark(
-        &mut self,
-        at: NodeId,
-        domain: ErrorDomain,
-        code: ErrorCode,
-        detail: impl Into<String>,
-    ) -> Step {
-        if self.collect { self.mistake(at, domain, code, detail) } else { Ok(()) }
+    /// Records something unsupported that libvirt logs and passes over: it counts only where mistakes are collected.
+    pub(super) fn remark(&mut self, at: NodeId, what: &str) -> Step {
+        if !self.collect {
+            return Ok(());
+        }
+        self.mistake(at, ErrorDomain::NodeDevice, ErrorCode::Unsupported, what)
     }
 
     /// A mistake that libvirt calls an internal error; `… for 'NAME'` is added to the text.
@@ -226,7 +236,10 @@ impl<'d, 'o> Reader<'d, 'o> {
         let element = self.doc.local_name(node);
         let detail =
             format!("Invalid value for attribute '{name}' in element '{element}': '{value}'.{expected}");
-        self.mistake(node, ErrorDomain::Xml, ErrorCode::Xml, detail)
+        let attribute = self.doc.attributes(node).iter().find(|attribute| attribute.local_name() == name);
+        let offset = attribute.map_or(self.doc.offset(node), |attribute| attribute.offset as usize);
+        self.record(offset, ErrorDomain::Xml, ErrorCode::Xml, detail);
+        self.go_on()
     }
 
     pub(super) fn missing_attribute(&mut self, node: NodeId, name: &str) -> Step {

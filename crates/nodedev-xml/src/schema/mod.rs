@@ -4,6 +4,7 @@
 //! what its text and attributes look like. One walk over the tree holds a document against them and goes on after a
 //! violation, so that it finds all.
 
+mod pattern;
 mod rules;
 mod values;
 mod walk;

@@ -1,5 +1,6 @@
 use super::SchemaViolation;
-use super::rules::{Choice, Content, DEVICE, Pattern, Rule};
+use super::pattern::{Choice, Content, Pattern, Rule};
+use super::rules::DEVICE;
 use super::values::Value;
 use crate::dom::{Document, MAX_MISTAKES, NodeId, NodeKind, Place};
 
@@ -78,8 +79,12 @@ struct Walk<'d> {
 
 impl Walk<'_> {
     fn report(&mut self, at: NodeId, message: String) {
+        self.report_at(self.doc.offset(at), message);
+    }
+
+    fn report_at(&mut self, offset: usize, message: String) {
         if self.found.len() < MAX_MISTAKES {
-            self.found.push((self.doc.offset(at), message));
+            self.found.push((offset, message));
         }
     }
 
@@ -113,13 +118,11 @@ impl Walk<'_> {
                         "attribute '{}' of '{}' must be {expected}, not '{value}'",
                         known.name, rule.name
                     );
-                    self.report(node, message);
+                    self.report_at(attribute.offset as usize, message);
                 }
                 None if attribute.name != chosen_by => {
-                    self.report(
-                        node,
-                        format!("attribute '{}' is not allowed in '{}'", attribute.name, rule.name),
-                    );
+                    let message = format!("attribute '{}' is not allowed in '{}'", attribute.name, rule.name);
+                    self.report_at(attribute.offset as usize, message);
                 }
                 _ => {}
             }

@@ -1,0 +1,71 @@
+//! Real input to start from: the recorded hosts and what the testkit makes.
+
+use std::io;
+use std::path::Path;
+
+use nodedev_testkit::fixtures;
+use nodedev_testkit::pci_bytes::{Config, Express, vpd as vital_data};
+
+/// No more seeds than that of one kind and host: more say nothing new.
+const ENOUGH: usize = 200;
+
+/// Files of the recorded hosts that `choose` picks by their path.
+fn recorded(choose: impl Fn(&Path) -> bool) -> io::Result<Vec<Vec<u8>>> {
+    let mut seeds = Vec::new();
+    for fixture in fixtures::all()? {
+        seeds.extend(fixture.files(&choose)?.into_values().take(ENOUGH));
+    }
+    Ok(seeds)
+}
+
+/// Vital product data: that of the recorded hosts and some of our own.
+pub(crate) fn vpd() -> io::Result<Vec<Vec<u8>>> {
+    let mut seeds = recorded(|path| path.ends_with("vpd"))?;
+    let fields = [("PN", "A1"), ("SN", "0001"), ("V0", "x"), ("EC", "")];
+    seeds.push(vital_data("Card", &fields, &[("YA", "tag"), ("Y1", "s"), ("V1", "v")]));
+    seeds.push(vital_data("", &[], &[]));
+    Ok(seeds)
+}
+
+/// Configuration spaces.
+pub(crate) fn config() -> io::Result<Vec<Vec<u8>>> {
+    let mut seeds = recorded(|path| path.ends_with("config"))?;
+    let express = Express { port_type: 4, port: 1, max_speed: 5, max_width: 16, speed: 3, width: 8 };
+    for express in [None, Some(express)] {
+        seeds
+            .push(Config { vendor: 0x8086, device: 1, class: 0x06_0400, header_type: 1, express }.to_bytes());
+    }
+    for seed in &mut seeds {
+        seed.truncate(300);
+    }
+    Ok(seeds)
+}
+
+/// Records of udev's database.
+pub(crate) fn records() -> io::Result<Vec<Vec<u8>>> {
+    recorded(|path| path.starts_with("run/udev/data"))
+}
+
+/// The `uevent` files of devices.
+pub(crate) fn uevents() -> io::Result<Vec<Vec<u8>>> {
+    recorded(|path| path.ends_with("uevent"))
+}
+
+/// Lists of PCI ids.
+pub(crate) fn pci_ids() -> io::Result<Vec<Vec<u8>>> {
+    recorded(|path| path.ends_with("pci.ids"))
+}
+
+/// A small recording, not compressed: mutations of compressed bytes only ever meet the decompressor.
+pub(crate) fn archives() -> io::Result<Vec<Vec<u8>>> {
+    let mut tree = nodedev_testkit::tree::Tree::temporary()?;
+    let device = nodedev_testkit::tree::Device::new("devices/virtual/net/lo", "class/net");
+    tree.add(&device.uevent("INTERFACE", "lo").uevent("IFINDEX", "1").attr("address", "00:00:00:00:00:00"))?;
+    let mut builder = tar::Builder::new(Vec::new());
+    builder.follow_symlinks(false);
+    builder.append_dir_all("", tree.root())?;
+    let plain = builder.into_inner()?;
+    let mut compressed = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
+    io::Write::write_all(&mut compressed, &plain)?;
+    Ok(vec![plain, compressed.finish()?])
+}

@@ -1,0 +1,166 @@
+//! Installing what the tests talk to, with apt.
+
+use std::ffi::OsStr;
+use std::path::Path;
+use std::process::Command;
+use std::{env, fs};
+
+use anyhow::{Context as _, Result, bail};
+use nodedev_testkit::peer::{Libvirt, privileged};
+
+/// Packages that the tests need wherever they run.
+const PACKAGES: &[&str] =
+    &["libvirt-daemon", "libvirt-clients", "mdevctl", "pci.ids", "iproute2", "util-linux"];
+/// Before libvirt 11 the driver was part of libvirt-daemon.
+const DRIVER: &str = "libvirt-daemon-driver-nodedev";
+/// Programs that come with them.
+const PROGRAMS: &[&str] = &["mdevctl", "ip", "unshare", "nsenter", "mount"];
+/// The release of Debian whose own libvirt is too old, and where a newer one is.
+const OLD_DEBIAN: (&str, &str) = ("bookworm", "bookworm-backports");
+
+/// Installs the real libvirt and what else the tests talk to, and says what it installs.
+pub(crate) fn install() -> Result<()> {
+    if PROGRAMS.iter().all(|program| in_path(program))
+        && let Ok(libvirt) = Libvirt::find()
+        && (libvirt.is_reference() || !is_old_debian())
+    {
+        println!("libvirt {} and mdevctl are installed", libvirt.version());
+        return Ok(());
+    }
+    if !in_path("apt-get") {
+        bail!(
+            "the tests talk to libvirt's node device driver, and only apt is known to install it: install {PACKAGES:?} and {DRIVER} by hand, or pass --offline"
+        );
+    }
+    println!("installing with apt what the tests talk to: {} {DRIVER}", PACKAGES.join(" "));
+    let mut target = None;
+    if is_old_debian() {
+        let (release, backports) = OLD_DEBIAN;
+        add_suite(release, backports)?;
+        target = Some(backports);
+    }
+    apt(["update", "--quiet"])?;
+    let mut arguments: Vec<&str> = vec!["install", "--yes", "--quiet", "--no-install-recommends"];
+    arguments.extend(target.iter().flat_map(|suite| ["--target-release", suite]));
+    arguments.extend(PACKAGES);
+    if is_known(DRIVER) {
+        arguments.push(DRIVER);
+    }
+    apt(arguments)?;
+    println!("installed libvirt {}", Libvirt::find()?.version());
+    Ok(())
+}
+
+fn apt<S: AsRef<OsStr>>(arguments: impl IntoIterator<Item = S>) -> Result<()> {
+    let mut command = privileged("env");
+    command
+        .args(["DEBIAN_FRONTEND=noninteractive", "apt-get", "--option", "DPkg::Lock::Timeout=300"])
+        .args(arguments);
+    let status = command.status().context("apt-get can't be run; it needs root or sudo")?;
+    if !status.success() {
+        bail!("apt-get failed: {status}; --offline runs the tests that need no peer");
+    }
+    Ok(())
+}
+
+fn is_known(package: &str) -> bool {
+    Command::new("apt-cache").args(["show", package]).output().is_ok_and(|output| output.status.success())
+}
+
+fn in_path(program: &str) -> bool {
+    let path = env::var_os("PATH").unwrap_or_default();
+    let standard = ["/usr/sbin", "/sbin", "/usr/bin", "/bin"].map(Into::into);
+    env::split_paths(&path).chain(standard).any(|dir: std::path::PathBuf| dir.join(program).is_file())
+}
+
+fn is_old_debian() -> bool {
+    fs::read_to_string("/etc/os-release")
+        .is_ok_and(|text| text.lines().any(|line| line == format!("VERSION_CODENAME={}", OLD_DEBIAN.0)))
+}
+
+/// Makes `suite` known to apt, from the mirror that `release` comes from already.
+fn add_suite(release: &str, suite: &str) -> Result<()> {
+    let mut sources = vec![fs::read_to_string("/etc/apt/sources.list").unwrap_or_default()];
+    for entry in fs::read_dir("/etc/apt/sources.list.d").into_iter().flatten().flatten() {
+        let kind = entry.path().extension().map(OsStr::to_owned);
+        if kind.is_some_and(|kind| kind == "list" || kind == "sources") {
+            sources.push(fs::read_to_string(entry.path()).unwrap_or_default());
+        }
+    }
+    if sources.iter().any(|text| has_suite(text, suite)) {
+        return Ok(());
+    }
+    let mirror = sources.iter().find_map(|text| mirror(text, release)).with_context(|| {
+        format!(
+            "libvirt 11.3 comes from {suite}, and no mirror of {release} is in apt's sources to take it from"
+        )
+    })?;
+    let file = Path::new("/etc/apt/sources.list.d/nodedev-tests.sources");
+    println!("adding {suite} to apt's sources: {}", file.display());
+    let text = format!(
+        "Types: deb\nURIs: {mirror}\nSuites: {suite}\nComponents: main\nSigned-By: /usr/share/keyrings/debian-archive-keyring.gpg\n"
+    );
+    let own = env::temp_dir().join("nodedev-tests.sources");
+    fs::write(&own, text)?;
+    let status = privileged("install").args(["-m", "644"]).arg(&own).arg(file).status()?;
+    fs::remove_file(&own)?;
+    if !status.success() {
+        bail!("cannot write {}", file.display());
+    }
+    Ok(())
+}
+
+fn has_suite(sources: &str, suite: &str) -> bool {
+    sources.lines().filter(|line| !line.trim_start().starts_with('#')).any(|line| {
+        let mut words = line.split_whitespace();
+        matches!(words.next(), Some("Suites:" | "deb")) && words.any(|word| word == suite)
+    })
+}
+
+/// The mirror that sources in either of apt's two formats name for a release.
+fn mirror(sources: &str, release: &str) -> Option<String> {
+    let one_line = sources.lines().find_map(|line| {
+        let words: Vec<&str> =
+            line.split_whitespace().filter(|word| !word.starts_with('[') && !word.ends_with(']')).collect();
+        match words.as_slice() {
+            ["deb", uri, suite, ..] if *suite == release => Some((*uri).to_owned()),
+            _ => None,
+        }
+    });
+    one_line.or_else(|| {
+        sources.split("\n\n").filter(|stanza| has_suite(stanza, release)).find_map(|stanza| {
+            stanza
+                .lines()
+                .find_map(|line| line.strip_prefix("URIs:")?.split_whitespace().next().map(str::to_owned))
+        })
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const STANZAS: &str = "Types: deb\n# http://snapshot.example/debian\nURIs: http://mirror.example/debian\n\
+        Suites: bookworm bookworm-updates\nComponents: main\n\nTypes: deb\nURIs: http://mirror.example/security\n\
+        Suites: bookworm-security\n";
+    const LINES: &str = "# deb http://old.example/debian bookworm main\n\
+        deb [signed-by=/usr/share/keyrings/x.gpg] http://mirror.example/debian bookworm main\n\
+        deb http://mirror.example/debian bookworm-updates main\n";
+
+    #[test]
+    fn the_mirror_of_a_release_is_found_in_both_formats() {
+        for sources in [STANZAS, LINES] {
+            assert_eq!(mirror(sources, "bookworm").as_deref(), Some("http://mirror.example/debian"));
+            assert_eq!(mirror(sources, "trixie"), None);
+        }
+    }
+
+    #[test]
+    fn a_suite_is_known_only_if_it_is_not_commented_out() {
+        assert!(has_suite(STANZAS, "bookworm-updates") && has_suite(LINES, "bookworm-updates"));
+        assert!(
+            !has_suite(STANZAS, "bookworm-backports")
+                && !has_suite("# deb http://x bookworm-backports", "bookworm-backports")
+        );
+    }
+}

@@ -1,0 +1,183 @@
+//! `cargo xtask test`: everything that has to hold before a change goes in.
+
+use std::io::{BufRead as _, BufReader};
+use std::path::Path;
+use std::process::{Command, Stdio};
+use std::time::Instant;
+
+use anyhow::{Result, bail};
+use nodedev_testkit::repository;
+
+use crate::{deps, peers};
+
+/// Executions of each fuzz target.
+const FUZZ_RUNS: &str = "30000";
+
+/// How a step ended.
+enum Ended {
+    Passed,
+    Failed(String),
+    LeftOut(&'static str),
+}
+
+/// Tests counted in the output of `cargo test`.
+#[derive(Default)]
+struct Counts {
+    passed: u64,
+    failed: u64,
+}
+
+struct Run {
+    steps: Vec<(&'static str, Ended, f64)>,
+    counts: Counts,
+}
+
+/// Runs every test; `offline` leaves out what needs a peer.
+pub(crate) fn run(offline: bool) -> Result<()> {
+    let mut run = Run { steps: Vec::new(), counts: Counts::default() };
+    if !offline {
+        run.step("peers", |_| peers::install());
+    }
+    run.component("format", "fmt", &["fmt", "--all", "--check"])?;
+    run.component(
+        "lints",
+        "clippy",
+        &["clippy", "--quiet", "--workspace", "--all-targets", "--", "--deny", "warnings"],
+    )?;
+    run.step("invariants", |_| deps::check(repository()));
+    run.step("tests", |run| run.cargo(&["test", "--workspace", "--no-fail-fast"]));
+    run.step("fuzz", |run| {
+        run.cargo(&["run", "--quiet", "--package", "nodedev-fuzz", "--", "--runs", FUZZ_RUNS])
+    });
+    if offline {
+        let why = "needs the real libvirt";
+        run.steps.push(("interop", Ended::LeftOut(why), 0.0));
+    } else {
+        let arguments = [
+            "test",
+            "--package",
+            "nodedev-interop",
+            "--no-fail-fast",
+            "--",
+            "--ignored",
+            "--test-threads",
+            "1",
+            "--nocapture",
+        ];
+        run.step("interop", |run| run.cargo(&arguments));
+    }
+    run.finish()
+}
+
+impl Run {
+    /// Does one step and goes on, whatever comes of it.
+    fn step(&mut self, name: &'static str, action: impl FnOnce(&mut Self) -> Result<()>) {
+        println!("\n== {name}");
+        let start = Instant::now();
+        let ended = match action(self) {
+            Ok(()) => Ended::Passed,
+            Err(error) => {
+                eprintln!("{name}: {error:#}");
+                Ended::Failed(format!("{error:#}"))
+            }
+        };
+        let seconds = start.elapsed().as_secs_f64();
+        self.steps.push((name, ended, seconds));
+    }
+
+    /// A step done by a part of the Rust distribution that not every installation has.
+    fn component(&mut self, name: &'static str, component: &str, arguments: &[&str]) -> Result<()> {
+        let there = cargo().args([component, "--version"]).output()?.status.success();
+        if there {
+            self.step(name, |run| run.cargo(arguments));
+            return Ok(());
+        }
+        println!("\n== {name}\ncargo {component} is not installed");
+        self.steps.push((name, Ended::LeftOut("not installed: rustup component add rustfmt clippy"), 0.0));
+        Ok(())
+    }
+
+    /// Runs cargo, shows its output and counts the tests in it.
+    fn cargo(&mut self, arguments: &[&str]) -> Result<()> {
+        println!("cargo {}", arguments.join(" "));
+        let mut child = cargo().args(arguments).stdout(Stdio::piped()).spawn()?;
+        if let Some(stdout) = child.stdout.take() {
+            for line in BufReader::new(stdout).lines() {
+                let line = line?;
+                self.counts.add(&line);
+                println!("{line}");
+            }
+        }
+        let status = child.wait()?;
+        if !status.success() {
+            bail!("cargo {} failed: {status}", arguments[0]);
+        }
+        Ok(())
+    }
+
+    fn finish(self) -> Result<()> {
+        println!("\n== summary");
+        let mut failed = 0;
+        for (name, ended, seconds) in &self.steps {
+            match ended {
+                Ended::Passed => println!("ok       {name:<12} {seconds:6.1} s"),
+                Ended::LeftOut(why) => println!("left out {name:<12} {why}"),
+                Ended::Failed(why) => {
+                    failed += 1;
+                    println!("FAILED   {name:<12} {why}");
+                }
+            }
+        }
+        let Counts { passed, failed: failed_tests } = self.counts;
+        let verdict = if failed == 0 { "ok" } else { "FAILED" };
+        println!(
+            "test result: {verdict}. {passed} passed; {failed_tests} failed; {failed} of {} steps failed",
+            self.steps.len()
+        );
+        if failed > 0 {
+            bail!("{failed} of {} steps failed", self.steps.len());
+        }
+        Ok(())
+    }
+}
+
+impl Counts {
+    /// Adds what a line such as `test result: ok. 12 passed; 0 failed; …` says.
+    fn add(&mut self, line: &str) {
+        let Some(rest) = line.strip_prefix("test result: ") else { return };
+        let words: Vec<&str> = rest.split_whitespace().collect();
+        for pair in words.windows(2) {
+            let number = pair[0].parse().unwrap_or(0);
+            match pair[1].trim_end_matches(';') {
+                "passed" => self.passed += number,
+                "failed" => self.failed += number,
+                _ => {}
+            }
+        }
+    }
+}
+
+fn cargo() -> Command {
+    let program = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
+    let mut command = Command::new(Path::new(&program));
+    command.current_dir(repository());
+    command
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn tests_are_counted() {
+        let mut counts = Counts::default();
+        for line in [
+            "test result: ok. 20 passed; 0 failed; 3 ignored; 0 measured; 0 filtered out; finished in 6.66s",
+            "test result: FAILED. 1 passed; 2 failed; 0 ignored; 0 measured; 0 filtered out; finished in 0.01s",
+            "test tree::tests::x ... ok",
+        ] {
+            counts.add(line);
+        }
+        assert_eq!((counts.passed, counts.failed), (21, 2));
+    }
+}
