@@ -1,13 +1,27 @@
 //! Real input to start from: the recorded hosts and what the testkit makes.
 
-use std::io;
 use std::path::Path;
+use std::{fs, io};
 
-use nodedev_testkit::fixtures;
+use nodedev_testkit::corrupt::files;
 use nodedev_testkit::pci_bytes::{Config, Express, vpd as vital_data};
+use nodedev_testkit::{fixtures, repository};
 
 /// No more seeds than that of one kind and host: more say nothing new.
 const ENOUGH: usize = 200;
+
+/// Documents that the real libvirt wrote.
+pub(crate) fn xml() -> io::Result<Vec<Vec<u8>>> {
+    let mut seeds = Vec::new();
+    for place in ["fixtures/hosts", "fixtures/made"] {
+        for file in files(&repository().join(place))? {
+            if file.extension().is_some_and(|extension| extension == "xml") {
+                seeds.push(fs::read(repository().join(place).join(file))?);
+            }
+        }
+    }
+    Ok(seeds)
+}
 
 /// Files of the recorded hosts that `choose` picks by their path.
 fn recorded(choose: impl Fn(&Path) -> bool) -> io::Result<Vec<Vec<u8>>> {
@@ -68,4 +82,17 @@ pub(crate) fn archives() -> io::Result<Vec<Vec<u8>>> {
     let mut compressed = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
     io::Write::write_all(&mut compressed, &plain)?;
     Ok(vec![plain, compressed.finish()?])
+}
+
+/// XPath expressions.
+pub(crate) fn expressions() -> io::Result<Vec<Vec<u8>>> {
+    let expressions = [
+        "//name",
+        "/device/capability[@type='pci']/product/@id",
+        "count(//address)",
+        "string(//capability[last()])",
+        "//address[@bus='0x01' and position() > 1] | //vendor",
+        "not(contains(//name, 'pci')) or 1 + 2 * -3 div 4 mod 5 >= 0",
+    ];
+    Ok(expressions.iter().map(|text| text.as_bytes().to_vec()).collect())
 }

@@ -22,6 +22,45 @@ pub(crate) struct Target {
 }
 
 pub(crate) const TARGETS: &[Target] = &[
+    Target { name: "xml", parse: xml, seeds: seeds::xml, words: MARKUP, cost: 2 },
+    Target {
+        name: "xml-schema",
+        parse: |input| {
+            let _ = nodedev_xml::validate(input);
+        },
+        seeds: seeds::xml,
+        words: MARKUP,
+        cost: 10,
+    },
+    Target {
+        name: "xpath",
+        parse: |input| {
+            const DOCUMENT: &[u8] =
+                b"<device><name>a</name><capability type='pci'><address bus='1'/></capability></device>";
+            if let Ok(expression) = std::str::from_utf8(input) {
+                let _ = nodedev_xml::xpath::select(DOCUMENT, expression, false);
+            }
+        },
+        seeds: seeds::expressions,
+        words: &[
+            b"//",
+            b"[",
+            b"]",
+            b"(",
+            b")",
+            b"@",
+            b"*",
+            b"..",
+            b"::",
+            b"last()",
+            b" and ",
+            b"'",
+            b"ancestor-or-self::",
+            b"-",
+            b"1e308",
+        ],
+        cost: 2,
+    },
     Target {
         name: "vpd",
         parse: |input| {
@@ -101,6 +140,53 @@ pub(crate) const TARGETS: &[Target] = &[
         cost: 100,
     },
 ];
+
+const MARKUP: &[&[u8]] = &[
+    b"<device>",
+    b"</device>",
+    b"<capability type='",
+    b"<!DOCTYPE x [<!ENTITY e 'e'>]>",
+    b"<![CDATA[",
+    b"]]>",
+    b"<!--",
+    b"-->",
+    b"&amp;",
+    b"&#x10ffff;",
+    b"&#0;",
+    b" a='1'",
+    b" xmlns:a='b'",
+    b"<?xml version='1.0' encoding='latin1'?>",
+    b"'",
+    b"\"",
+    b"/>",
+    b"\xc3\x28",
+    b"0xffffffffffffffff",
+    b"-1",
+];
+
+/// Reads a document in both modes and dialects. What is read without loss, written and read again is the same.
+fn xml(input: &[u8]) {
+    use nodedev_xml::{Dialect, Form, Mode, ParseOptions, check, parse, write};
+    for mode in [Mode::Existing, Mode::Create] {
+        let _ = check(input, ParseOptions { mode, ..ParseOptions::default() });
+    }
+    let lossless = || ParseOptions { dialect: Dialect::Lossless, ..ParseOptions::default() };
+    let read = |text: &[u8]| {
+        parse(text, lossless()).map(|mut device| {
+            device.activate_definition();
+            write(&device, Form::Live)
+        })
+    };
+    let Ok(written) = read(input) else { return };
+    match read(&written) {
+        Ok(again) => assert_eq!(shown(&again), shown(&written), "it changes when read again"),
+        Err(error) => panic!("what was written can't be read: {}\n{}", error.message(), shown(&written)),
+    }
+}
+
+fn shown(document: &[u8]) -> std::borrow::Cow<'_, str> {
+    String::from_utf8_lossy(document)
+}
 
 /// Opens a recording, lists and describes what is in it.
 fn archive(input: &[u8]) {

@@ -3,6 +3,7 @@
 mod bench;
 mod deps;
 mod fixture;
+mod man;
 mod peers;
 mod test;
 
@@ -33,6 +34,8 @@ enum Task {
     CheckDeps,
     /// Measure nodedev on synthetic hosts against the least that any program must ask the kernel
     Bench(bench::Options),
+    /// Write manual pages into target/man
+    Man,
     /// Write a synthetic host into a folder that then stands for /
     Synthetic {
         /// Folder to write it into
@@ -69,6 +72,7 @@ fn main() -> Result<()> {
         Task::Peers => peers::install(),
         Task::CheckDeps => deps::check(nodedev_testkit::repository()),
         Task::Bench(options) => bench::run(&options),
+        Task::Man => man::make(),
         Task::Synthetic { out, devices, seed, mdev } => {
             let host = Host::new(devices).seed(seed).mdev(mdev).share_contents(true);
             print!("{}", host.write(&out)?);
