@@ -138,15 +138,25 @@ fn differences_from_libvirt_are_these() {
         // libvirt accepts these, and leaves out what the entity stands for.
         ("<!DOCTYPE device><device/>", "1:1: a document type declaration is not allowed"),
         ("<!-- x --><!DOCTYPE a [<!ENTITY b 'c'>]><a/>", "1:11: a document type declaration is not allowed"),
+        // libvirt accepts every name of an encoding that the C library has, and reads UTF-8 all the same.
+        ("<?xml version='1.0' encoding='EUC-JP'?><device/>", "1:38: Unsupported encoding EUC-JP"),
         // libvirt crashes.
         ("\n\n", "3:1: Start tag expected, '<' not found"),
     ] {
         let error = parse(document.as_bytes(), ParseOptions::default()).unwrap_err();
         assert_eq!(error.to_string(), want);
     }
-    // libvirt looks for a start tag in the UTF-16.
-    let error = parse(b"\xff\xfe<\0d\0", ParseOptions::default()).unwrap_err();
-    assert_eq!(error.to_string(), "1:1: the document is not in UTF-8");
+    for (text, want) in [
+        // libvirt looks for a start tag in the UTF-16.
+        (&b"\xff\xfe<\0d\0"[..], "1:1: the document is not in UTF-8"),
+        // libvirt says "internal error: detected an error in element content".
+        (b"<device>\xc3", "1:9: Input is not proper UTF-8, indicate encoding !"),
+        // libvirt takes a NUL for the end.
+        (b"<device/>\0", "1:10: Extra content at the end of the document"),
+    ] {
+        let error = parse(text, ParseOptions::default()).unwrap_err();
+        assert_eq!(error.to_string(), want);
+    }
 }
 
 #[test]
