@@ -244,7 +244,7 @@ mod tests {
         let source = "let a = \"/sys/bus\";\nlet b = \"no/system\";\n// \"/dev\"\nlet c = \"/device\";\nlet d = \"/dev\";\n\
                       #[cfg(test)]\nmod tests { const X: &str = \"/proc\"; }\n";
         let mut broken = Vec::new();
-        literals(&package("nodedev-host", &[]), "x.rs", &without_tests(source), &mut broken);
+        literals(&package("nodedev-xml", &[]), "x.rs", &without_tests(source), &mut broken);
         assert_eq!(broken.len(), 2, "{broken:?}");
         assert!(broken[0].starts_with("x.rs:1:") && broken[1].starts_with("x.rs:5:"));
     }
