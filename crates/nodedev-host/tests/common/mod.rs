@@ -51,8 +51,7 @@ pub(crate) fn everything(driver: &HostDriver) -> Everything {
             ControlFlow::Continue(())
         })
         .unwrap();
-    let mut found =
-        Everything { devices, xml: BTreeMap::new(), inactive_xml: BTreeMap::new(), issues };
+    let mut found = Everything { devices, xml: BTreeMap::new(), inactive_xml: BTreeMap::new(), issues };
     for device in found.devices.iter().filter(|device| device.visibility == Visibility::Libvirt) {
         let name = device.name.as_str();
         found.xml.insert(name.to_owned(), driver.xml(name, XmlFlags::empty()).unwrap());
