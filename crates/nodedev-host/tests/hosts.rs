@@ -89,14 +89,12 @@ fn a_recording_says_what_its_host_says() {
         assert!(report.devices > 0 && report.files > report.devices && report.masked == 0, "{report:?}");
         same(fixture.name(), &driver, &open(&archive));
     }
-    for fixture in ["synthetic"] {
-        let root = folder.path().join(fixture);
-        Host::new(300).mdev(true).write(&root).unwrap();
-        let driver = open(&root);
-        let archive = folder.path().join("again.tar");
-        record(driver.root(), &archive, RecordOptions::default()).unwrap();
-        same(fixture, &driver, &open(&archive));
-    }
+    let root = folder.path().join("synthetic");
+    Host::new(300).mdev(true).write(&root).unwrap();
+    let driver = open(&root);
+    let archive = folder.path().join("again.tar");
+    record(driver.root(), &archive, RecordOptions::default()).unwrap();
+    same("synthetic", &driver, &open(&archive));
 }
 
 /// Both say the same, told device by device.

@@ -19,6 +19,12 @@ pub(crate) enum Node {
     Link(Box<[u8]>),
 }
 
+/// Where an entry is to go: a folder, and the entry's name in it.
+struct Place {
+    folder: usize,
+    name: Box<[u8]>,
+}
+
 /// A file tree in memory. Links are followed inside it only: `/` is the tree's top, and `..` there stays there.
 #[derive(Debug)]
 pub(crate) struct Tree {
@@ -43,7 +49,7 @@ impl Tree {
         if matches!(&node, Node::Link(target) if target.len() > MAX_PATH) {
             return Err("a link to a path that is too long");
         }
-        let Some((folder, name)) = self.place(path)? else { return Ok(()) };
+        let Some(Place { folder, name }) = self.place(path)? else { return Ok(()) };
         // A folder that is already there keeps what is in it.
         if matches!(&node, Node::Folder(_)) && self.is_folder(folder, &name) {
             return Ok(());
@@ -66,14 +72,14 @@ impl Tree {
         if matches!(self.nodes[target], Node::Folder(_)) {
             return Ok(());
         }
-        let Some((folder, name)) = self.place(path)? else { return Ok(()) };
+        let Some(Place { folder, name }) = self.place(path)? else { return Ok(()) };
         let Node::Folder(entries) = &mut self.nodes[folder] else { return Err(THROUGH_A_FILE) };
         entries.insert(name, target);
         Ok(())
     }
 
     /// The folder that `path` is in, which is made if it is missing, and the last component. `None` for the top.
-    fn place(&mut self, path: &[u8]) -> Result<Option<(usize, Box<[u8]>)>, &'static str> {
+    fn place(&mut self, path: &[u8]) -> Result<Option<Place>, &'static str> {
         if path.len() > MAX_PATH {
             return Err("a path that is too long");
         }
@@ -84,7 +90,7 @@ impl Tree {
                 return Err("a path that leaves the recording");
             }
             if parts.peek().is_none() {
-                return Ok(Some((at, part.into())));
+                return Ok(Some(Place { folder: at, name: part.into() }));
             }
             let new = self.nodes.len();
             let Node::Folder(entries) = &mut self.nodes[at] else { return Err(THROUGH_A_FILE) };
