@@ -56,7 +56,10 @@ fn a_failed_recording_says_where_and_leaves_nothing_behind() {
     assert_eq!(entries(folder.path()), before);
     for name in ["host.zip", "host", "tar"] {
         let error = record(driver.root(), &path(name), RecordOptions::default()).unwrap_err();
-        assert!(matches!(error, RecordError::Format { .. }) && error.to_string().contains(".tar.gz"), "{error}");
+        assert!(
+            matches!(error, RecordError::Format { .. }) && error.to_string().contains(".tar.gz"),
+            "{error}"
+        );
     }
     assert_eq!(entries(folder.path()), before);
 }

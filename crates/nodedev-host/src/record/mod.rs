@@ -131,8 +131,12 @@ impl Recorder<'_> {
         if let Some(error) = failed {
             return Err(error);
         }
-        for path in attributes::HOST_FILES.iter().chain(&paths::PCI_IDS) {
+        for path in attributes::HOST_FILES {
             self.file(path.as_bytes())?;
+        }
+        for path in paths::PCI_IDS {
+            self.file(path.as_bytes())?;
+            self.file(format!("{path}.gz").as_bytes())?;
         }
         for parent in self.names(paths::MDEVCTL.as_bytes()) {
             let folder = join(paths::MDEVCTL.as_bytes(), &parent);

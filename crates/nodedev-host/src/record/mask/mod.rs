@@ -145,7 +145,7 @@ impl Mask {
     /// Replaces all values in the content of the file at `path`, and what has to be replaced where it stands: labels and
     /// short serial numbers. Vital Product Data gets its checksum put right.
     pub(super) fn apply_to_file(&self, path: &[u8], content: Vec<u8>) -> Vec<u8> {
-        if paths::PCI_IDS.iter().any(|public| public.as_bytes() == path) {
+        if paths::PCI_IDS.iter().any(|public| path.starts_with(public.as_bytes())) {
             return content;
         }
         let name = basename(path);
