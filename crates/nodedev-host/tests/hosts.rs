@@ -12,6 +12,7 @@ use common::{everything, open};
 use nodedev_driver::contract::{Expect, check};
 use nodedev_host::HostDriver;
 use nodedev_host::record::{RecordOptions, record};
+use nodedev_interop::made;
 use nodedev_sys::Root;
 use nodedev_testkit::fixtures;
 use nodedev_testkit::synthetic::Host;
@@ -68,6 +69,19 @@ fn synthetic_hosts_keep_the_contract() {
         assert_eq!(active.len(), made.total() + made.names("inactive").len() + 1);
         assert_eq!(everything(&driver).issues, []);
         check(&driver, &Expect::HOST);
+    }
+}
+
+#[test]
+fn hand_made_hosts_keep_the_contract_and_their_recordings_say_the_same() {
+    let folder = tempfile::tempdir().unwrap();
+    let archive = folder.path().join("made.tar");
+    for made in made::ALL {
+        let tree = made.tree().unwrap();
+        let driver = open(tree.root());
+        check(&driver, &Expect::HOST);
+        record(driver.root(), &archive, RecordOptions::default()).unwrap();
+        same(made.name, &driver, &open(&archive));
     }
 }
 
