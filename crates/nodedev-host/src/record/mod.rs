@@ -1,6 +1,6 @@
 //! Records a host: writes an archive of the files that tell of its devices, which any command takes as its root.
 //!
-//! Only files from the tables in [`attributes`] are read. Reading anything else of sysfs can have effects on hardware
+//! Only files from the tables in `attributes` are read. Reading anything else of sysfs can have effects on hardware
 //! or take long, and would put more about the machine into the recording than its devices.
 
 mod attributes;
