@@ -108,10 +108,10 @@ pub(crate) struct ListArgs {
     /// Draw the tree of devices; in a pipe as virsh does
     #[arg(long, conflicts_with_all = ["cap", "inactive", "persistent", "transient", "issues", "json"])]
     pub(crate) tree: bool,
-    /// Only devices with one of these capabilities (repeat, or separate by commas)
+    /// Devices with one of these capabilities, active or not (repeat, or separate by commas)
     #[arg(long, value_name = "NAME", value_delimiter = ',', add = ArgValueCandidates::new(capability_names))]
     pub(crate) cap: Vec<String>,
-    /// Devices that exist now (the default)
+    /// Devices that exist now (the default without --cap)
     #[arg(long, conflicts_with_all = ["inactive", "all"])]
     pub(crate) active: bool,
     /// Only devices that are defined and not started

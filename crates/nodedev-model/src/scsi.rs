@@ -70,8 +70,8 @@ pub struct ScsiCapability {
     pub bus: u32,
     /// Target number.
     pub target: u32,
-    /// Logical unit number.
-    pub lun: u32,
+    /// Logical unit number, 64 bits as in the SCSI Architecture Model. libvirt leaves out units beyond 32 bits.
+    pub lun: u64,
     /// Peripheral type as a word (`disk`, `cdrom`, `tape` …); absent for types that libvirt has no word for.
     #[serde(rename = "scsi_type", skip_serializing_if = "Option::is_none")]
     pub kind: Option<Text>,

@@ -2,7 +2,7 @@
 //!
 //! [`parse`] reads a document as libvirt does: what it accepts and what it refuses, with its error numbers and texts,
 //! and line and column besides. [`check`] finds every mistake of a document, [`validate`] all that breaks the rules of
-//! libvirt's schema. [`write`] prints a device, byte for byte as libvirt 11.3 does. [`xpath`] prints parts of a document.
+//! libvirt's schema. [`write()`] prints a device, byte for byte as libvirt 11.3 does. [`xpath`] prints parts of a document.
 //!
 //! ```
 //! use nodedev_xml::{Form, ParseOptions, parse, write};

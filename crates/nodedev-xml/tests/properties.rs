@@ -165,7 +165,7 @@ fn scsi() -> impl Strategy<Value = Capability> {
         Capability::ScsiTarget(Box::new(ScsiTargetCapability { target, fc_remote_port }))
     });
     let unit = (any::<[u32; 4]>(), of(text())).prop_map(|([host, bus, target, lun], kind)| {
-        Capability::Scsi(Box::new(ScsiCapability { host, bus, target, lun, kind }))
+        Capability::Scsi(Box::new(ScsiCapability { host, bus, target, lun: lun.into(), kind }))
     });
     let generic = text().prop_map(|path| Capability::ScsiGeneric(ScsiGenericCapability { path }));
     prop_oneof![host, target, unit, generic]

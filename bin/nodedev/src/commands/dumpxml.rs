@@ -68,7 +68,7 @@ fn deliver(args: &DumpxmlArgs, name: &str, xml: &[u8], out: &mut Output) -> anyh
         None => xml,
     };
     match &args.output_dir {
-        Some(folder) => write_file(folder, name, text),
+        Some(folder) => write_file(folder, name, args.inactive, text),
         None => Ok(out.document(text)?),
     }
 }
@@ -90,13 +90,15 @@ fn is_of_one(error: &anyhow::Error) -> bool {
     error.is::<BadFileName>()
 }
 
-/// Writes `NAME.xml`. Names of a host consist of letters, digits and `_`; those of a test file can be anything.
-fn write_file(folder: &Path, name: &str, text: &[u8]) -> anyhow::Result<()> {
+/// Writes `NAME.xml`, or `NAME.inactive.xml` so that both forms of a device have room in one folder. Names of a host
+/// consist of letters, digits and `_`; those of a test file can be anything.
+fn write_file(folder: &Path, name: &str, inactive: bool, text: &[u8]) -> anyhow::Result<()> {
+    let extension = if inactive { ".inactive.xml" } else { ".xml" };
     // NAME_MAX of Linux, less the extension.
-    if name.contains('/') || name.len() > 255 - ".xml".len() {
+    if name.contains('/') || name.len() > 255 - extension.len() {
         return Err(BadFileName(name.to_owned()).into());
     }
-    let path = folder.join(format!("{name}.xml"));
+    let path = folder.join(format!("{name}{extension}"));
     std::fs::write(&path, text).with_context(|| format!("cannot write {}", path.display()))
 }
 

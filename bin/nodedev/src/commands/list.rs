@@ -88,6 +88,8 @@ impl Wanted {
         let mut flags = match args {
             ListArgs { all: true, .. } => ListFlags::STATES,
             ListArgs { inactive: true, .. } => ListFlags::INACTIVE,
+            // As in libvirt's API, what asks for capabilities alone gets active and inactive devices.
+            ListArgs { active: false, cap, .. } if !cap.is_empty() => ListFlags::empty(),
             _ => ListFlags::ACTIVE,
         };
         flags.set(ListFlags::PERSISTENT, args.persistent);

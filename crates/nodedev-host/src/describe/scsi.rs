@@ -114,14 +114,24 @@ const TYPES: [(u32, &str); 10] = [
 ];
 
 pub(super) fn unit(device: &KernelDevice<'_>) -> Capability {
-    let mut numbers = device.sysname().split(|&b| b == b':').map(|part| number::u32(part, 10).unwrap_or(0));
-    let mut next = || numbers.next().unwrap_or(0);
-    let (host, bus, target, lun) = (next(), next(), next(), next());
+    let (host, bus, target, lun) = unit_address(device.sysname()).unwrap_or_else(|| {
+        device.issue("", "its name is not the address of a SCSI unit");
+        (0, 0, 0, 0)
+    });
     let kind = device
         .u32("type", 0)
         .and_then(|kind| TYPES.iter().find(|(number, _)| *number == kind))
         .map(|(_, word)| Text::from(*word));
     Capability::Scsi(Box::new(ScsiCapability { host, bus, target, lun, kind }))
+}
+
+/// Reads `host:bus:target:lun`, decimal.
+fn unit_address(name: &[u8]) -> Option<(u32, u32, u32, u64)> {
+    let mut parts = name.split(|&b| b == b':');
+    let mut next = || number::u32(parts.next()?, 10);
+    let (host, bus, target) = (next()?, next()?, next()?);
+    let lun = number::u64(parts.next()?, 10)?;
+    parts.next().is_none().then_some((host, bus, target, lun))
 }
 
 pub(super) fn generic(device: &KernelDevice<'_>) -> Capability {

@@ -25,7 +25,7 @@ impl Daemon {
         for capability in CAPABILITIES {
             answers
                 .by_capability
-                .insert((*capability).to_owned(), self.virsh(&["nodedev-list", "--cap", capability])?);
+                .insert((*capability).to_owned(), self.virsh(&["nodedev-list", "--all", "--cap", capability])?);
         }
         let all = answers.names("list-all");
         let persistent = answers.persistent();

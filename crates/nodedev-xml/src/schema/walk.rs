@@ -181,7 +181,7 @@ impl Walk<'_> {
             let name = self.doc.local_name(child);
             self.report(
                 child,
-                format!("'{name}' is out of order or there once too often in {}", rule.title()),
+                format!("'{name}' is in the wrong place or there once too often in {}", rule.title()),
             );
         }
     }
@@ -189,9 +189,7 @@ impl Walk<'_> {
     fn pattern(&mut self, parent: NodeId, rule: &'static Rule, pattern: Pattern, children: &mut Children) {
         match pattern {
             Pattern::One(one) => {
-                if !self.take(&[one], children) {
-                    self.report(parent, format!("{} is missing in {}", one.title(), rule.title()));
-                }
+                self.demand(parent, rule, one, children);
             }
             Pattern::Optional(one) => {
                 self.take(&[one], children);
@@ -202,9 +200,7 @@ impl Walk<'_> {
             Pattern::Many(one) => while self.take(&[one], children) {},
             Pattern::ManyOf(rules) => while self.take(rules, children) {},
             Pattern::Some(one) => {
-                if !self.take(&[one], children) {
-                    self.report(parent, format!("{} is missing in {}", one.title(), rule.title()));
-                }
+                self.demand(parent, rule, one, children);
                 while self.take(&[one], children) {}
             }
             Pattern::Together(parts) => {
@@ -234,6 +230,23 @@ impl Walk<'_> {
         children.next += 1;
         self.element(child, rule);
         true
+    }
+
+    /// Takes the next child if the rule recognises it, or else one further on, which is then in the wrong place.
+    fn demand(&mut self, parent: NodeId, rule: &Rule, one: &'static Rule, children: &mut Children) {
+        if self.take(&[one], children) {
+            return;
+        }
+        let later =
+            children.nodes.iter().skip(children.next).position(|child| one.recognises(self.doc, *child));
+        match later {
+            Some(ahead) => {
+                let child = children.nodes.remove(children.next + ahead);
+                self.report(child, format!("'{}' is in the wrong place in {}", one.name, rule.title()));
+                self.element(child, one);
+            }
+            None => self.report(parent, format!("{} is missing in {}", one.title(), rule.title())),
+        }
     }
 
     fn interleave(

@@ -30,7 +30,7 @@ pub fn write(device: &NodeDevice, form: Form) -> Vec<u8> {
     bytes
 }
 
-/// Appends the document of a device to `bytes`, as [`write`] makes it.
+/// Appends the document of a device to `bytes`, as [`write()`] makes it.
 pub fn write_into(bytes: &mut Vec<u8>, device: &NodeDevice, form: Form) {
     let mut out = Out::new(bytes);
     out.open("device");
