@@ -23,9 +23,10 @@ impl Daemon {
         }
         answers.tree = self.virsh(&["nodedev-list", "--tree"])?;
         for capability in CAPABILITIES {
-            answers
-                .by_capability
-                .insert((*capability).to_owned(), self.virsh(&["nodedev-list", "--all", "--cap", capability])?);
+            answers.by_capability.insert(
+                (*capability).to_owned(),
+                self.virsh(&["nodedev-list", "--all", "--cap", capability])?,
+            );
         }
         let all = answers.names("list-all");
         let persistent = answers.persistent();
