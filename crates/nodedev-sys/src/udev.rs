@@ -48,6 +48,14 @@ impl<'a> Record<'a> {
         self.entry(key).filter(|value| !value.is_empty())
     }
 
+    /// All properties, name and value, in the order of the record.
+    pub fn properties(self) -> impl Iterator<Item = (&'a [u8], &'a [u8])> {
+        self.values(b'E').filter_map(|line| {
+            let equals = line.iter().position(|&b| b == b'=')?;
+            Some((&line[..equals], &line[equals + 1..]))
+        })
+    }
+
     /// Whether there is such a property at all, whatever its value, even an empty one.
     fn entry(&self, key: &[u8]) -> Option<&'a [u8]> {
         self.values(b'E').filter_map(|line| line.strip_prefix(key)?.strip_prefix(b"=")).last()
