@@ -11,7 +11,7 @@ use nodedev_testkit::repository;
 use crate::{deps, peers};
 
 /// Executions of each fuzz target.
-const FUZZ_RUNS: &str = "30000";
+const FUZZ_RUNS: &str = "150000";
 
 /// How a step ended.
 enum Ended {

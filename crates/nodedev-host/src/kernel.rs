@@ -187,7 +187,8 @@ impl<'a> KernelDevice<'a> {
     /// The attribute's text without control characters. `None` if nothing is left.
     pub(crate) fn clean_text(&self, name: &str) -> Option<Text> {
         self.attribute(name, |value| {
-            let clean: Vec<u8> = value.iter().copied().filter(|b| !b.is_ascii_control()).collect();
+            let mut clean = value.to_vec();
+            strip_control_characters(&mut clean);
             (!clean.is_empty()).then(|| Text::from(clean))
         })?
     }
@@ -236,6 +237,12 @@ impl<'a> KernelDevice<'a> {
         let name = self.kernel("DEVNAME")?;
         Some(if name.starts_with(b"/") { name.into() } else { [b"/dev/", name].concat().into() })
     }
+}
+
+/// Takes out the control characters that libvirt takes out of texts of sysfs: neither tabs and line breaks nor those from
+/// 0x1A on.
+pub(crate) fn strip_control_characters(text: &mut Vec<u8>) {
+    text.retain(|b| !matches!(b, 0x01..=0x08 | 0x0b | 0x0c | 0x0e..=0x19));
 }
 
 /// An attribute's value: the content up to a NUL, without trailing line breaks.

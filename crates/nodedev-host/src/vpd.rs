@@ -129,6 +129,7 @@ fn read_only(
     vpd: &mut VpdCapability,
     checksum: &mut u8,
 ) -> Result<(), VpdError> {
+    let mut known = vpd.read_only.is_some();
     let mut parsed = vpd.read_only.take().unwrap_or_default();
     for field in fields(block, offset) {
         let Field { keyword, start, data } = field?;
@@ -144,13 +145,14 @@ fn read_only(
                 if start + data.len() < block.len() {
                     return Err(error(offset + start, "the checksum is not the last field of its block"));
                 }
-                vpd.read_only = (parsed != VpdReadOnly::default()).then_some(parsed);
+                vpd.read_only = known.then_some(parsed);
                 return Ok(());
             }
             [b'R', b'W'] => return Err(error(offset + start, "a read-write field in the read-only block")),
             _ => {}
         }
         let Some(value) = text(data) else { continue };
+        known |= is_known(keyword);
         match keyword {
             [b'E', b'C'] => parsed.change_level = Some(value),
             [b'M', b'N'] => parsed.manufacture_id = Some(value),
@@ -164,6 +166,7 @@ fn read_only(
 }
 
 fn read_write(block: &[u8], offset: usize, vpd: &mut VpdCapability) -> Result<(), VpdError> {
+    let mut known = vpd.read_write.is_some();
     let mut parsed = vpd.read_write.take().unwrap_or_default();
     for field in fields(block, offset) {
         let Field { keyword, start, data } = field?;
@@ -181,6 +184,7 @@ fn read_write(block: &[u8], offset: usize, vpd: &mut VpdCapability) -> Result<()
             _ => {}
         }
         let Some(value) = text(data) else { continue };
+        known |= is_known(keyword);
         match keyword {
             [b'Y', b'A'] => parsed.asset_tag = Some(value),
             [b'V', index] if is_index(index) => set(&mut parsed.vendor_fields, index, value),
@@ -188,8 +192,17 @@ fn read_write(block: &[u8], offset: usize, vpd: &mut VpdCapability) -> Result<()
             _ => {}
         }
     }
-    vpd.read_write = (parsed != VpdReadWrite::default()).then_some(parsed);
+    vpd.read_write = known.then_some(parsed);
     Ok(())
+}
+
+/// Whether libvirt knows a keyword. A block with one has fields in its eyes, even where it keeps the value of none.
+fn is_known(keyword: [u8; 2]) -> bool {
+    match &keyword {
+        b"EC" | b"FG" | b"LC" | b"MN" | b"PG" | b"PN" | b"SN" | b"CP" => true,
+        [b'V' | b'Y', index] => is_index(*index),
+        _ => false,
+    }
 }
 
 fn is_index(byte: u8) -> bool {
@@ -264,6 +277,15 @@ mod tests {
     fn blocks_without_fields_leave_nothing() {
         let vpd = parse(&whole(&[], &[], &large(TAG_READ_WRITE, &[]))).unwrap();
         assert_eq!(vpd, VpdCapability::default());
+    }
+
+    #[test]
+    fn blocks_with_known_keywords_only_are_there_without_fields() {
+        let vpd = parse(&whole(&[], &field("FG", b"x"), &large(TAG_READ_WRITE, &field("PN", b"x")))).unwrap();
+        assert_eq!(vpd.read_only, Some(VpdReadOnly::default()));
+        assert_eq!(vpd.read_write, Some(VpdReadWrite::default()));
+        let vpd = parse(&whole(&[], &field("ZZ", b"x"), &[])).unwrap();
+        assert_eq!(vpd.read_only, None);
     }
 
     #[test]

@@ -11,10 +11,10 @@ pub struct VpdCapability {
     /// Name of the product. Absent when the data has no string resource.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub name: Option<Text>,
-    /// Fields that the maker set.
+    /// Fields that the maker set; without any value when there are only fields that libvirt does not keep.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub read_only: Option<VpdReadOnly>,
-    /// Fields that an administrator can set.
+    /// Fields that an administrator can set; without any value likewise.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub read_write: Option<VpdReadWrite>,
 }

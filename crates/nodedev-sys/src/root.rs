@@ -53,8 +53,8 @@ impl Root {
         }
     }
 
-    /// A recording: a folder that stands for `/` (with `sys`, `run/udev/data` …), or a `.tar`, `.tar.gz` or `.tar.zst`
-    /// of one. `/` is this machine.
+    /// A recording: a folder that stands for `/` (with `sys`, `run/udev/data` …) or has such a folder as `root` in it,
+    /// or a `.tar`, `.tar.gz` or `.tar.zst` of one. `/` is this machine.
     ///
     /// # Errors
     /// [`SysError::Io`] when it cannot be opened or unpacked, [`SysError::NotAHost`] when it holds no `sys`,
@@ -67,17 +67,28 @@ impl Root {
             return Ok(Self { backend: Backend::Archive(archive::load(path)?), privileged: true });
         }
         let root = Self { backend: Backend::Folder(open_folder(path)?), privileged: true };
-        match root.open_at(b"sys", OFlags::PATH | OFlags::DIRECTORY) {
-            Ok(_) => Ok(root),
-            Err(Errno::NOSYS | Errno::PERM) => Err(SysError::NotAHost {
-                path: display_path(path.as_os_str().as_encoded_bytes()),
-                problem: "this kernel cannot confine a folder (openat2 needs Linux 5.6); pack the recording as .tar",
-            }),
-            Err(_) => Err(SysError::NotAHost {
-                path: display_path(path.as_os_str().as_encoded_bytes()),
-                problem: "it has no folder sys (a recording is a folder, or a .tar, .tar.gz or .tar.zst of one, that stands for /)",
-            }),
+        let not_a_host =
+            |problem| SysError::NotAHost { path: display_path(path.as_os_str().as_encoded_bytes()), problem };
+        let folder = OFlags::PATH | OFlags::DIRECTORY;
+        match root.open_at(b"sys", folder) {
+            Ok(_) => return Ok(root),
+            Err(Errno::NOSYS | Errno::PERM) => {
+                return Err(not_a_host(
+                    "this kernel cannot confine a folder (openat2 needs Linux 5.6); pack the recording as .tar",
+                ));
+            }
+            Err(_) => {}
         }
+        // A recording with other things beside it, as an archive may have it, too.
+        if let Ok(inner) = root.open_at(b"root", folder) {
+            let inner = Self { backend: Backend::Folder(inner), privileged: true };
+            if inner.open_at(b"sys", folder).is_ok() {
+                return Ok(inner);
+            }
+        }
+        Err(not_a_host(
+            "it has no folder sys (a recording is a folder, or a .tar, .tar.gz or .tar.zst of one, that stands for /)",
+        ))
     }
 
     /// Whether this is the running machine, where files change and interfaces can be asked.
@@ -596,6 +607,15 @@ mod tests {
             stop.store(true, Ordering::Relaxed);
             assert_eq!(lost, None);
         });
+    }
+
+    #[test]
+    fn a_recording_may_be_the_folder_root_in_the_one_that_is_named() {
+        let outer = tempfile::tempdir().unwrap();
+        fs::rename(host().keep(), outer.path().join("root")).unwrap();
+        let root = Root::open(outer.path()).unwrap();
+        let mut buffer = Vec::new();
+        assert_eq!(root.read(b"sys/class/c/b/value", &mut buffer, 100).unwrap(), Some(&b"1\n"[..]));
     }
 
     #[test]

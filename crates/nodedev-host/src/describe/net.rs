@@ -52,6 +52,10 @@ fn speed(device: &KernelDevice<'_>) -> u32 {
         return 0;
     };
     let value = crate::kernel::attribute_value(content);
+    // A recording has an empty file where the driver refused.
+    if value.is_empty() {
+        return 0;
+    }
     number::wrapping_u32(value, 10).unwrap_or_else(|| {
         device.malformed("speed", value, "a speed in Mbit/s");
         0

@@ -38,14 +38,20 @@ fn media(device: &KernelDevice<'_>, class: Option<DriveClass>) -> StorageMedia {
             return StorageMedia::Fixed { size, logical_block_size, num_blocks };
         }
     };
-    // libvirt asks only drives of these kinds whether their medium is removable, and has no size for those that say no.
-    if device.u32("removable", 10) != Some(1) {
-        return StorageMedia::default();
-    }
+    // libvirt asks only drives of these kinds whether their medium is removable.
+    let removable = device.u32("removable", 10) == Some(1);
     if !medium {
-        return StorageMedia::Removable(RemovableMedia::default());
+        return if removable {
+            StorageMedia::Removable(RemovableMedia::default())
+        } else {
+            StorageMedia::default()
+        };
     }
     let (logical_block_size, num_blocks, size) = size(device);
+    if !removable {
+        // It has a size for a medium that is removable only.
+        return StorageMedia::Fixed { size: 0, logical_block_size, num_blocks };
+    }
     let label = device.udev("ID_FS_LABEL").map(Text::from);
     StorageMedia::Removable(RemovableMedia { available: true, size, label, logical_block_size, num_blocks })
 }

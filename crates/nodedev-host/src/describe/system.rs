@@ -3,7 +3,7 @@
 use nodedev_model::{Capability, Firmware, Hardware, SystemCapability, Text, Uuid};
 use nodedev_sys::{Root, paths};
 
-use crate::kernel::{Issues, attribute_value};
+use crate::kernel::{Issues, attribute_value, strip_control_characters};
 
 /// Describes `computer`. libvirt reads DMI on x86 only, and nothing at all where the DMI device does not exist.
 pub(super) fn describe(root: &Root, issues: &Issues) -> Capability {
@@ -53,7 +53,7 @@ fn read(root: &Root, name: &str, issues: &Issues) -> Option<Vec<u8>> {
 
 fn dmi_text(root: &Root, name: &str, issues: &Issues) -> Option<Text> {
     let mut value = read(root, name, issues)?;
-    value.retain(|b| !b.is_ascii_control());
+    strip_control_characters(&mut value);
     (!value.is_empty()).then(|| value.into())
 }
 

@@ -168,7 +168,7 @@ impl Daemon {
                 .ok_or_else(|| PeerError::NotUp { log: self.log() })?;
         }
         let mut command = privileged("nsenter");
-        command.arg("--target").arg(pid.to_string()).args(["--mount", "--net"]).arg(program);
+        command.arg("--target").arg(pid.to_string()).args(["--mount", "--net", "--root"]).arg(program);
         Ok(command)
     }
 }

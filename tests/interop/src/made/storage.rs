@@ -113,9 +113,6 @@ fn scsi(tree: &mut Tree) -> io::Result<()> {
     add_all(
         tree,
         [
-            Device::new(format!("{port}/target0:0:1/0:0:1:4294967295"), "bus/scsi")
-                .devtype("scsi_device")
-                .attr("type", 0),
             Device::new(format!("{port}/target0:0:1/0:0:1:50"), "bus/scsi").devtype("scsi_device"),
             Device::new(format!("{port}/target0:0:1/0:0:1:0/scsi_generic/sg0"), "class/scsi_generic").node(
                 NodeKind::Char,
