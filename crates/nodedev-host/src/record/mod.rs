@@ -26,8 +26,9 @@ const FILE_LIMIT: usize = 32 << 20;
 /// How to record a host.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct RecordOptions {
-    /// Replace serial numbers, hardware addresses, World Wide Names, UUIDs of file systems and labels by invented ones
-    /// of the same form; the same value becomes the same one everywhere in the recording, another one in another.
+    /// Replace serial numbers, asset tags, hardware addresses, World Wide Names, UUIDs and labels by invented ones of the
+    /// same form; the same value becomes the same one everywhere in the recording, another one in another. The vendor's
+    /// half of a hardware address stays.
     pub mask: bool,
 }
 
@@ -38,7 +39,8 @@ pub struct RecordReport {
     pub devices: usize,
     /// Number of files and links.
     pub files: usize,
-    /// Number of different values that were masked.
+    /// Number of different values that were masked wherever they stand; labels and short serial numbers, which are
+    /// replaced in their own places, are not counted.
     pub masked: usize,
     /// What could not be read.
     pub issues: Vec<Issue>,
