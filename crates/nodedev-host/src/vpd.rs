@@ -5,7 +5,7 @@
 
 use std::fmt;
 
-use nodedev_model::{Text, VpdCapability, VpdField, VpdReadOnly, VpdReadWrite};
+use nodedev_model::{Text, VpdCapability, VpdField};
 
 /// Size of the address space of Vital Product Data: 15 bits.
 pub const MAX_LENGTH: usize = 0x8000;
@@ -78,7 +78,10 @@ pub fn parse(data: &[u8]) -> Result<VpdCapability, VpdError> {
                 read_only(content, start, &mut vpd, &mut checksum)?;
                 saw_read_only = true;
             }
-            TAG_READ_WRITE => read_write(content, start, &mut vpd)?,
+            TAG_READ_WRITE => {
+                read_write(content, start, &mut vpd)?;
+                sum(&mut checksum, content);
+            }
             // The checksum leaves the content of other resources out, as libvirt's does.
             _ => {}
         }
@@ -104,22 +107,21 @@ struct Field<'a> {
     data: &'a [u8],
 }
 
-/// The fields of a block. What is left at the end, too short for a field with data, is passed over.
+/// The fields of a block, which they fill.
 fn fields(block: &[u8], offset: usize) -> impl Iterator<Item = Result<Field<'_>, VpdError>> {
     let mut at = 0;
     std::iter::from_fn(move || {
-        let [first, second, length, rest @ ..] = block.get(at..)? else { return None };
-        if rest.is_empty() {
-            return None;
-        }
+        let rest = block.get(at..).filter(|rest| !rest.is_empty())?;
         let start = at + 3;
-        let Some(data) = rest.get(..usize::from(*length)) else {
-            let failed = at;
-            at = block.len();
-            return Some(Err(error(offset + failed, "a field that is longer than its block")));
+        let field = match rest {
+            [first, second, length, rest @ ..] => {
+                rest.get(..usize::from(*length)).map(|data| Field { keyword: [*first, *second], start, data })
+            }
+            _ => None,
         };
-        at = start + data.len();
-        Some(Ok(Field { keyword: [*first, *second], start, data }))
+        let failed = at;
+        at = field.as_ref().map_or(block.len(), |field| start + field.data.len());
+        Some(field.ok_or(error(offset + failed, "a field that is longer than its block")))
     })
 }
 
@@ -151,6 +153,8 @@ fn read_only(
             [b'R', b'W'] => return Err(error(offset + start, "a read-write field in the read-only block")),
             _ => {}
         }
+        // Its value is not looked at: extended capabilities are binary.
+        known |= keyword == *b"CP";
         let Some(value) = text(data) else { continue };
         known |= is_known(keyword);
         match keyword {
@@ -183,6 +187,8 @@ fn read_write(block: &[u8], offset: usize, vpd: &mut VpdCapability) -> Result<()
             [b'R', b'V'] => return Err(error(offset + start, "a checksum in the read-write block")),
             _ => {}
         }
+        // Its value is not looked at: extended capabilities are binary.
+        known |= keyword == *b"CP";
         let Some(value) = text(data) else { continue };
         known |= is_known(keyword);
         match keyword {
@@ -199,7 +205,7 @@ fn read_write(block: &[u8], offset: usize, vpd: &mut VpdCapability) -> Result<()
 /// Whether libvirt knows a keyword. A block with one has fields in its eyes, even where it keeps the value of none.
 fn is_known(keyword: [u8; 2]) -> bool {
     match &keyword {
-        b"EC" | b"FG" | b"LC" | b"MN" | b"PG" | b"PN" | b"SN" | b"CP" => true,
+        b"EC" | b"MN" | b"PN" | b"SN" => true,
         [b'V' | b'Y', index] => is_index(*index),
         _ => false,
     }
@@ -220,6 +226,8 @@ fn set(list: &mut Vec<VpdField>, index: u8, value: Text) {
 
 #[cfg(test)]
 mod tests {
+    use nodedev_model::{VpdReadOnly, VpdReadWrite};
+
     use super::*;
 
     fn field(keyword: &str, data: &[u8]) -> Vec<u8> {
@@ -281,11 +289,14 @@ mod tests {
 
     #[test]
     fn blocks_with_known_keywords_only_are_there_without_fields() {
-        let vpd = parse(&whole(&[], &field("FG", b"x"), &large(TAG_READ_WRITE, &field("PN", b"x")))).unwrap();
+        let vpd =
+            parse(&whole(&[], &field("CP", b"\xff"), &large(TAG_READ_WRITE, &field("PN", b"x")))).unwrap();
         assert_eq!(vpd.read_only, Some(VpdReadOnly::default()));
         assert_eq!(vpd.read_write, Some(VpdReadWrite::default()));
-        let vpd = parse(&whole(&[], &field("ZZ", b"x"), &[])).unwrap();
-        assert_eq!(vpd.read_only, None);
+        for unknown in ["ZZ", "FG", "LC", "PG"] {
+            let vpd = parse(&whole(&[], &field(unknown, b"x"), &[])).unwrap();
+            assert_eq!(vpd.read_only, None, "{unknown}");
+        }
     }
 
     #[test]
@@ -309,6 +320,23 @@ mod tests {
         ] {
             let problem = parse(&bad).unwrap_err().problem;
             assert!(problem.contains(want), "{problem}");
+        }
+    }
+
+    #[test]
+    fn a_read_write_block_in_front_counts_for_the_checksum() {
+        let fields = [field("YA", b"tag"), field("RW", &[7, 9])].concat();
+        let before = large(TAG_READ_WRITE, &fields);
+        let vpd = parse(&whole(&before, &field("PN", b"x"), &[])).unwrap();
+        assert_eq!(vpd.read_write.unwrap().asset_tag.unwrap(), "tag");
+    }
+
+    #[test]
+    fn fields_fill_their_block() {
+        let with = |fields: &[u8]| parse(&whole(&[], &[], &large(TAG_READ_WRITE, fields)));
+        assert_eq!(with(b"YA\0").unwrap().read_write.unwrap().asset_tag.unwrap(), "");
+        for short in [&b"Y"[..], b"YA", b"YA\x01", b"YA\0Y", b"RW", b"RW\x01", b"RV\0"] {
+            assert!(with(short).is_err(), "{short:?}");
         }
     }
 
