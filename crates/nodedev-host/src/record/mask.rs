@@ -89,9 +89,9 @@ impl Mask {
                     add(value.trim_ascii());
                 }
             }
-            let short = device.udev("ID_SERIAL_SHORT");
+            let short = device.property("ID_SERIAL_SHORT");
             for name in PROPERTIES {
-                let Some(value) = device.udev(name) else { continue };
+                let Some(value) = device.property(name) else { continue };
                 // A full serial number is often vendor, model and the short one; the model may stay.
                 let has_short =
                     |short: &[u8]| value.len() > short.len() && contains(value, short) && is_identity(short);
