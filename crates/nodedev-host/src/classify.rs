@@ -43,7 +43,7 @@ impl Class {
 /// the subsystem. `None` for what neither view shows.
 pub(crate) fn classify(device: &KernelDevice<'_>) -> Option<Class> {
     use CapabilityType as T;
-    let kind = match device.kernel("DEVTYPE") {
+    let kind = match device.devtype() {
         Some(devtype) => match by_devtype(devtype) {
             Some(kind) => kind,
             None => return native_only(device),
@@ -55,10 +55,10 @@ pub(crate) fn classify(device: &KernelDevice<'_>) -> Option<Class> {
     };
     let class = Class::new(kind);
     Some(match kind {
-        T::Net => Class { suffix: device.text("address"), ..class },
+        T::Net => Class { suffix: device.clean_text("address"), ..class },
         T::UsbDevice => {
             // Without udev's knowledge libvirt leaves USB devices out; sysfs has all that the native view needs.
-            let known = ["ID_VENDOR_ID", "ID_MODEL_ID"].iter().all(|key| device.udev(key).is_some());
+            let known = ["ID_VENDOR_ID", "ID_MODEL_ID"].iter().all(|key| device.property(key).is_some());
             class.only_if(known)
         }
         T::Storage => {
@@ -137,7 +137,7 @@ fn by_place(device: &KernelDevice<'_>) -> Option<CapabilityType> {
 fn native_only(device: &KernelDevice<'_>) -> Option<Class> {
     if device.subsystem == b"net" && device.kernel("INTERFACE").is_some() {
         return Some(
-            Class { suffix: device.text("address"), ..Class::new(CapabilityType::Net) }.native_only(),
+            Class { suffix: device.clean_text("address"), ..Class::new(CapabilityType::Net) }.native_only(),
         );
     }
     let class = native::class_of(device.subsystem, device.sysname())?;

@@ -126,12 +126,20 @@ impl<'a> KernelDevice<'a> {
 
     /// Whether the kernel states nothing at all: a broken recording, or the content was lost.
     pub(crate) fn has_no_properties(&self) -> bool {
-        !self.uevent.contains(&b'=')
+        Uevent::new(&self.uevent).is_empty()
     }
 
-    /// A property that udev's rules or its hardware database added.
-    pub(crate) fn udev(&self, key: &str) -> Option<&[u8]> {
-        self.record().get(key.as_bytes())
+    /// The kernel's type of the device, even an empty one.
+    pub(crate) fn devtype(&self) -> Option<&[u8]> {
+        Uevent::new(&self.uevent).stated(b"DEVTYPE")
+    }
+
+    /// A property: udev's, which its rules or its hardware database added, else the kernel's.
+    pub(crate) fn property(&self, key: &str) -> Option<&[u8]> {
+        match self.record().entry(key.as_bytes()) {
+            Some(value) => Some(value).filter(|value| !value.is_empty()),
+            None => self.kernel(key),
+        }
     }
 
     /// The file in udev's database that has the device's record.
@@ -211,8 +219,13 @@ impl<'a> KernelDevice<'a> {
 
     /// Last component of what the link `name` in the device's folder leads to.
     pub(crate) fn link(&self, name: &str) -> Option<Vec<u8>> {
-        match self.folder()?.link_basename(name.as_bytes()) {
-            Ok(target) => target,
+        Some(basename(&self.link_path(name)?).to_vec()).filter(|name| !name.is_empty())
+    }
+
+    /// Where the link `name` in the device's folder leads, relative to the root.
+    pub(crate) fn link_path(&self, name: &str) -> Option<Vec<u8>> {
+        match self.folder()?.link(name.as_bytes()) {
+            Ok(target) => Some(paths::follow(self.path, &target?)),
             Err(error) => {
                 self.issues.error(&error);
                 None
@@ -235,19 +248,32 @@ impl<'a> KernelDevice<'a> {
     /// Device node: the kernel's name of it below `/dev`.
     pub(crate) fn devnode(&self) -> Option<Text> {
         let name = self.kernel("DEVNAME")?;
-        Some(if name.starts_with(b"/") { name.into() } else { [b"/dev/", name].concat().into() })
+        match name {
+            // An absolute path that leads elsewhere is none.
+            [b'/', ..] => name.starts_with(b"/dev/").then(|| name.into()),
+            _ => Some([b"/dev/", name].concat().into()),
+        }
     }
 }
 
-/// Takes out the control characters that libvirt takes out of texts of sysfs: neither tabs and line breaks nor those from
-/// 0x1A on.
+/// Takes out the control characters that libvirt takes out of texts of sysfs: all but tabs and line feeds.
 pub(crate) fn strip_control_characters(text: &mut Vec<u8>) {
-    text.retain(|b| !matches!(b, 0x01..=0x08 | 0x0b | 0x0c | 0x0e..=0x19));
+    text.retain(|b| !matches!(b, 0x01..=0x08 | 0x0b..=0x1f));
 }
 
 /// An attribute's value: the content up to a NUL, without trailing line breaks.
 pub(crate) fn attribute_value(content: &[u8]) -> &[u8] {
-    let content = content.split(|&b| b == 0).next().unwrap_or_default();
-    let end = content.iter().rposition(|&b| b != b'\n').map_or(0, |at| at + 1);
+    let content = up_to_nul(content);
+    let end = content.iter().rposition(|&b| !matches!(b, b'\n' | b'\r')).map_or(0, |at| at + 1);
     &content[..end]
+}
+
+/// The content up to a NUL, where every text of libvirt ends.
+pub(crate) fn up_to_nul(content: &[u8]) -> &[u8] {
+    content.split(|&b| b == 0).next().unwrap_or_default()
+}
+
+/// The first line of an attribute.
+pub(crate) fn first_line(content: &[u8]) -> &[u8] {
+    up_to_nul(content).split(|&b| b == b'\n').next().unwrap_or_default()
 }

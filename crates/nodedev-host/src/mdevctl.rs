@@ -59,9 +59,8 @@ fn sorted_names(root: &Root, path: &[u8], issues: &Issues) -> Vec<Box<[u8]>> {
 /// Reads one definition: the configuration, and whether it is started with the host.
 pub(crate) fn parse(content: &[u8]) -> Result<(MdevConfig, bool), String> {
     let value: Value = serde_json::from_slice(content).map_err(|error| format!("not JSON: {error}"))?;
-    let text = |key: &str| value.get(key).and_then(Value::as_str);
-    let type_id = text("mdev_type").filter(|id| !id.is_empty()).ok_or("'mdev_type' is missing")?;
-    let start = text("start").ok_or("'start' is missing")?;
+    let type_id = value.get("mdev_type").and_then(Value::as_str).ok_or("'mdev_type' is missing")?;
+    let start = value.get("start").ok_or("'start' is missing")?;
     let attributes = match value.get("attrs") {
         None | Some(Value::Null) => Vec::new(),
         Some(Value::Array(list)) => list.iter().map(attribute).collect::<Result<_, _>>()?,

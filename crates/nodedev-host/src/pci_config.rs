@@ -4,8 +4,11 @@
 
 use nodedev_model::{PciExpress, PciHeader, PciLink, PcieSpeed};
 
-/// How many bytes are read: the 256 of conventional PCI, and one more to see whether there is an extended space.
-pub const LENGTH: usize = 257;
+/// Length of the configuration space of conventional PCI, which every device has.
+pub const CONVENTIONAL: usize = 256;
+/// How many bytes are read: the conventional space, and as much more as a capability at its very end takes. That it is
+/// more also says that there is an extended space.
+pub const LENGTH: usize = 0xfe + LINK_STATUS + 2;
 
 const STATUS: usize = 0x06;
 const STATUS_CAPABILITIES: u16 = 0x10;
@@ -29,15 +32,9 @@ pub struct Summary {
     pub express: Option<PciExpress>,
 }
 
-/// Reads the first [`LENGTH`] bytes of configuration space.
-///
-/// # Errors
-/// A sentence, when there is less than the 256 bytes that every device has: an ordinary user sees only the first 64.
-pub fn parse(space: &[u8]) -> Result<Summary, &'static str> {
-    if space.len() < 256 {
-        return Err("less than the 256 bytes of a configuration space");
-    }
-    let header = match space[HEADER_TYPE] & 0x7f {
+/// Reads the first [`LENGTH`] bytes of configuration space. Registers that are missing count as zero, as in libvirt.
+pub fn parse(space: &[u8]) -> Summary {
+    let header = match byte(space, HEADER_TYPE) & 0x7f {
         0 => Some(PciHeader::Endpoint),
         1 => Some(PciHeader::PciBridge),
         2 => Some(PciHeader::CardbusBridge),
@@ -45,39 +42,39 @@ pub fn parse(space: &[u8]) -> Result<Summary, &'static str> {
     };
     let express = match find_capability(space, CAPABILITY_EXPRESS) {
         Some(at) => Some(link(space, at)),
-        None => (space.len() > 256).then(PciExpress::default),
+        None => (space.len() != CONVENTIONAL).then(PciExpress::default),
     };
-    Ok(Summary { header, express })
+    Summary { header, express }
 }
 
 /// Walks the list of capabilities. A list that loops ends after as many steps as it can have members.
 fn find_capability(space: &[u8], wanted: u8) -> Option<usize> {
-    if word(space, STATUS)? & STATUS_CAPABILITIES == 0 {
+    if word(space, STATUS) & STATUS_CAPABILITIES == 0 {
         return None;
     }
-    let mut at = usize::from(*space.get(CAPABILITIES)?);
-    for _ in 0..(256 - 0x40) / 4 {
+    let mut at = usize::from(byte(space, CAPABILITIES));
+    for _ in 0x40..CONVENTIONAL {
         if at < 0x40 || at == 0xff {
             return None;
         }
-        if *space.get(at)? == wanted {
+        if byte(space, at) == wanted {
             return Some(at);
         }
-        at = usize::from(*space.get(at + 1)?);
+        at = usize::from(byte(space, at + 1));
     }
     None
 }
 
 fn link(space: &[u8], at: usize) -> PciExpress {
-    let none = PciExpress::default();
-    let Some(flags) = word(space, at + EXPRESS_FLAGS) else { return none };
+    let flags = word(space, at + EXPRESS_FLAGS);
     if matches!(flags >> 4 & 0xf, PORT_INTEGRATED_ENDPOINT | PORT_EVENT_COLLECTOR) {
-        return none;
+        return PciExpress::default();
     }
-    let capabilities = word(space, at + LINK_CAPABILITIES).zip(word(space, at + LINK_CAPABILITIES + 2));
-    let (Some((low, high)), Some(status)) = (capabilities, word(space, at + LINK_STATUS)) else {
-        return none;
+    let (low, high) = match space.get(at + LINK_CAPABILITIES..at + LINK_CAPABILITIES + 4) {
+        Some(_) => (word(space, at + LINK_CAPABILITIES), word(space, at + LINK_CAPABILITIES + 2)),
+        None => (0, 0),
     };
+    let status = word(space, at + LINK_STATUS);
     let speed_and_width = |register: u16| PciLink {
         port: None,
         speed: PcieSpeed::from_code((register & 0xf) as u8),
@@ -89,10 +86,13 @@ fn link(space: &[u8], at: usize) -> PciExpress {
     }
 }
 
-/// A little-endian word of the conventional space.
-fn word(space: &[u8], at: usize) -> Option<u16> {
-    let bytes = space.get(..256)?.get(at..at + 2)?;
-    Some(u16::from_le_bytes([bytes[0], bytes[1]]))
+/// A little-endian word.
+fn word(space: &[u8], at: usize) -> u16 {
+    space.get(at..at + 2).map_or(0, |bytes| u16::from_le_bytes([bytes[0], bytes[1]]))
+}
+
+fn byte(space: &[u8], at: usize) -> u8 {
+    space.get(at).copied().unwrap_or(0)
 }
 
 #[cfg(test)]
@@ -120,7 +120,7 @@ mod tests {
         space[0x40] = 1;
         space[0x41] = 0x60;
         express(&mut space, 0x60, 0);
-        let summary = parse(&space).unwrap();
+        let summary = parse(&space);
         assert_eq!(summary.header, Some(PciHeader::Endpoint));
         let link = summary.express.unwrap();
         let want = PciLink { port: Some(5), speed: Some(PcieSpeed::Gen4), width: 16 };
@@ -133,25 +133,29 @@ mod tests {
         for kind in [9, 10] {
             let mut space = space(257);
             express(&mut space, 0x40, kind);
-            assert_eq!(parse(&space).unwrap().express, Some(PciExpress::default()));
+            assert_eq!(parse(&space).express, Some(PciExpress::default()));
         }
-        assert_eq!(parse(&vec![0; 257]).unwrap().express, Some(PciExpress::default()));
-        assert_eq!(parse(&vec![0; 256]).unwrap().express, None);
+        assert_eq!(parse(&vec![0; 257]).express, Some(PciExpress::default()));
+        assert_eq!(parse(&vec![0; 256]).express, None);
     }
 
     #[test]
-    fn looping_lists_end_and_short_spaces_are_refused() {
+    fn looping_lists_end_and_missing_registers_are_zero() {
         let mut looping = space(256);
         looping[0x40] = 1;
         looping[0x41] = 0x40;
-        assert_eq!(parse(&looping).unwrap().express, None);
-        assert!(parse(&looping[..64]).is_err());
+        assert_eq!(parse(&looping).express, None);
+        assert_eq!(parse(&looping[..64]).express, Some(PciExpress::default()));
+        assert_eq!(parse(&[]).header, Some(PciHeader::Endpoint));
         let mut at_the_end = space(256);
         at_the_end[CAPABILITIES] = 0xfe;
         at_the_end[0xfe] = CAPABILITY_EXPRESS;
-        assert_eq!(parse(&at_the_end).unwrap().express, Some(PciExpress::default()));
+        let nothing = PciLink { port: None, speed: None, width: 0 };
+        let link =
+            PciExpress { capability: Some(PciLink { port: Some(0), ..nothing }), status: Some(nothing) };
+        assert_eq!(parse(&at_the_end).express, Some(link));
         let mut odd = vec![0; 256];
         odd[HEADER_TYPE] = 0x83;
-        assert_eq!(parse(&odd).unwrap().header, None);
+        assert_eq!(parse(&odd).header, None);
     }
 }

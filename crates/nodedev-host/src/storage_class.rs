@@ -37,11 +37,11 @@ impl DriveClass {
 pub(crate) fn libvirt_class(device: &KernelDevice<'_>) -> Option<DriveClass> {
     let node = device.devnode()?;
     let is = |prefix: &[u8]| node.starts_with(prefix);
-    let guessed = match device.udev("ID_TYPE") {
+    let guessed = match device.property("ID_TYPE") {
         Some(word) if word != b"generic" => word,
-        _ if device.udev("ID_DRIVE_FLOPPY").is_some() => b"floppy",
-        _ if device.udev("ID_CDROM").is_some() => b"cd",
-        _ if device.udev("ID_DRIVE_FLASH_SD").is_some() => b"sd",
+        _ if device.property("ID_DRIVE_FLOPPY").is_some() => b"floppy",
+        _ if device.property("ID_CDROM").is_some() => b"cd",
+        _ if device.property("ID_DRIVE_FLASH_SD").is_some() => b"sd",
         _ if is(b"/dev/vd") || is(b"/dev/nvme") => b"disk",
         _ if is(b"/dev/dasd") => b"dasd",
         _ => return None,
@@ -51,10 +51,10 @@ pub(crate) fn libvirt_class(device: &KernelDevice<'_>) -> Option<DriveClass> {
         b"disk" => DriveClass::Disk,
         b"sd" => DriveClass::Sd,
         b"dasd" => DriveClass::Dasd,
-        b"floppy" => DriveClass::Floppy { medium: device.udev("ID_FS_LABEL").is_some() },
+        b"floppy" => DriveClass::Floppy { medium: device.property("ID_FS_LABEL").is_some() },
         b"cd" | b"cd/dvd" => DriveClass::Cdrom {
             medium: device
-                .udev("ID_CDROM_MEDIA")
+                .property("ID_CDROM_MEDIA")
                 .and_then(|value| number::i32(value, 0))
                 .is_some_and(|n| n != 0),
         },
@@ -65,7 +65,7 @@ pub(crate) fn libvirt_class(device: &KernelDevice<'_>) -> Option<DriveClass> {
 /// The serial number that is part of the device's name: udev's, or the uid of a DASD.
 pub(crate) fn serial(device: &KernelDevice<'_>) -> Option<Text> {
     match libvirt_class(device) {
-        Some(DriveClass::Dasd) => device.text("device/uid"),
-        _ => device.udev("ID_SERIAL").map(Text::from),
+        Some(DriveClass::Dasd) => device.clean_text("device/uid"),
+        _ => device.property("ID_SERIAL").map(Text::from),
     }
 }

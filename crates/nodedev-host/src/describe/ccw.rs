@@ -15,7 +15,12 @@ pub(super) fn device(device: &KernelDevice<'_>) -> Capability {
         .filter(|folder| folder.exists(b"group_device"))
         .and_then(|_| device.link("group_device"))
         .map(|group| reference(b"ccwgroup", &group));
-    Capability::Ccw(CcwCapability { state: state(device), address: own_address(device), group_device })
+    let state = match online(device) {
+        // A missing file means that it is not.
+        None => Some(CcwState::Offline),
+        Some(online) => online.and_then(state),
+    };
+    Capability::Ccw(CcwCapability { state, address: own_address(device), group_device })
 }
 
 pub(super) fn subchannel(device: &KernelDevice<'_>) -> Capability {
@@ -45,12 +50,13 @@ pub(super) fn group(device: &KernelDevice<'_>) -> Capability {
         .and_then(QethKind::from_word)
         .unwrap_or(QethKind::Generic);
     Capability::Ccwgroup(Box::new(CcwGroupCapability {
-        state: state(device),
+        // In contrast to a single device, what is no number means that it is not online.
+        state: state(online(device).flatten().filter(|online| *online >= 0).unwrap_or(0)),
         address: own_address(device),
         members: members(device),
         kind,
-        card_type: device.text("card_type"),
-        chpid: device.text("chpid"),
+        card_type: device.clean_text("card_type"),
+        chpid: device.clean_text("chpid"),
     }))
 }
 
@@ -81,13 +87,22 @@ fn reference(prefix: &[u8], target: &[u8]) -> Text {
     DeviceName::from_parts(prefix, target, None).as_str().into()
 }
 
-/// Whether the device is online; a missing file means that it is not.
-fn state(device: &KernelDevice<'_>) -> Option<CcwState> {
-    match device.attribute("online", |value| number::i32(value, 10)) {
-        None => Some(CcwState::Offline),
-        Some(Some(0)) => Some(CcwState::Offline),
-        Some(Some(1)) => Some(CcwState::Online),
-        Some(_) => None,
+/// The number in `online`; absent when there is no such file, and when it holds no number.
+fn online(device: &KernelDevice<'_>) -> Option<Option<i32>> {
+    device.attribute("online", |value| {
+        let online = number::i32(value, 0);
+        if online.is_none() {
+            device.malformed("online", value, "a number");
+        }
+        online
+    })
+}
+
+fn state(online: i32) -> Option<CcwState> {
+    match online {
+        0 => Some(CcwState::Offline),
+        1 => Some(CcwState::Online),
+        _ => None,
     }
 }
 
@@ -98,10 +113,9 @@ fn own_address(device: &KernelDevice<'_>) -> CcwAddress {
     })
 }
 
-/// Reads `0.0.1234`, hexadecimal.
+/// Reads `0.0.1234`, hexadecimal, whatever follows it.
 fn address(text: &[u8]) -> Option<CcwAddress> {
-    let mut parts = text.split(|&b| b == b'.');
+    let mut parts = text.splitn(3, |&b| b == b'.');
     let mut next = || number::u32(parts.next()?, 16);
-    let address = CcwAddress { cssid: next()?, ssid: next()?, devno: next()? };
-    parts.next().is_none().then_some(address)
+    Some(CcwAddress { cssid: next()?, ssid: next()?, devno: number::leading_u32(parts.next()?, 16)? })
 }

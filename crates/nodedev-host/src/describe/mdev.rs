@@ -4,7 +4,7 @@ use nodedev_model::{Capability, MdevCapability, MdevConfig, MdevType, MdevTypesC
 use nodedev_sys::paths::{basename, parent};
 
 use crate::index::Definition;
-use crate::kernel::{KernelDevice, attribute_value};
+use crate::kernel::{KernelDevice, up_to_nul};
 use crate::number;
 
 /// A mediated device that exists now. Its parent's address is the name of the folder that it is in.
@@ -65,7 +65,8 @@ pub(super) fn types(device: &KernelDevice<'_>) -> Vec<MdevType> {
         let mut path = Vec::new();
         match all.open(id, &mut path).and_then(|folder| match folder {
             Some(folder) => {
-                Ok(folder.read(name.as_bytes(), &mut buffer)?.map(|value| attribute_value(value).to_vec()))
+                let value = folder.read(name.as_bytes(), &mut buffer)?.map(up_to_nul);
+                Ok(value.map(|value| value.strip_suffix(b"\n").unwrap_or(value).to_vec()))
             }
             None => Ok(None),
         }) {
@@ -87,7 +88,7 @@ pub(super) fn types(device: &KernelDevice<'_>) -> Vec<MdevType> {
                     .issue(&file, "not a complete type of mediated device (device_api, available_instances)");
                 return None;
             };
-            let name = read(id, "name").filter(|name| !name.is_empty()).map(Text::from);
+            let name = read(id, "name").map(Text::from);
             Some(MdevType { id: Text::from(&**id), name, device_api: device_api.into(), available_instances })
         })
         .collect()

@@ -17,6 +17,7 @@ use std::collections::HashMap;
 
 use nodedev_model::{Capability, CapabilityType, NodeDevice, ParentSelector, Text, Visibility};
 use nodedev_sys::Root;
+use nodedev_sys::paths::basename;
 
 use crate::classify::Kind;
 use crate::index::{COMPUTER, Id, Index};
@@ -31,12 +32,31 @@ pub(crate) struct Describer<'a> {
     pub(crate) pci_ids: &'a PciIds,
     /// Members of IOMMU groups seen in this pass: the devices of a group share the list.
     pub(crate) groups: RefCell<HashMap<Vec<u8>, pci::GroupMembers>>,
+    /// Which folders outside of the index exist: many devices share few drivers.
+    pub(crate) folders: RefCell<HashMap<Vec<u8>, bool>>,
     pub(crate) net: net::Probes,
 }
 
 impl<'a> Describer<'a> {
     pub(crate) fn new(root: &'a Root, index: &'a Index, pci_ids: &'a PciIds) -> Self {
-        Self { root, index, pci_ids, groups: RefCell::default(), net: net::Probes::default() }
+        Self {
+            root,
+            index,
+            pci_ids,
+            groups: RefCell::default(),
+            folders: RefCell::default(),
+            net: net::Probes::default(),
+        }
+    }
+
+    /// Last component of what the link `name` in the device's folder leads to. `None` if that does not exist: libvirt
+    /// follows such links.
+    pub(crate) fn followed_link(&self, device: &KernelDevice<'_>, name: &str) -> Option<Vec<u8>> {
+        let path = device.link_path(name)?;
+        let target = basename(&path).to_vec();
+        let exists = self.index.by_path(&path).is_some()
+            || *self.folders.borrow_mut().entry(path).or_insert_with_key(|path| self.root.exists(path));
+        (exists && !target.is_empty()).then_some(target)
     }
 
     /// Describes a device. `None` if it is gone.
@@ -79,9 +99,9 @@ impl<'a> Describer<'a> {
         described.devnode = device.devnode();
         if described.devnode.is_some() {
             described.devlinks =
-                device.record().links().into_iter().map(|link| [b"/dev/", link].concat().into()).collect();
+                device.record().links().into_iter().map(|link| [b"/dev/", &*link].concat().into()).collect();
         }
-        described.kernel_driver = device.link("driver").map(Text::from);
+        described.kernel_driver = self.followed_link(&device, "driver").map(Text::from);
         described.capabilities.push(match entry.kind {
             Kind::Native(class) => Capability::Native(native::describe(&device, class)),
             Kind::Libvirt(kind) => self.capability(kind, &device, definition),

@@ -11,7 +11,7 @@ use nodedev_sys::devlink::Devlink;
 use nodedev_sys::ethtool::{Ethtool, Offload};
 use nodedev_sys::paths::{self, basename, join};
 
-use crate::kernel::KernelDevice;
+use crate::kernel::{KernelDevice, first_line, up_to_nul};
 use crate::number;
 
 /// Bound of the list of a device's memory regions, as in libvirt.
@@ -22,7 +22,7 @@ pub(super) fn describe(probes: &Probes, device: &KernelDevice<'_>) -> Capability
     let devtype = device.kernel("DEVTYPE").map(Text::from);
     let wireless = devtype.as_ref().is_some_and(|devtype| *devtype == "wlan");
     Capability::Net(Box::new(NetCapability {
-        address: device.text("address"),
+        address: device.clean_text("address"),
         link: link(device),
         features: features(probes, device, &interface),
         kind: Some(if wireless { NetKind::Wireless } else { NetKind::Ethernet }),
@@ -34,6 +34,7 @@ pub(super) fn describe(probes: &Probes, device: &KernelDevice<'_>) -> Capability
 /// State of the link, and its speed while it is up. The kernel's `-1` for an unknown speed is kept as libvirt shows it.
 fn link(device: &KernelDevice<'_>) -> NetLink {
     let state = device.attribute("operstate", |value| {
+        let value = first_line(value);
         let state = std::str::from_utf8(value).ok().and_then(NetLinkState::from_word);
         if state.is_none() {
             device.malformed("operstate", value, "a state of a link");
@@ -51,7 +52,7 @@ fn speed(device: &KernelDevice<'_>) -> u32 {
     let Some(Ok(Some(content))) = device.folder().map(|folder| folder.read(b"speed", &mut buffer)) else {
         return 0;
     };
-    let value = crate::kernel::attribute_value(content);
+    let value = first_line(content);
     // A recording has an empty file where the driver refused.
     if value.is_empty() {
         return 0;
@@ -126,7 +127,7 @@ fn is_rdma(probes: &Probes, device: &KernelDevice<'_>) -> bool {
     }
     let mut own = Vec::new();
     let read = device.folder().map(|folder| folder.read(b"device/resource", &mut own));
-    matches!(read, Some(Ok(Some(content))) if known.contains(content))
+    matches!(read, Some(Ok(Some(content))) if known.contains(up_to_nul(content)))
 }
 
 /// Memory regions of all RDMA devices.
@@ -138,7 +139,8 @@ fn rdma_resources(root: &Root) -> HashSet<Vec<u8>> {
         .iter()
         .filter_map(|name| {
             let path = [&class, &b"/"[..], name, b"/device/resource"].concat();
-            root.read(&path, &mut buffer, RESOURCE_LIMIT).ok()?.map(<[u8]>::to_vec)
+            root.read(&path, &mut buffer, RESOURCE_LIMIT).ok()?.map(|content| up_to_nul(content).to_vec())
         })
+        .filter(|resource| !resource.is_empty())
         .collect()
 }

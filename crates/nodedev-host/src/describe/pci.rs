@@ -28,15 +28,13 @@ pub(super) fn describe(context: &Describer<'_>, device: &KernelDevice<'_>) -> Ca
     };
     let named = |id: Option<u32>, name: Option<&[u8]>| id.map(|id| IdName { id, name: name.map(Text::from) });
     let config = config(device);
-    let physical_function = device.link("physfn").and_then(|target| address_of(device, "physfn", &target));
-    let virtual_functions = if physical_function.is_none() { virtual_functions(device) } else { None };
     Capability::Pci(Box::new(PciCapability {
         class,
         address,
         product: named(product, product_name),
         vendor: named(vendor, vendor_name),
-        physical_function,
-        virtual_functions,
+        physical_function: function(context, device, "physfn"),
+        virtual_functions: virtual_functions(context, device),
         header: config.and_then(|config| config.header),
         mdev_types: mdev::types(device),
         vpd: vital_product_data(device),
@@ -46,31 +44,30 @@ pub(super) fn describe(context: &Describer<'_>, device: &KernelDevice<'_>) -> Ca
     }))
 }
 
-/// Vendor and product. The kernel states both numbers in `PCI_ID`, the same that `vendor` and `device` hold.
+/// Vendor and product. The kernel states both numbers in `PCI_ID` once more, should the files be missing.
 fn ids(device: &KernelDevice<'_>) -> (Option<u32>, Option<u32>) {
-    let stated = device.kernel("PCI_ID").and_then(|value| {
+    let stated = |first: bool| {
+        let value = device.kernel("PCI_ID")?;
         let colon = value.iter().position(|&b| b == b':')?;
-        Some((number::u32(&value[..colon], 16)?, number::u32(&value[colon + 1..], 16)?))
-    });
-    match stated {
-        Some((vendor, product)) => (Some(vendor), Some(product)),
-        None => (device.u32("vendor", 16), device.u32("device", 16)),
-    }
+        number::u32(if first { &value[..colon] } else { &value[colon + 1..] }, 16)
+    };
+    (device.u32("vendor", 16).or_else(|| stated(true)), device.u32("device", 16).or_else(|| stated(false)))
 }
 
 /// What configuration space says. An ordinary user can read only its first 64 bytes, from which libvirt takes nothing.
 fn config(device: &KernelDevice<'_>) -> Option<pci_config::Summary> {
+    if !device.root.is_privileged() {
+        return None;
+    }
     let mut space = Vec::with_capacity(pci_config::LENGTH);
     let read = device.folder()?.read_start(b"config", &mut space, pci_config::LENGTH);
     match read {
         Ok(content) => {
-            let summary = pci_config::parse(content?);
-            if let Err(problem) = &summary
-                && device.root.is_privileged()
-            {
-                device.issue("config", *problem);
+            let content = content?;
+            if content.len() < pci_config::CONVENTIONAL {
+                device.issue("config", "less than the 256 bytes of a configuration space");
             }
-            summary.ok()
+            Some(pci_config::parse(content))
         }
         Err(error) => {
             device.issues.error(&error);
@@ -79,32 +76,30 @@ fn config(device: &KernelDevice<'_>) -> Option<pci_config::Summary> {
     }
 }
 
-fn address_of(device: &KernelDevice<'_>, link: &str, target: &[u8]) -> Option<PciAddress> {
-    let address = PciAddress::from_bytes(target).ok();
+/// Address of the function that a link leads to.
+fn function(context: &Describer<'_>, device: &KernelDevice<'_>, link: &str) -> Option<PciAddress> {
+    let target = context.followed_link(device, link)?;
+    let address = PciAddress::from_bytes(&target).ok();
     if address.is_none() {
-        device.malformed(link, target, "a PCI address");
+        device.malformed(link, &target, "a PCI address");
     }
     address
 }
 
-fn virtual_functions(device: &KernelDevice<'_>) -> Option<VirtualFunctions> {
+fn virtual_functions(context: &Describer<'_>, device: &KernelDevice<'_>) -> Option<VirtualFunctions> {
     let total = device.attribute("sriov_totalvfs", |value| {
-        let digits = value.iter().take_while(|b| b.is_ascii_digit()).count();
-        let total = number::u32(&value[..digits], 10);
+        let total = number::leading_u32(value, 10);
         if total.is_none() {
             device.malformed("sriov_totalvfs", value, "a number");
         }
         total
-    })?;
+    });
     let mut functions = Vec::new();
     // The links are numbered without a gap.
-    while let Some(target) = device.link(&format!("virtfn{}", functions.len())) {
-        match address_of(device, "virtfn", &target) {
-            Some(address) => functions.push(address),
-            None => break,
-        }
+    while let Some(address) = function(context, device, &format!("virtfn{}", functions.len())) {
+        functions.push(address);
     }
-    let max_count = total.unwrap_or(0);
+    let max_count = total.flatten().unwrap_or(0);
     (max_count > 0 || !functions.is_empty()).then_some(VirtualFunctions { max_count, functions })
 }
 
@@ -126,7 +121,7 @@ fn vital_product_data(device: &KernelDevice<'_>) -> Option<Box<nodedev_model::Vp
 
 fn iommu_group(context: &Describer<'_>, device: &KernelDevice<'_>, own: PciAddress) -> Option<IommuGroup> {
     let name = device.link("iommu_group")?;
-    let Some(number) = number::u32(&name, 10) else {
+    let Some(number) = number::i32(&name, 10).and_then(|number| u32::try_from(number).ok()) else {
         device.malformed("iommu_group", &name, "the number of a group");
         return None;
     };

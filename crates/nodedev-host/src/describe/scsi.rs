@@ -7,7 +7,7 @@ use nodedev_model::{
 use nodedev_sys::Root;
 use nodedev_sys::paths::{self, basename, join};
 
-use crate::kernel::{Issues, KernelDevice, attribute_value};
+use crate::kernel::{Issues, KernelDevice, first_line};
 use crate::number;
 
 pub(super) fn host(device: &KernelDevice<'_>) -> Capability {
@@ -42,7 +42,7 @@ pub(crate) fn fibre_channel(root: &Root, host: &[u8], issues: &Issues) -> (Optio
     };
     let fc_host =
         FcHost { wwpn: read("port_name"), wwnn: read("node_name"), fabric_wwn: read("fabric_name") };
-    let number = |value: Option<Text>| value.and_then(|value| number::u32(&value, 10));
+    let number = |value: Option<Text>| u32::try_from(number::i32(&value?, 10)?).ok();
     let vport_ops = if folder.exists(b"vport_create")
         || root.exists(&[paths::CLASS.as_bytes(), b"/scsi_host/", host, b"/vport_create"].concat())
     {
@@ -76,15 +76,12 @@ fn wwn(content: &[u8]) -> Text {
     line[start..].into()
 }
 
-fn first_line(content: &[u8]) -> &[u8] {
-    content.split(|&b| b == b'\n').next().unwrap_or_default()
-}
-
+/// The first line of a file of a class.
 fn class_file(root: &Root, class: &[u8], device: &[u8], name: &[u8], issues: &Issues) -> Option<Vec<u8>> {
     let path = [paths::CLASS.as_bytes(), b"/", class, b"/", device, b"/", name].concat();
     let mut buffer = Vec::new();
     match root.read(&path, &mut buffer, 64 << 10) {
-        Ok(content) => content.map(|content| attribute_value(content).to_vec()),
+        Ok(content) => content.map(|content| first_line(content).to_vec()),
         Err(error) => {
             issues.error(&error);
             None
@@ -95,7 +92,7 @@ fn class_file(root: &Root, class: &[u8], device: &[u8], name: &[u8], issues: &Is
 pub(super) fn target(device: &KernelDevice<'_>) -> Capability {
     let rport = basename(paths::parent(device.path));
     let fc_remote_port = class_file(device.root, b"fc_remote_ports", rport, b"port_name", device.issues)
-        .map(|name| FcRemotePort { rport: rport.into(), wwpn: first_line(&name).into() });
+        .map(|wwpn| FcRemotePort { rport: rport.into(), wwpn: wwpn.into() });
     Capability::ScsiTarget(Box::new(ScsiTargetCapability { target: device.sysname().into(), fc_remote_port }))
 }
 

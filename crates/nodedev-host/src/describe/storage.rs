@@ -11,10 +11,10 @@ pub(super) fn describe(device: &KernelDevice<'_>) -> Capability {
     let block = device.devnode().unwrap_or_else(|| [b"/dev/", device.sysname()].concat().into());
     Capability::Storage(Box::new(StorageCapability {
         block,
-        bus: device.udev("ID_BUS").map(Text::from),
+        bus: device.property("ID_BUS").map(Text::from),
         drive_type: class
             .map(|class| class.as_str().into())
-            .or_else(|| device.udev("ID_TYPE").map(Text::from)),
+            .or_else(|| device.property("ID_TYPE").map(Text::from)),
         model: padded_text(device, "device/model"),
         vendor: padded_text(device, "device/vendor"),
         serial: storage_class::serial(device),
@@ -23,11 +23,9 @@ pub(super) fn describe(device: &KernelDevice<'_>) -> Capability {
     }))
 }
 
-/// An attribute that SCSI pads with blanks.
+/// An attribute that SCSI pads with blanks. One of nothing but blanks is there and empty, as in libvirt.
 fn padded_text(device: &KernelDevice<'_>, name: &str) -> Option<Text> {
-    let text = device.clean_text(name)?;
-    let text = text.trim_ascii_end();
-    (!text.is_empty()).then(|| text.into())
+    device.clean_text(name).map(|text| text.trim_ascii_end().into())
 }
 
 fn media(device: &KernelDevice<'_>, class: Option<DriveClass>) -> StorageMedia {
@@ -39,7 +37,7 @@ fn media(device: &KernelDevice<'_>, class: Option<DriveClass>) -> StorageMedia {
         }
     };
     // libvirt asks only drives of these kinds whether their medium is removable.
-    let removable = device.u32("removable", 10) == Some(1);
+    let removable = device.number("removable", 0, number::i32) == Some(1);
     if !medium {
         return if removable {
             StorageMedia::Removable(RemovableMedia::default())
@@ -52,13 +50,13 @@ fn media(device: &KernelDevice<'_>, class: Option<DriveClass>) -> StorageMedia {
         // It has a size for a medium that is removable only.
         return StorageMedia::Fixed { size: 0, logical_block_size, num_blocks };
     }
-    let label = device.udev("ID_FS_LABEL").map(Text::from);
+    let label = device.property("ID_FS_LABEL").map(Text::from);
     StorageMedia::Removable(RemovableMedia { available: true, size, label, logical_block_size, num_blocks })
 }
 
 /// Logical block size, number of 512-byte units, and their product, which libvirt takes for the size.
 fn size(device: &KernelDevice<'_>) -> (u64, u64, u64) {
-    let logical_block_size = device.number("queue/logical_block_size", 10, number::u64).unwrap_or(0);
-    let num_blocks = device.number("size", 10, number::u64).unwrap_or(0);
+    let logical_block_size = device.number("queue/logical_block_size", 0, number::wrapping_u64).unwrap_or(0);
+    let num_blocks = device.number("size", 0, number::wrapping_u64).unwrap_or(0);
     (logical_block_size, num_blocks, logical_block_size.wrapping_mul(num_blocks))
 }

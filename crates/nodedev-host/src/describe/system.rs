@@ -57,17 +57,13 @@ fn dmi_text(root: &Root, name: &str, issues: &Issues) -> Option<Text> {
     (!value.is_empty()).then(|| value.into())
 }
 
-/// What firmware without a UUID of its own has in its place, beside zeros.
-const UNSET: Uuid = Uuid([0xff; 16]);
-
-/// The machine's UUID: 36 characters. All zero if there is none, or only root may read it.
+/// The machine's UUID: the first 36 characters. All zero if there is none, or only root may read it.
 fn uuid(root: &Root, issues: &Issues) -> Uuid {
     let Some(value) = read(root, "product_uuid", issues).filter(|value| !value.is_empty()) else {
         return Uuid::default();
     };
-    let parsed =
-        std::str::from_utf8(&value).ok().filter(|text| text.len() == 36).and_then(|text| text.parse().ok());
-    parsed.filter(|uuid| *uuid != UNSET).unwrap_or_else(|| {
+    let text = value.get(..36).and_then(|text| std::str::from_utf8(text).ok());
+    text.and_then(|text| text.parse().ok()).unwrap_or_else(|| {
         issues.push(
             format!("/{}/product_uuid", paths::DMI),
             format!("'{}' is not the UUID of a machine", Text::from(value)),

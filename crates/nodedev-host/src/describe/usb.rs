@@ -9,17 +9,17 @@ pub(super) fn device(device: &KernelDevice<'_>) -> Capability {
     // udev's knowledge as in libvirt; where there is none (containers), sysfs has the same numbers.
     let id = |property: &str, attribute: &str| {
         device
-            .udev(property)
+            .property(property)
             .and_then(|value| number::u32(value, 16))
             .or_else(|| device.u32(attribute, 16))
             .unwrap_or(0)
     };
     let name = |property: &str, attribute: &str| {
-        device.udev(property).map(Text::from).or_else(|| device.clean_text(attribute))
+        device.property(property).map(Text::from).or_else(|| device.clean_text(attribute))
     };
     let place = |property: &str, attribute: &str| {
         device
-            .kernel(property)
+            .property(property)
             .and_then(|value| number::u32(value, 10))
             .or_else(|| device.u32(attribute, 10))
             .unwrap_or(0)

@@ -71,7 +71,7 @@ impl Values {
                 self.add(value);
             }
         }
-        let short = device.udev("ID_SERIAL_SHORT");
+        let short = device.property("ID_SERIAL_SHORT");
         let record = device.record();
         for (name, value) in record.properties() {
             if name == b"ID_NET_NAME_MAC" {
