@@ -3,6 +3,27 @@
 //! [`HostDriver`] looks at a host through a [`nodedev_sys::Root`] and answers the calls of [`nodedev_driver::Driver`].
 //! It indexes eagerly (names, parents and kinds, from one pass over sysfs) and describes lazily: what a device's XML or
 //! JSON needs is read when it is asked for, so a description is always fresh.
+//!
+//! ```no_run
+//! use nodedev_driver::{Driver, ListFlags, XmlFlags};
+//! use nodedev_host::HostDriver;
+//! use nodedev_sys::Root;
+//!
+//! let host = HostDriver::new(Root::open("host.tar.gz".as_ref())?);
+//! for device in host.list(ListFlags::CAP_PCI_DEV)? {
+//!     println!("{}", String::from_utf8_lossy(&host.xml(device.name.as_str(), XmlFlags::empty())?));
+//! }
+//! // What could not be read costs a field, not a device.
+//! for issue in host.issues()? {
+//!     eprintln!("{issue}");
+//! }
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+//!
+//! In the order in which a device passes through them: `scan` enumerates, `classify`, `storage_class` and `native` say
+//! what a device is, `index` holds all, `describe` has a module for each capability, and `kernel` is how all of these
+//! read one device. The readers of foreign formats stand alone: [`vpd`], [`pci_config`], [`pci_ids`], `mdevctl`,
+//! `number`. [`record`](mod@record) writes recordings of a host.
 
 mod classify;
 mod describe;

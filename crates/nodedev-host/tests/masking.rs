@@ -207,6 +207,8 @@ fn revealing() -> (Tree, Vec<&'static str>) {
             .udev("E:ID_SERIAL_SHORT=5000c500a1b2c3d4")
             .udev("E:ID_WWN=0x5000c500a1b2c3d4")
             .udev("E:ID_SCSI_SERIAL=ZC1X")
+            .udev("E:ID_PATH=pci-0000:00:04.0-sas-0x5000c500a1b2c3d6-lun-0")
+            .udev("S:disk/by-path/pci-0000:00:04.0-sas-0x5000c500a1b2c3d6-lun-0")
             .udev("E:SCSI_IDENT_SERIAL=ZC1X")
             .udev("E:ID_FS_UUID=7452791a-1836-4f24-86aa-6ed9fd3712f5")
             .udev("E:ID_FS_LABEL=janes_photos")
@@ -247,6 +249,9 @@ fn revealing() -> (Tree, Vec<&'static str>) {
         Device::new("devices/pci0000:00/0000:00:04.0/usb1", "bus/usb")
             .devtype("usb_device")
             .attr("serial", "0000:00:04.0"),
+        Device::new("devices/pci0000:00/0000:00:04.0/usb1/1-2", "bus/usb")
+            .devtype("usb_device")
+            .attr("serial", "0A1B2C3D4E5F"),
         Device::new("devices/pci0000:00/0000:00:04.0/usb1/1-1", "bus/usb")
             .devtype("usb_device")
             .attr("serial", "KQ42Z")
@@ -296,6 +301,7 @@ fn revealing() -> (Tree, Vec<&'static str>) {
         "00:16:3e:4a:5b:6c",
         "e41d2d0300a1b2c3",
         "5000c500a1b2c3d4",
+        "5000c500a1b2c3d6",
         "ZC1X",
         "ZC1HIDDEN",
         "7452791a-1836-4f24-86aa-6ed9fd3712f5",
@@ -303,6 +309,7 @@ fn revealing() -> (Tree, Vec<&'static str>) {
         "secretlv",
         "aB3dEfGh1jKlMn0p",
         "KQ42Z",
+        "0A1B2C",
         "a0:b1:c2:d3:e4:f5",
         "f5:e4:d3:c2:b1:a0",
         "e41d:2d03:00a1:b2c4",

@@ -3,6 +3,22 @@
 //! Every file of a host is read through a [`Root`], which is this machine or a recording of another. Reading and
 //! parsing are apart: this crate gives bytes, and says where on a host things are ([`paths`]); what they mean is for
 //! `nodedev-host`. It is the only crate that names `/sys`, `/run/udev`, `/dev` or `/etc`.
+//!
+//! ```no_run
+//! use nodedev_sys::{Root, paths};
+//!
+//! let root = Root::live()?;
+//! let mut buffer = Vec::new();
+//! for subsystem in root.names(paths::BUS.as_bytes())? {
+//!     println!("{}", String::from_utf8_lossy(&subsystem));
+//! }
+//! // What is not there is no error.
+//! assert_eq!(root.read(b"sys/no/such/file", &mut buffer, 4096)?, None);
+//! # Ok::<(), nodedev_sys::SysError>(())
+//! ```
+//!
+//! A recording's files are foreign: an archive of one is read into memory within bounds, and no path or link in it leads
+//! to the machine that reads it.
 
 mod archive;
 pub mod devlink;

@@ -265,8 +265,8 @@ impl Folder<'_> {
         }
     }
 
-    /// Reads at most the first `length` bytes of a file into `buffer`. `None` if there is no such
-    /// file. For binary attributes of which only the beginning matters.
+    /// Reads at most the first `length` bytes of a file into `buffer`, for binary attributes of which only the beginning
+    /// matters. Links are followed as in [`Folder::read`]. `None` if there is no such file.
     ///
     /// # Errors
     /// [`SysError::Io`] when it cannot be read.
@@ -278,10 +278,12 @@ impl Folder<'_> {
     ) -> Result<Option<&'b [u8]>, SysError> {
         buffer.clear();
         match &self.handle {
-            Handle::Node(tree, _) => Ok(node_content(tree, &self.join(name), false).map(|content| {
-                buffer.extend_from_slice(&content[..content.len().min(length)]);
-                &buffer[..]
-            })),
+            Handle::Node(tree, _) => {
+                Ok(node_content(tree, &self.join(name), name.contains(&b'/')).map(|content| {
+                    buffer.extend_from_slice(&content[..content.len().min(length)]);
+                    &buffer[..]
+                }))
+            }
             Handle::Fd(_) => {
                 let fd = match self.open_file(name) {
                     Ok(fd) => fd,

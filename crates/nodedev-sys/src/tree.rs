@@ -122,13 +122,13 @@ impl Tree {
         todo.reverse();
         let mut links = 0;
         while let Some(part) = todo.pop() {
+            let Node::Folder(entries) = &self.nodes[*trail.last()?] else { return None };
             if part == b".." {
                 if trail.len() > 1 {
                     trail.pop();
                 }
                 continue;
             }
-            let Node::Folder(entries) = &self.nodes[*trail.last()?] else { return None };
             let &next = entries.get(part)?;
             match &self.nodes[next] {
                 Node::Link(target) if follow || !todo.is_empty() => {

@@ -55,9 +55,26 @@ pub(super) fn forms(value: &[u8]) -> Vec<Vec<u8>> {
     forms
 }
 
+/// How many digits of a value need not be replaced: the vendor's part of a hardware address tells whose card it is, not
+/// which.
+pub(super) fn of_vendor(value: &[u8]) -> usize {
+    let is_address = value.len() == 17
+        && value
+            .iter()
+            .enumerate()
+            .all(|(at, b)| if at % 3 == 2 { *b == b':' } else { b.is_ascii_hexdigit() });
+    if is_address { 6 } else { 0 }
+}
+
+/// A value of the same form, with nothing of it kept.
+pub(super) fn invent(key: &RandomState, value: &[u8]) -> Vec<u8> {
+    invent_after(key, value, 0)
+}
+
 /// A value of the same form: another digit for each digit, another letter for each letter, everything else stays.
 /// Spellings that differ only in case, colons and `0x` get results that differ only there; udev's `_` for a blank too.
-pub(super) fn invent(key: &RandomState, value: &[u8]) -> Vec<u8> {
+/// The first `kept` digits stay.
+pub(super) fn invent_after(key: &RandomState, value: &[u8], kept: usize) -> Vec<u8> {
     let start = if value.starts_with(b"0x") { 2 } else { 0 };
     let plain: Vec<u8> = value[start..]
         .iter()
@@ -65,9 +82,6 @@ pub(super) fn invent(key: &RandomState, value: &[u8]) -> Vec<u8> {
         .map(|b| if *b == b' ' { b'_' } else { b.to_ascii_lowercase() })
         .collect();
     let all_hex = plain.iter().all(|b| b.is_ascii_hexdigit() || *b == b'-');
-    // The vendor's part of a hardware address may stay: it tells whose card it is, not which.
-    let is_address = plain.len() == 12 && all_hex && !plain.contains(&b'-');
-    let kept = if is_address { 6 } else { 0 };
     let letters: usize = if all_hex { 6 } else { 26 };
     let mut at = 0;
     let mut invented = value[..start].to_vec();
@@ -101,12 +115,14 @@ mod tests {
     #[test]
     fn invented_values_keep_their_form_and_agree_between_spellings() {
         let key = RandomState::new();
-        let mac = invent(&key, b"52:54:00:aa:0f:10");
+        let mac = invent_after(&key, b"52:54:00:aa:0f:10", of_vendor(b"52:54:00:aa:0f:10"));
         assert!(mac.starts_with(b"52:54:00:") && mac.len() == 17, "{}", String::from_utf8_lossy(&mac));
         assert_ne!(mac, b"52:54:00:aa:0f:10");
         let bare: Vec<u8> = mac.iter().copied().filter(|b| *b != b':').collect();
-        assert_eq!(invent(&key, b"525400aa0f10"), bare);
-        assert_eq!(invent(&key, b"525400AA0F10"), bare.to_ascii_uppercase());
+        assert_eq!(invent_after(&key, b"525400aa0f10", 6), bare);
+        assert_eq!(invent_after(&key, b"525400AA0F10", 6), bare.to_ascii_uppercase());
+        // The same digits as a serial number are nobody's address.
+        assert_eq!(of_vendor(b"525400aa0f10"), 0);
         let name = invent(&key, b"0x5000c500a0000001");
         assert_eq!(&name[..2], b"0x");
         assert!(name[2..].iter().all(u8::is_ascii_hexdigit));

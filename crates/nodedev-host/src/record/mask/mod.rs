@@ -17,7 +17,7 @@ use nodedev_sys::udev::Record;
 use crate::kernel::{Issues, KernelDevice};
 use crate::scan::enumerate;
 use crate::vpd;
-use invent::{forms, identity_part, invent, is_identity, is_long_number};
+use invent::{forms, identity_part, invent, invent_after, is_identity, is_long_number, of_vendor};
 use tables::{is_identity_property, is_label, is_placeholder, label_link};
 
 /// Length of what the SCSI standard says of `inquiry` data; the rest is the vendor's, often with a serial number.
@@ -45,7 +45,7 @@ impl Values {
         if is_identity(value) && !self.replacements.contains_key(value) {
             self.count += 1;
             for form in forms(value) {
-                let invented = invent(&self.key, &form);
+                let invented = invent_after(&self.key, &form, of_vendor(value));
                 self.replacements.insert(form, invented);
             }
         }
@@ -77,6 +77,9 @@ impl Values {
             if name == b"ID_NET_NAME_MAC" {
                 // Two letters and an `x` before the address.
                 self.add(value.get(3..).unwrap_or_default());
+            } else if name == b"ID_PATH" {
+                // Of SAS and Fibre Channel it has the name of the port that leads to the disk.
+                value.split(|&b| b == b'-').filter(|part| is_port_name(part)).for_each(|part| self.add(part));
             } else if is_identity_property(name)
                 && serial_in(value, short).is_none()
                 && !is_vendor_and_model(&record, value)
@@ -311,6 +314,11 @@ fn unquoted(value: &[u8]) -> &[u8] {
 /// The short serial number, if the full one is more than that: vendor and model, which may stay, and the short one.
 fn serial_in<'a>(full: &[u8], short: Option<&'a [u8]>) -> Option<&'a [u8]> {
     short.filter(|short| full.len() > short.len() && contains(full, short))
+}
+
+/// Whether a part of a path through the machine is a World Wide Name.
+fn is_port_name(part: &[u8]) -> bool {
+    part.starts_with(b"0x") && is_long_number(part)
 }
 
 /// Whether a serial number is only vendor and model, as udev writes it for what has none.
