@@ -14,7 +14,7 @@ use common::{capability, everything, host, names, net, open, pci, pci_below, tre
 use nodedev_driver::{Driver, ErrorCode, View};
 use nodedev_host::HostDriver;
 use nodedev_host::record::{RecordOptions, record};
-use nodedev_model::{Capability, PciCapability, StorageCapability};
+use nodedev_model::{Capability, PciCapability, PciExpress, PciHeader, StorageCapability};
 use nodedev_testkit::pci_bytes::Config;
 use nodedev_testkit::tree::{Device, NodeKind};
 
@@ -86,7 +86,7 @@ fn a_broken_attribute_costs_its_field_and_is_reported_with_device_path_and_probl
         assert_eq!(issues[0].path, format!("/sys/devices/pci0000:00/0000:00:03.0/{file}"));
         assert!(issues[0].problem.contains(problem), "{}", issues[0].problem);
         let described = pci_of(&driver, "pci_0000_00_03_0");
-        assert_eq!((described.numa_node, described.vpd, described.header), (None, None, None));
+        assert_eq!((described.numa_node, described.vpd, described.virtual_functions), (None, None, None));
         assert_eq!(described.vendor.unwrap().id, 0x8086, "the rest is there");
         assert!(xml(&driver, "pci_0000_00_03_0").contains("<vendor id='0x8086'/>"));
     }
@@ -225,18 +225,15 @@ fn pci_ids_give_names_from_any_of_their_places_and_compressed_and_nobody_misses_
     }
 }
 
-/// What the kernel gives an ordinary user: 64 bytes of configuration space, no product data.
 #[test]
-fn what_only_root_may_read_is_left_out_for_an_ordinary_user() {
-    let space = Config { vendor: 0x8086, device: 0x10d3, class: 0x2_0000, header_type: 0, express: None };
-    let whole = pci("0000:00:03.0").bytes("config", space.to_bytes());
+fn missing_registers_of_configuration_space_count_as_zero_and_are_reported() {
+    let space = Config { vendor: 0x8086, device: 0x10d3, class: 0x2_0000, header_type: 1, express: None };
     let start = pci("0000:00:03.0").bytes("config", &space.to_bytes()[..64]);
-    let (_tree, driver) = host(&[whole]);
-    assert!(pci_of(&driver, "pci_0000_00_03_0").header.is_some());
     let (_tree, driver) = host(&[start]);
     let described = pci_of(&driver, "pci_0000_00_03_0");
-    assert_eq!((described.header, described.express), (None, None));
-    assert_eq!(described.vendor.unwrap().id, 0x8086);
+    assert_eq!(described.header, Some(PciHeader::PciBridge));
+    assert_eq!(described.express, Some(PciExpress::default()), "as for each length but 256");
+    assert!(driver.issues().unwrap()[0].problem.contains("less than the 256 bytes"));
 }
 
 #[test]

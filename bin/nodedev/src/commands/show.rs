@@ -13,7 +13,7 @@ use crate::progress::Progress;
 /// Shows the native view of devices, for people or as JSON.
 pub(super) fn run(connection: &Connection, args: &ShowArgs, out: &mut Output) -> anyhow::Result<Exit> {
     let progress = Progress::start("describing", out);
-    let mut writer = Writer { out, json: args.json, written: 0 };
+    let mut writer = Writer { out, json: args.json, written: 0, text: Vec::new() };
     if !args.devices.all {
         let exit = each(
             connection,
@@ -55,6 +55,7 @@ struct Writer<'a> {
     out: &'a mut Output,
     json: bool,
     written: usize,
+    text: Vec<u8>,
 }
 
 impl Writer<'_> {
@@ -63,7 +64,10 @@ impl Writer<'_> {
         self.written += 1;
         if self.json {
             self.out.write_all(if first { b"{\"devices\":[\n" } else { b",\n" })?;
-            serde_json::to_writer(&mut *self.out, device)?;
+            // Into memory first: the serializer writes a few bytes at a time.
+            self.text.clear();
+            serde_json::to_writer(&mut self.text, device)?;
+            self.out.write_all(&self.text)?;
         } else {
             if !first {
                 self.out.line(b"")?;
