@@ -46,6 +46,12 @@ pub(crate) fn run(offline: bool) -> Result<()> {
     )?;
     run.step("invariants", |_| deps::check(repository()));
     run.step("tests", |run| run.cargo(&["test", "--workspace", "--no-fail-fast"]));
+    run.step("docs", |run| {
+        let strict = "build.rustdocflags=['--deny', 'warnings']";
+        run.cargo(&["doc", "--quiet", "--workspace", "--no-deps", "--config", strict])
+    });
+    // Each benchmark once, in the profile that is built already: that they run, not how fast.
+    run.step("benches", |run| run.cargo(&["test", "--quiet", "--workspace", "--bench", "*"]));
     run.step("fuzz", |run| {
         run.cargo(&["run", "--quiet", "--package", "nodedev-fuzz", "--", "--runs", FUZZ_RUNS])
     });

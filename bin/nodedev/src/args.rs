@@ -195,7 +195,7 @@ pub(crate) struct RecordArgs {
     /// The archive to write; its name ends in .tar or .tar.gz
     #[arg(short, long, value_name = "FILE")]
     pub(crate) output: PathBuf,
-    /// Replace serial numbers, MAC addresses and World Wide Names
+    /// Replace serial numbers, hardware addresses, World Wide Names, UUIDs and labels by invented ones
     #[arg(long)]
     pub(crate) mask: bool,
 }

@@ -1,8 +1,8 @@
 //! The command line `nodedev`: lists, describes and compares the node devices of a host.
 //!
 //! A library so that the man pages and the shell completions are made from the same definition ([`command`]) that the
-//! program parses its arguments with. Every command is one module of `commands`, and writes to the [`output::Output`]
-//! it is given; what a person reads on standard error comes from [`report`] alone.
+//! program parses its arguments with. Every command is one module of `commands`, and writes to the `output::Output`
+//! it is given; what a person reads on standard error comes from `report` alone.
 
 mod args;
 mod commands;

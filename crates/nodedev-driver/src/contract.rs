@@ -208,8 +208,13 @@ fn documents(driver: &dyn Driver, devices: &[Known], expect: &Expect) {
         };
         assert_eq!(kinds, *capabilities, "capabilities in the document of {name}");
         let again = nodedev_xml::write(&parsed, if state.active { Form::Live } else { Form::Inactive });
-        assert_eq!(lossy(&again), lossy(&live), "document of {name}, parsed and written");
+        assert_eq!(lossy(&again), without_empty_names(&live), "document of {name}, parsed and written");
     }
+}
+
+/// What is left of a document's empty names of PCI vendors and products: libvirt writes them, and reads them as none.
+fn without_empty_names(text: &[u8]) -> String {
+    lossy(text).replace("'></vendor>", "'/>").replace("'></product>", "'/>")
 }
 
 fn lossy(text: &[u8]) -> String {

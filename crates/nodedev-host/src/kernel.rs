@@ -119,6 +119,11 @@ impl<'a> KernelDevice<'a> {
         Uevent::new(&self.uevent).get(key.as_bytes())
     }
 
+    /// All that the kernel states, as it does.
+    pub(crate) fn uevent(&self) -> &[u8] {
+        &self.uevent
+    }
+
     /// Whether the kernel states nothing at all: a broken recording, or the content was lost.
     pub(crate) fn has_no_properties(&self) -> bool {
         Uevent::new(&self.uevent).is_empty()

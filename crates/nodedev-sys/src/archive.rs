@@ -6,12 +6,13 @@ use std::io::{self, BufReader, Read, Seek};
 use std::path::Path;
 
 use crate::error::{Operation, SysError, display_path};
-use crate::tree::{Node, Tree};
+use crate::tree::{MAX_NODES, Node, Tree};
 
-/// More than any host needs: a recording of 50,000 devices has about 1.5 million entries.
-const MAX_ENTRIES: usize = 8_000_000;
-/// Bound of a recording's size in memory.
-const MAX_BYTES: u64 = 4 << 30;
+/// Bound of what a compressed recording unpacks to, headers and padding included.
+const MAX_UNPACKED: u64 = 4 << 30;
+/// Bound of the contents of all files of a recording together, which are held in memory. A recording of 50,000 devices
+/// has some 200 MiB.
+const MAX_CONTENTS: usize = 1 << 30;
 
 const NO_ARCHIVE: &str = "it is neither a folder nor an archive (a recording is a folder, or a .tar, .tar.gz or .tar.zst of one, that stands for /)";
 
@@ -57,17 +58,17 @@ fn read_up_to(file: &mut File, buffer: &mut [u8]) -> io::Result<usize> {
 fn read_tar(reader: impl Read, name: &[u8]) -> Result<Tree, SysError> {
     let fail = |source: io::Error| SysError::io(Operation::Unpack, name, source);
     let bad = |problem: &'static str| SysError::NotAHost { path: display_path(name), problem };
-    // The bound holds for what a compressed archive unpacks to as well.
-    let mut archive = tar::Archive::new(reader.take(MAX_BYTES));
+    let mut archive = tar::Archive::new(reader.take(MAX_UNPACKED));
+    let mut room = MAX_CONTENTS;
     let mut entries = Vec::new();
     for entry in archive.entries().map_err(fail)? {
-        let mut entry = match entry {
+        let entry = match entry {
             Ok(entry) => entry,
             Err(_) if entries.is_empty() => return Err(bad(NO_ARCHIVE)),
             Err(error) => return Err(fail(error)),
         };
-        if entries.len() >= MAX_ENTRIES {
-            return Err(SysError::TooLarge { path: display_path(name), limit: MAX_ENTRIES });
+        if entries.len() >= MAX_NODES {
+            return Err(bad("it has more files than any host"));
         }
         let path = entry.path_bytes().into_owned();
         let kind = entry.header().entry_type();
@@ -82,7 +83,10 @@ fn read_tar(reader: impl Read, name: &[u8]) -> Result<Tree, SysError> {
             continue;
         } else if kind.is_file() || kind.is_contiguous() || kind.is_gnu_sparse() {
             let mut content = Vec::new();
-            entry.read_to_end(&mut content).map_err(fail)?;
+            // Not by the size in the header: a sparse file of eight exabytes takes one block of the archive.
+            entry.take(room as u64 + 1).read_to_end(&mut content).map_err(fail)?;
+            let left = room.checked_sub(content.len());
+            room = left.ok_or(SysError::TooLarge { path: display_path(name), limit: MAX_CONTENTS })?;
             Node::File(content.into())
         } else {
             // Device nodes and the like: only that they exist matters.
@@ -95,19 +99,14 @@ fn read_tar(reader: impl Read, name: &[u8]) -> Result<Tree, SysError> {
     for (path, node) in entries {
         let inside = path.strip_prefix(b"./").unwrap_or(&path);
         let Some(inside) = inside.strip_prefix(prefix.as_slice()) else { continue };
-        let node = match node {
-            Ok(node) => node,
+        let done = match node {
+            Ok(node) => tree.insert(inside, node),
             Err(target) => {
                 let target = target.strip_prefix(b"./").unwrap_or(&target);
-                let target = target.strip_prefix(prefix.as_slice()).unwrap_or(target);
-                match tree.resolve(target, false).map(|index| tree.node(index)) {
-                    Some(Node::File(content)) => Node::File(content.clone()),
-                    Some(Node::Link(target)) => Node::Link(target.clone()),
-                    _ => continue,
-                }
+                tree.insert_same(inside, target.strip_prefix(prefix.as_slice()).unwrap_or(target))
             }
         };
-        tree.insert(inside, node).map_err(bad)?;
+        done.map_err(bad)?;
     }
     Ok(tree)
 }

@@ -4,6 +4,12 @@ use std::collections::BTreeMap;
 
 /// Number of links followed before a path counts as a loop, as in the kernel.
 const MAX_LINKS: usize = 40;
+/// Longest path, and longest target of a link, as in the kernel (`PATH_MAX`).
+const MAX_PATH: usize = 4096;
+/// More than any host needs: a recording of 50,000 devices has about 1.5 million files, folders and links.
+pub(crate) const MAX_NODES: usize = 4_000_000;
+
+const THROUGH_A_FILE: &str = "a path through a file";
 
 /// One file, folder or link of a recorded host.
 #[derive(Debug)]
@@ -11,6 +17,12 @@ pub(crate) enum Node {
     Folder(BTreeMap<Box<[u8]>, usize>),
     File(Box<[u8]>),
     Link(Box<[u8]>),
+}
+
+/// Where an entry is to go: a folder, and the entry's name in it.
+struct Place {
+    folder: usize,
+    name: Box<[u8]>,
 }
 
 /// A file tree in memory. Links are followed inside it only: `/` is the tree's top, and `..` there stays there.
@@ -32,37 +44,73 @@ impl Tree {
     }
 
     /// Puts `node` at `path`, making the folders above it; a later entry replaces an earlier one. A path through
-    /// something that is no folder, or with `..` in it, is refused.
+    /// something that is no folder, with `..` in it, or longer than the kernel's, is refused.
     pub(crate) fn insert(&mut self, path: &[u8], node: Node) -> Result<(), &'static str> {
+        if matches!(&node, Node::Link(target) if target.len() > MAX_PATH) {
+            return Err("a link to a path that is too long");
+        }
+        let Some(Place { folder, name }) = self.place(path)? else { return Ok(()) };
+        // A folder that is already there keeps what is in it.
+        if matches!(&node, Node::Folder(_)) && self.is_folder(folder, &name) {
+            return Ok(());
+        }
+        let new = self.nodes.len();
+        let Node::Folder(entries) = &mut self.nodes[folder] else { return Err(THROUGH_A_FILE) };
+        entries.insert(name, new);
+        self.push(node)
+    }
+
+    fn is_folder(&self, above: usize, name: &[u8]) -> bool {
+        let Node::Folder(entries) = &self.nodes[above] else { return false };
+        entries.get(name).is_some_and(|&index| matches!(self.nodes[index], Node::Folder(_)))
+    }
+
+    /// Gives what is at `target` the further name `path`, as a hard link does. Nothing if only folders, or nothing at
+    /// all, are there.
+    pub(crate) fn insert_same(&mut self, path: &[u8], target: &[u8]) -> Result<(), &'static str> {
+        let Some(target) = self.resolve(target, false) else { return Ok(()) };
+        if matches!(self.nodes[target], Node::Folder(_)) {
+            return Ok(());
+        }
+        let Some(Place { folder, name }) = self.place(path)? else { return Ok(()) };
+        let Node::Folder(entries) = &mut self.nodes[folder] else { return Err(THROUGH_A_FILE) };
+        entries.insert(name, target);
+        Ok(())
+    }
+
+    /// The folder that `path` is in, which is made if it is missing, and the last component. `None` for the top.
+    fn place(&mut self, path: &[u8]) -> Result<Option<Place>, &'static str> {
+        if path.len() > MAX_PATH {
+            return Err("a path that is too long");
+        }
         let mut at = Self::TOP;
         let mut parts = components(path).peekable();
         while let Some(part) = parts.next() {
             if part == b".." {
                 return Err("a path that leaves the recording");
             }
-            let next = self.nodes.len();
-            let last = parts.peek().is_none();
-            let Node::Folder(entries) = &mut self.nodes[at] else { return Err("a path through a file") };
-            match entries.get(part) {
-                Some(&index) if last => {
-                    // A folder that is already there keeps what is in it.
-                    if !matches!((&node, &self.nodes[index]), (Node::Folder(_), Node::Folder(_))) {
-                        self.nodes[index] = node;
-                    }
-                    return Ok(());
-                }
-                Some(&index) => at = index,
-                None => {
-                    entries.insert(part.into(), next);
-                    if last {
-                        self.nodes.push(node);
-                        return Ok(());
-                    }
-                    self.nodes.push(Node::Folder(BTreeMap::new()));
-                    at = next;
-                }
+            if parts.peek().is_none() {
+                return Ok(Some(Place { folder: at, name: part.into() }));
             }
+            let new = self.nodes.len();
+            let Node::Folder(entries) = &mut self.nodes[at] else { return Err(THROUGH_A_FILE) };
+            at = match entries.get(part) {
+                Some(&index) => index,
+                None => {
+                    entries.insert(part.into(), new);
+                    self.push(Node::Folder(BTreeMap::new()))?;
+                    new
+                }
+            };
         }
+        Ok(None)
+    }
+
+    fn push(&mut self, node: Node) -> Result<(), &'static str> {
+        if self.nodes.len() >= MAX_NODES {
+            return Err("more files than any host has");
+        }
+        self.nodes.push(node);
         Ok(())
     }
 
@@ -143,6 +191,27 @@ mod tests {
         let mut tree = Tree::new();
         tree.insert(b"f", Node::File(Box::default())).unwrap();
         assert!(tree.insert(b"../x", Node::File(Box::default())).is_err());
+        assert!(tree.insert(b"a/..", Node::Folder(Default::default())).is_err());
         assert!(tree.insert(b"f/x", Node::File(Box::default())).is_err());
+        assert!(tree.insert(b"f/x/y", Node::File(Box::default())).is_err());
+        let long = "a/".repeat(4000);
+        assert!(tree.insert(long.as_bytes(), Node::File(Box::default())).is_err());
+        assert!(tree.insert(b"l", Node::Link(long.as_bytes().into())).is_err());
+    }
+
+    #[test]
+    fn a_later_entry_replaces_an_earlier_one_but_not_its_other_names() {
+        let mut tree = Tree::new();
+        tree.insert(b"a/f", Node::File(b"1"[..].into())).unwrap();
+        tree.insert_same(b"b/g", b"a/f").unwrap();
+        assert_eq!(file(&tree, "b/g").as_deref(), Some("1"));
+        tree.insert(b"a/f", Node::File(b"2"[..].into())).unwrap();
+        assert_eq!((file(&tree, "a/f").as_deref(), file(&tree, "b/g").as_deref()), (Some("2"), Some("1")));
+        // No folder gets two names, which could make a loop.
+        tree.insert_same(b"b/h", b"a").unwrap();
+        tree.insert_same(b"b/i", b"nothing").unwrap();
+        assert!(tree.resolve(b"b/h", true).is_none() && tree.resolve(b"b/i", true).is_none());
+        tree.insert(b"a", Node::Folder(Default::default())).unwrap();
+        assert_eq!(file(&tree, "a/f").as_deref(), Some("2"));
     }
 }

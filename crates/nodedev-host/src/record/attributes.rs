@@ -160,6 +160,7 @@ const RECORDED: &[&str] = &[
     "transport",
     "type",
     "uevent",
+    "uid",
     "unique_id",
     "uuid",
     "vendor",

@@ -1,6 +1,6 @@
 //! Records a host: writes an archive of the files that tell of its devices, which any command takes as its root.
 //!
-//! Only files from the tables in [`attributes`] are read. Reading anything else of sysfs can have effects on hardware
+//! Only files from the tables in `attributes` are read. Reading anything else of sysfs can have effects on hardware
 //! or take long, and would put more about the machine into the recording than its devices.
 
 mod attributes;
@@ -26,8 +26,9 @@ const FILE_LIMIT: usize = 32 << 20;
 /// How to record a host.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct RecordOptions {
-    /// Replace serial numbers, hardware addresses, World Wide Names, UUIDs of file systems and labels by invented ones
-    /// of the same form; the same value becomes the same one everywhere in the recording, another one in another.
+    /// Replace serial numbers, asset tags, hardware addresses, World Wide Names, UUIDs and labels by invented ones of the
+    /// same form; the same value becomes the same one everywhere in the recording, another one in another. The vendor's
+    /// half of a hardware address stays.
     pub mask: bool,
 }
 
@@ -38,7 +39,8 @@ pub struct RecordReport {
     pub devices: usize,
     /// Number of files and links.
     pub files: usize,
-    /// Number of different values that were masked.
+    /// Number of different values that were masked wherever they stand; labels and short serial numbers, which are
+    /// replaced in their own places, are not counted.
     pub masked: usize,
     /// What could not be read.
     pub issues: Vec<Issue>,
@@ -118,6 +120,10 @@ struct Recorder<'a> {
 
 impl Recorder<'_> {
     fn host(&mut self) -> io::Result<()> {
+        // By these a recording is told from other archives, even one of a host that has no devices.
+        for folder in [paths::DEVICES, paths::BUS, paths::CLASS] {
+            self.empty_folder(folder.as_bytes())?;
+        }
         let mut failed = None;
         enumerate(self.root, self.issues, |_| true, &mut |found| {
             if failed.is_none() {
@@ -127,8 +133,12 @@ impl Recorder<'_> {
         if let Some(error) = failed {
             return Err(error);
         }
-        for path in attributes::HOST_FILES.iter().chain(&paths::PCI_IDS) {
+        for path in attributes::HOST_FILES {
             self.file(path.as_bytes())?;
+        }
+        for path in paths::PCI_IDS {
+            self.file(path.as_bytes())?;
+            self.file(format!("{path}.gz").as_bytes())?;
         }
         for parent in self.names(paths::MDEVCTL.as_bytes()) {
             let folder = join(paths::MDEVCTL.as_bytes(), &parent);
@@ -178,10 +188,19 @@ impl Recorder<'_> {
                     match &*name {
                         b"driver" => self.empty_folder(&leads_to)?,
                         b"iommu_group" => self.iommu_group(&leads_to)?,
+                        // A disk's vendor and model are there, whether or not a bus or class lists it.
+                        b"device" if leads_to.starts_with(paths::DEVICES.as_bytes()) => {
+                            self.attributes(&leads_to)?;
+                        }
                         _ => {}
                     }
                 }
-                Ok(None) if attributes::is_recorded(&name) => self.file(&path)?,
+                Ok(None) if attributes::is_recorded(&name) => {
+                    self.file(&path)?;
+                    if &*name == b"device" {
+                        self.attributes(&path)?;
+                    }
+                }
                 Ok(None) if name.starts_with(b"vhost-vdpa") => {
                     let node = join(paths::DEV.as_bytes(), &name);
                     if self.root.exists(&node) && self.seen.insert(node.clone()) {
@@ -191,6 +210,16 @@ impl Recorder<'_> {
                 }
                 Ok(None) => {}
                 Err(error) => self.issues.error(&error),
+            }
+        }
+        Ok(())
+    }
+
+    /// The attributes of the table in a folder of sysfs.
+    fn attributes(&mut self, folder: &[u8]) -> io::Result<()> {
+        for name in self.names(folder) {
+            if attributes::is_recorded(&name) {
+                self.file(&join(folder, &name))?;
             }
         }
         Ok(())

@@ -52,10 +52,16 @@ impl Output {
         let mut partial = archive.as_os_str().to_owned();
         partial.push(".partial");
         let partial = PathBuf::from(partial);
+        // A new file, or in a folder that others can write to a link could lead us to overwrite what is not ours.
+        match fs::remove_file(&partial) {
+            Err(source) if source.kind() != io::ErrorKind::NotFound => {
+                return Err(RecordError::Write { path: archive.to_owned(), source });
+            }
+            _ => {}
+        }
         let file = OpenOptions::new()
             .write(true)
-            .create(true)
-            .truncate(true)
+            .create_new(true)
             .mode(0o600)
             .open(&partial)
             .map_err(|source| RecordError::Write { path: archive.to_owned(), source })?;

@@ -1,0 +1,215 @@
+//! Devices that libvirt leaves out: in the native view with what they are and where they belong, never in libvirt's.
+
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+mod common;
+
+use common::{capability, host, names, native_parent, pci, xml};
+use nodedev_driver::{Driver, ErrorCode, View};
+use nodedev_model::{Capability, Visibility};
+use nodedev_testkit::tree::{Device, NodeKind};
+
+const PCI: &str = "devices/pci0000:00/0000:00:03.0";
+
+fn class(path: &str, class: &str) -> Device {
+    Device::new(path, format!("class/{class}"))
+}
+
+fn interface(name: &str, devtype: &str) -> Device {
+    class(&format!("devices/virtual/net/{name}"), "net")
+        .devtype(devtype)
+        .uevent("INTERFACE", name)
+        .attr("address", "02:00:00:00:00:0a")
+        .attr("operstate", "up")
+}
+
+fn disk(path: &str, minor: u32) -> Device {
+    let name = path.rsplit('/').next().unwrap();
+    class(path, "block").node(NodeKind::Block, 300, minor, name).devtype("disk").attr("size", 8)
+}
+
+/// A device of the native view: how it is made, its name, its capability's word, its parent.
+struct Case {
+    device: Device,
+    name: &'static str,
+    kind: &'static str,
+    parent: &'static str,
+}
+
+fn case(device: Device, name: &'static str, kind: &'static str, parent: &'static str) -> Case {
+    Case { device, name, kind, parent }
+}
+
+fn below(path: &str) -> String {
+    format!("{PCI}/{path}")
+}
+
+fn cases() -> Vec<Case> {
+    const NIC: &str = "pci_0000_00_03_0";
+    vec![
+        case(interface("br0", "bridge"), "net_br0_02_00_00_00_00_0a", "net", "computer"),
+        case(interface("bond0", "bond"), "net_bond0_02_00_00_00_00_0a", "net", "computer"),
+        case(interface("eth0.7", "vlan"), "net_eth0_7_02_00_00_00_00_0a", "net", "computer"),
+        case(disk("devices/virtual/block/loop0", 0), "block_loop0", "storage", "computer"),
+        case(
+            disk("devices/virtual/block/dm-0", 1).udev("E:DM_NAME=vg-lv").udev("E:DM_UUID=LVM-x"),
+            "block_dm_0",
+            "storage",
+            "computer",
+        ),
+        case(disk("devices/virtual/block/md127", 2), "block_md127", "storage", "computer"),
+        case(disk("devices/virtual/block/zram0", 3), "block_zram0", "storage", "computer"),
+        case(class(&below("mmc_host/mmc0"), "mmc_host"), "mmc_host_mmc0", "mmc_host", NIC),
+        case(
+            Device::new(below("mmc_host/mmc0/mmc0:0001"), "bus/mmc")
+                .attr("type", "MMC")
+                .attr("name", "DF4064"),
+            "mmc_mmc0_0001",
+            "mmc",
+            "mmc_host_mmc0",
+        ),
+        case(
+            disk(&below("mmc_host/mmc0/mmc0:0001/block/mmcblk0"), 4),
+            "block_mmcblk0",
+            "storage",
+            "mmc_mmc0_0001",
+        ),
+        case(
+            class(&below("tape/st0"), "scsi_tape").node(NodeKind::Char, 9, 0, "st0"),
+            "scsi_tape_st0",
+            "tape",
+            NIC,
+        ),
+        case(
+            class(&below("drm/card64"), "drm")
+                .node(NodeKind::Char, 226, 192, "dri/card64")
+                .devtype("drm_minor"),
+            "drm_card64",
+            "drm",
+            NIC,
+        ),
+        case(
+            class(&below("accel/accel0"), "accel")
+                .node(NodeKind::Char, 261, 0, "accel/accel0")
+                .devtype("accel_minor"),
+            "accel_accel0",
+            "accel",
+            NIC,
+        ),
+        case(
+            class(&below("infiniband/mlx5_0"), "infiniband").attr("node_guid", "e41d:2d03:00a1:b2c4"),
+            "infiniband_mlx5_0",
+            "infiniband",
+            NIC,
+        ),
+        case(
+            class(&below("nvme/nvme0"), "nvme")
+                .node(NodeKind::Char, 242, 0, "nvme0")
+                .attr("model", "SSD  ")
+                .attr("state", "live"),
+            "nvme_nvme0",
+            "nvme",
+            NIC,
+        ),
+        case(
+            class("devices/LNXSYSTM:00/MSFT0101:00/tpm/tpm0", "tpm")
+                .node(NodeKind::Char, 10, 224, "tpm0")
+                .attr("tpm_version_major", 2),
+            "tpm_tpm0",
+            "tpm",
+            "computer",
+        ),
+        case(
+            Device::new(below("usb1"), "bus/usb").devtype("usb_device").attr("idVendor", "1d6b"),
+            "usb_usb1",
+            "usb_device",
+            NIC,
+        ),
+        case(
+            class("devices/virtual/hwmon/hwmon0", "hwmon").attr("name", "coretemp"),
+            "hwmon_hwmon0",
+            "hwmon",
+            "computer",
+        ),
+        case(class(&below("watchdog/watchdog0"), "watchdog"), "watchdog_watchdog0", "watchdog", NIC),
+        case(
+            Device::new(below("virtio0"), "bus/virtio").attr("device", "0x0002"),
+            "virtio_virtio0",
+            "virtio",
+            NIC,
+        ),
+    ]
+}
+
+#[test]
+fn what_libvirt_leaves_out_is_in_the_native_view_with_its_parent() {
+    let devices: Vec<_> =
+        std::iter::once(pci("0000:00:03.0")).chain(cases().into_iter().map(|case| case.device)).collect();
+    let (_tree, driver) = host(&devices);
+    assert_eq!(names(&driver, View::Libvirt), ["computer", "pci_0000_00_03_0"]);
+    let mut want: Vec<_> = cases().iter().map(|case| case.name).collect();
+    want.extend(["computer", "pci_0000_00_03_0"]);
+    want.sort_unstable();
+    assert_eq!(names(&driver, View::Native), want);
+    let entries = driver.entries(View::Native).unwrap();
+    for case in cases() {
+        let name = case.name;
+        let entry = entries.iter().find(|entry| entry.name.as_str() == name).unwrap();
+        assert_eq!((&*entry.kind, entry.visibility), (case.kind, Visibility::Native), "{name}");
+        assert_eq!(native_parent(&driver, name), case.parent, "{name}");
+        let described = driver.device(name).unwrap();
+        assert_eq!(described.parent.unwrap().as_str(), case.parent, "{name}");
+        assert_eq!(described.syspath.unwrap(), format!("/sys/{}", case.device.path()).as_str());
+        assert_eq!(driver.lookup(name).unwrap_err().code(), ErrorCode::NO_NODE_DEVICE, "{name}");
+    }
+    assert_eq!(driver.issues().unwrap(), []);
+}
+
+#[test]
+fn properties_of_native_devices_come_from_sysfs_without_padding() {
+    let devices: Vec<_> =
+        std::iter::once(pci("0000:00:03.0")).chain(cases().into_iter().map(|case| case.device)).collect();
+    let (_tree, driver) = host(&devices);
+    for (name, property, value) in [
+        ("nvme_nvme0", "model", "SSD"),
+        ("nvme_nvme0", "state", "live"),
+        ("tpm_tpm0", "tpm_version_major", "2"),
+        ("infiniband_mlx5_0", "node_guid", "e41d:2d03:00a1:b2c4"),
+        ("hwmon_hwmon0", "name", "coretemp"),
+    ] {
+        let Capability::Native(native) = capability(&driver, name) else { panic!("{name}") };
+        let found = native.properties.iter().find(|found| found.name == property).expect(property);
+        assert_eq!(found.value, value, "{name}");
+    }
+    assert_eq!(driver.device("nvme_nvme0").unwrap().devnode.unwrap(), "/dev/nvme0");
+}
+
+/// libvirt's parent passes over what libvirt does not show; the native one does not.
+#[test]
+fn a_device_below_a_native_one_has_a_parent_in_each_view() {
+    let namespace = class(&below("nvme/nvme0/nvme0n1"), "block")
+        .node(NodeKind::Block, 259, 0, "nvme0n1")
+        .devtype("disk")
+        .attr("size", 8);
+    let (_tree, driver) = host(&[pci("0000:00:03.0"), class(&below("nvme/nvme0"), "nvme"), namespace]);
+    assert_eq!(driver.parent("block_nvme0n1").unwrap().unwrap().as_str(), "pci_0000_00_03_0");
+    assert_eq!(native_parent(&driver, "block_nvme0n1"), "nvme_nvme0");
+    assert!(xml(&driver, "block_nvme0n1").contains("<parent>pci_0000_00_03_0</parent>"));
+}
+
+#[test]
+fn further_names_of_the_same_thing_and_parts_of_it_are_in_no_view() {
+    let (_tree, driver) = host(&[
+        class("devices/x/tape/nst0", "scsi_tape"),
+        class("devices/x/tape/st0a", "scsi_tape"),
+        class("devices/x/tape/nst0m", "scsi_tape"),
+        class("devices/virtual/block/sda/sda1", "block")
+            .node(NodeKind::Block, 8, 1, "sda1")
+            .devtype("partition"),
+        class("devices/x/drm/card0-DP-1", "drm"),
+        class("devices/virtual/mem/null", "mem").node(NodeKind::Char, 1, 3, "null"),
+        class("devices/virtual/tty/tty1", "tty").node(NodeKind::Char, 4, 1, "tty1"),
+        Device::new("devices/system/cpu/cpu0", "bus/cpu"),
+    ]);
+    assert_eq!(names(&driver, View::Native), ["computer"]);
+}
