@@ -110,7 +110,8 @@ fn is_break(byte: u8) -> bool {
 /// The file of the database that a device's record is in: by device number, else by interface index, else by subsystem
 /// and name.
 pub fn record_name(uevent: Uevent<'_>, subsystem: &[u8], sysname: &[u8]) -> Vec<u8> {
-    let number = |key: &[u8]| std::str::from_utf8(uevent.get(key)?).ok()?.parse::<u32>().ok();
+    let number =
+        |key: &[u8]| std::str::from_utf8(uevent.get(key)?.trim_ascii_start()).ok()?.parse::<u32>().ok();
     if let (Some(major @ 1..), Some(minor)) = (number(b"MAJOR"), number(b"MINOR")) {
         let letter = if subsystem == b"block" { 'b' } else { 'c' };
         format!("{letter}{major}:{minor}").into_bytes()
@@ -177,7 +178,7 @@ mod tests {
             (b"PCI_CLASS=20000\n", "pci", "0000:00:02.0", "+pci:0000:00:02.0"),
             (b"MAJOR=../../x\nMINOR=1\n", "block", "sda", "+block:sda"),
             (b"MAJOR=0\nMINOR=01\nIFINDEX=0\n", "net", "x", "+net:x"),
-            (b"MAJOR=08\nMINOR=01\n", "block", "x", "b8:1"),
+            (b"MAJOR= 08\nMINOR=01\n", "block", "x", "b8:1"),
         ] {
             let name = record_name(Uevent::new(uevent), subsystem.as_bytes(), sysname.as_bytes());
             assert_eq!(name, want.as_bytes());

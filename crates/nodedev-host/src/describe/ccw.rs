@@ -6,7 +6,7 @@ use nodedev_model::{
 };
 
 use super::mdev;
-use crate::kernel::KernelDevice;
+use crate::kernel::{KernelDevice, strip_control_characters};
 use crate::number;
 
 pub(super) fn device(device: &KernelDevice<'_>) -> Capability {
@@ -29,7 +29,9 @@ pub(super) fn subchannel(device: &KernelDevice<'_>) -> Capability {
             if value == b"none" {
                 return None;
             }
-            let address = address(value);
+            let mut clean = value.to_vec();
+            strip_control_characters(&mut clean);
+            let address = address(&clean);
             if address.is_none() {
                 device.malformed("dev_busid", value, "the address of a channel device");
             }
