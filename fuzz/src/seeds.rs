@@ -96,3 +96,31 @@ pub(crate) fn expressions() -> io::Result<Vec<Vec<u8>>> {
     ];
     Ok(expressions.iter().map(|text| text.as_bytes().to_vec()).collect())
 }
+
+/// Messages that real clients and the real libvirt sent.
+pub(crate) fn messages() -> io::Result<Vec<Vec<u8>>> {
+    let mut seeds = Vec::new();
+    let folder = repository().join("crates/nodedev-rpc/tests/captures");
+    for file in files(&folder)? {
+        if file.extension().is_some_and(|extension| extension == "txt") {
+            let text = fs::read_to_string(folder.join(file))?;
+            seeds.extend(text.lines().filter_map(|line| unhex(line.split(' ').nth(2)?)));
+        }
+    }
+    Ok(seeds)
+}
+
+/// What is in these messages: arguments, replies, events and errors.
+pub(crate) fn payloads() -> io::Result<Vec<Vec<u8>>> {
+    let header = nodedev_rpc::bounds::MESSAGE_MIN;
+    let mut seeds: Vec<_> =
+        messages()?.iter().filter_map(|seed| Some(seed.get(header..)?.to_vec())).collect();
+    seeds.sort();
+    seeds.dedup();
+    Ok(seeds)
+}
+
+fn unhex(digits: &str) -> Option<Vec<u8>> {
+    let pairs = digits.as_bytes().chunks(2);
+    pairs.map(|pair| u8::from_str_radix(std::str::from_utf8(pair).ok()?, 16).ok()).collect()
+}

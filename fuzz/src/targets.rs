@@ -124,6 +124,8 @@ pub(crate) const TARGETS: &[Target] = &[
         words: &[b"MAJOR=", b"MINOR=", b"IFINDEX=", b"DEVNAME=", b"DEVTYPE=disk", b"=", b"\n", b"4294967296"],
         cost: 1,
     },
+    Target { name: "rpc-packet", parse: packets, seeds: seeds::messages, words: WIRE, cost: 1 },
+    Target { name: "rpc-arguments", parse: arguments, seeds: seeds::payloads, words: WIRE, cost: 5 },
     Target {
         name: "archive",
         parse: archive,
@@ -163,6 +165,96 @@ const MARKUP: &[&[u8]] = &[
     b"0xffffffffffffffff",
     b"-1",
 ];
+
+/// Words of the wire protocol: lengths, counts at its limits, programs, numbers of procedures.
+const WIRE: &[&[u8]] = &[
+    b"\0\0\0\0",
+    b"\0\0\0\x01",
+    b"\0\0\0\x1c",
+    b"\0\0\0\x20",
+    b"\0\x01\0\0",
+    b"\0\x01\0\x01",
+    b"\0\x40\0\0",
+    b"\0\x40\0\x01",
+    b"\x02\0\0\x04",
+    b"\x02\0\0\x05",
+    b"\xff\xff\xff\xff",
+    b"\x20\0\x80\x86\0\0\0\x01",
+    b"keep\0\0\0\x01",
+    b"\0\0\x01\x1d",
+    b"\0\0\x01\xa3",
+    b"\0\0\0\x04",
+    b"computer",
+];
+
+/// Cuts a stream into messages and does what a server and a client do with each.
+fn packets(input: &[u8]) {
+    use nodedev_rpc::{Call, Decoder, Packet, Procedure, Reply, Request};
+    let serve = |packet: &Packet<'_>| {
+        let mut out = Vec::new();
+        match Request::of(&packet.header) {
+            Request::Call(procedure) => {
+                if let Ok(call) = Call::decode(procedure, packet.payload) {
+                    let _ = (call.needs(), call.encode(packet.header.serial, &mut out));
+                }
+            }
+            Request::Refused(fault) => drop(fault.object().encode_reply(&packet.header, &mut out)),
+            _ => {}
+        }
+        let _ = packet.response();
+        if let Some(procedure) = Procedure::from_number(packet.header.procedure) {
+            let _ = Reply::decode(procedure, packet.payload);
+        }
+    };
+    let mut decoder = Decoder::default();
+    let mut rest = input;
+    while !rest.is_empty() {
+        let taken = decoder.feed(rest);
+        rest = rest.get(taken..).unwrap_or_default();
+        loop {
+            match decoder.next_packet() {
+                Ok(Some(packet)) => serve(&packet),
+                Ok(None) => break,
+                Err(_) => return,
+            }
+        }
+        assert!(taken > 0, "the decoder has no space although nothing waits");
+    }
+}
+
+/// Reads a payload as the arguments and reply of every procedure, as every event and as an error. What can be read and
+/// is written reads as the same.
+fn arguments(input: &[u8]) {
+    use nodedev_rpc::bounds::MESSAGE_MIN;
+    use nodedev_rpc::{Call, ErrorObject, Event, Header, Procedure, Reader, Reply, Wire};
+    type Again<'a> = &'a dyn Fn(&[u8]) -> Option<Vec<u8>>;
+    let settled = |read: Again<'_>| {
+        let Some(written) = read(input) else { return };
+        let payload = written.get(MESSAGE_MIN..).unwrap_or_default();
+        assert_eq!(read(payload).as_ref(), Some(&written), "it changes when read again");
+    };
+    for procedure in Procedure::ALL {
+        settled(&|bytes| {
+            let mut out = Vec::new();
+            Call::decode(*procedure, bytes).ok()?.encode(1, &mut out).ok().map(|()| out)
+        });
+        settled(&|bytes| {
+            let mut out = Vec::new();
+            Reply::decode(*procedure, bytes).ok()?.encode(1, &mut out).ok().map(|()| out)
+        });
+    }
+    for (number, _) in Event::ALL {
+        settled(&|bytes| {
+            let mut out = Vec::new();
+            Event::decode(*number, bytes).ok()?.encode(&mut out).ok().map(|()| out)
+        });
+    }
+    settled(&|bytes| {
+        let mut out = Vec::new();
+        let error = ErrorObject::decode(&mut Reader::new(bytes)).ok()?;
+        error.encode_reply(&Header::call(1, 1), &mut out).ok().map(|()| out)
+    });
+}
 
 /// Reads a document in both modes and dialects. What is read without loss, written and read again is the same.
 fn xml(input: &[u8]) {

@@ -14,13 +14,17 @@ const LAYERS: &[(&str, &[&str])] = &[
     ("nodedev-model", &[]),
     ("nodedev-xml", &["nodedev-model"]),
     ("nodedev-sys", &[]),
+    ("nodedev-rpc", &[]),
     ("nodedev-driver", &["nodedev-model", "nodedev-xml"]),
     ("nodedev-host", &["nodedev-driver", "nodedev-model", "nodedev-sys", "nodedev-xml"]),
     ("nodedev", &["nodedev-driver", "nodedev-host", "nodedev-model", "nodedev-sys", "nodedev-xml"]),
     ("nodedev-cli", &["nodedev"]),
     ("nodedev-testkit", &[]),
     ("nodedev-interop", &["nodedev", "nodedev-testkit"]),
-    ("nodedev-fuzz", &["nodedev-driver", "nodedev-host", "nodedev-sys", "nodedev-testkit", "nodedev-xml"]),
+    (
+        "nodedev-fuzz",
+        &["nodedev-driver", "nodedev-host", "nodedev-rpc", "nodedev-sys", "nodedev-testkit", "nodedev-xml"],
+    ),
     ("xtask", &["nodedev-cli", "nodedev-testkit"]),
 ];
 /// Packages that are only here to help tests and people who work on the project.

@@ -1,0 +1,64 @@
+//! What a caller must be allowed to do.
+
+/// A permission that a procedure asks for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Permission {
+    /// What it is about: `connect` or `node_device`.
+    pub object: &'static str,
+    /// What is to be done with it, for instance `getattr`.
+    pub action: &'static str,
+    /// With which flags it is asked for.
+    pub when: When,
+}
+
+/// Which flags of a call a permission depends on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum When {
+    /// None: it is always asked for.
+    Always,
+    /// It is asked for if one of these bits is set.
+    AnyOf(u32),
+    /// It is asked for if none of these bits is set.
+    NoneOf(u32),
+}
+
+impl Permission {
+    /// Whether a call with `flags` needs it; `flags` is 0 for calls without.
+    pub fn is_needed(&self, flags: u32) -> bool {
+        match self.when {
+            When::Always => true,
+            When::AnyOf(bits) => flags & bits != 0,
+            When::NoneOf(bits) => flags & bits == 0,
+        }
+    }
+
+    /// The name of polkit's action.
+    ///
+    /// ```
+    /// let permissions = nodedev_rpc::Procedure::NodeNumOfDevices.permissions();
+    /// assert_eq!(permissions[0].polkit_action(), "org.libvirt.api.connect.search-node-devices");
+    /// ```
+    pub fn polkit_action(&self) -> String {
+        format!("org.libvirt.api.{}.{}", self.object, self.action).replace('_', "-")
+    }
+}
+
+/// What of a connection a procedure needs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Needs {
+    /// Nothing: it can be called before `CONNECT_OPEN`.
+    Nothing,
+    /// The connection that was opened, whichever its driver.
+    Connection,
+    /// The connection's node devices.
+    NodeDevices,
+}
+
+/// Whether a procedure changes something.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Effect {
+    /// It looks; read-only connections may.
+    Reads,
+    /// It acts; read-only connections may not.
+    Writes,
+}
