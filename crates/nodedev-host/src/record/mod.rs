@@ -186,7 +186,7 @@ impl Recorder<'_> {
                     self.link(&path, &target)?;
                     let leads_to = paths::follow(folder.path(), &target);
                     match &*name {
-                        b"driver" => self.empty_folder(&leads_to)?,
+                        b"driver" if self.root.exists(&leads_to) => self.empty_folder(&leads_to)?,
                         b"iommu_group" => self.iommu_group(&leads_to)?,
                         // A disk's vendor and model are there, whether or not a bus or class lists it.
                         b"device" if leads_to.starts_with(paths::DEVICES.as_bytes()) => {
@@ -232,7 +232,9 @@ impl Recorder<'_> {
         if !group.starts_with(paths::IOMMU_GROUPS.as_bytes()) || self.seen.contains(&devices) {
             return Ok(());
         }
-        self.empty_folder(&devices)?;
+        if self.root.exists(&devices) {
+            self.empty_folder(&devices)?;
+        }
         for file in attributes::IOMMU_GROUP {
             self.file(&join(group, file.as_bytes()))?;
         }

@@ -5,6 +5,7 @@
 
 mod mainframe;
 mod network;
+mod odd;
 mod pci;
 mod storage;
 mod text;
@@ -44,6 +45,7 @@ pub const ALL: &[Made] = &[
     Made { name: "empty", fill: |_| Ok(()) },
     Made { name: "mainframe", fill: mainframe::fill },
     Made { name: "network", fill: network::fill },
+    Made { name: "odd", fill: odd::fill },
     Made { name: "pci", fill: pci::fill },
     Made { name: "storage", fill: storage::fill },
     Made { name: "text", fill: text::fill },
