@@ -1,7 +1,7 @@
 use std::borrow::Cow;
 use std::collections::HashMap;
 use std::ops::ControlFlow;
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Mutex, OnceLock, PoisonError};
 
 use nodedev_driver::{
     DeviceRef, DeviceVisitor, Driver, Entry, Error, ErrorDomain, ListFlags, Result, View, XmlFlags,
@@ -17,7 +17,7 @@ use crate::describe::{Describer, scsi};
 use crate::index::{COMPUTER, Id, Index};
 use crate::kernel::Issues;
 use crate::pci_ids::PciIds;
-use crate::scan;
+use crate::scan::{self, Uevents};
 
 /// Types that only a look at the device itself can tell, since they are nested in others.
 const NESTED: ListFlags = ListFlags::CAP_FC_HOST
@@ -30,26 +30,18 @@ const NESTED: ListFlags = ListFlags::CAP_FC_HOST
 #[derive(Debug)]
 pub struct HostDriver {
     root: Root,
-    index: Index,
-    issues: Vec<Issue>,
+    /// The index and what could not be read for it, made by the first call that needs it.
+    scanned: OnceLock<(Index, Vec<Issue>)>,
     pci_ids: PciIds,
     /// SCSI hosts by their World Wide Names (node, port), as last seen.
     by_wwn: Mutex<HashMap<(Text, Text), Id>>,
 }
 
 impl HostDriver {
-    /// Looks at a host: reads what names, parents and kinds of all devices need. The index is not kept up to date with
-    /// what happens on the host later; descriptions are always fresh.
+    /// A driver for a host. The first call reads what names, parents and kinds of all devices need. This index is not
+    /// kept up to date with what happens on the host later; descriptions are always fresh.
     pub fn new(root: Root) -> Self {
-        let issues = Issues::default();
-        let index = scan::scan(&root, &issues);
-        Self {
-            root,
-            index,
-            issues: issues.into_inner(),
-            pci_ids: PciIds::default(),
-            by_wwn: Mutex::default(),
-        }
+        Self { root, scanned: OnceLock::new(), pci_ids: PciIds::default(), by_wwn: Mutex::default() }
     }
 
     /// The root that the host is read through.
@@ -57,13 +49,32 @@ impl HostDriver {
         &self.root
     }
 
+    fn scanned(&self, uevents: Option<&mut Uevents>) -> &(Index, Vec<Issue>) {
+        self.scanned.get_or_init(|| {
+            let issues = Issues::default();
+            let index = scan::scan(&self.root, &issues, uevents);
+            (index, issues.into_inner())
+        })
+    }
+
+    fn index(&self) -> &Index {
+        &self.scanned(None).0
+    }
+
     fn describer(&self) -> Describer<'_> {
-        Describer::new(&self.root, &self.index, &self.pci_ids)
+        Describer::new(&self.root, self.index(), &self.pci_ids, Uevents::default())
+    }
+
+    /// For a pass over all devices: where the host must be looked at first, that look's reading serves the pass too.
+    fn describer_of_all(&self) -> Describer<'_> {
+        let mut uevents = Uevents::default();
+        let (index, _) = self.scanned(Some(&mut uevents));
+        Describer::new(&self.root, index, &self.pci_ids, uevents)
     }
 
     /// The device of a name, in the libvirt view.
     fn find(&self, name: &str) -> Result<Id> {
-        self.find_any(name).and_then(|id| match self.index.entry(id).visibility {
+        self.find_any(name).and_then(|id| match self.index().entry(id).visibility {
             Visibility::Libvirt => Ok(id),
             Visibility::Native => Err(Error::no_device(ErrorDomain::NODEDEV, name)
                 .with_help("libvirt does not represent this device; `nodedev show` describes it")),
@@ -71,28 +82,29 @@ impl HostDriver {
     }
 
     fn find_any(&self, name: &str) -> Result<Id> {
-        self.index.by_name(name).ok_or_else(|| {
-            let names: Vec<&DeviceName> = self.index.sorted().map(|id| &self.index.entry(id).name).collect();
+        self.index().by_name(name).ok_or_else(|| {
+            let names: Vec<&DeviceName> =
+                self.index().sorted().map(|id| &self.index().entry(id).name).collect();
             let near = nodedev_driver::near_matches(name, names.iter().copied());
             Error::no_device(ErrorDomain::NODEDEV, name).with_suggestions(&near)
         })
     }
 
     fn libvirt_devices(&self) -> impl Iterator<Item = Id> {
-        self.index.sorted().filter(|&id| self.index.entry(id).visibility == Visibility::Libvirt)
+        self.index().sorted().filter(|&id| self.index().entry(id).visibility == Visibility::Libvirt)
     }
 
     fn reference(&self, id: Id) -> DeviceRef {
-        DeviceRef { name: self.index.entry(id).name.clone(), parent: self.parent_of(id) }
+        DeviceRef { name: self.index().entry(id).name.clone(), parent: self.parent_of(id) }
     }
 
     fn parent_of(&self, id: Id) -> Option<DeviceName> {
-        (id != COMPUTER).then(|| self.index.entry(self.index.entry(id).parent).name.clone())
+        (id != COMPUTER).then(|| self.index().entry(self.index().entry(id).parent).name.clone())
     }
 
     fn describe(&self, id: Id) -> Result<NodeDevice> {
         self.describer().describe(id, &Issues::default()).ok_or_else(|| {
-            Error::no_device(ErrorDomain::NODEDEV, self.index.entry(id).name.as_str())
+            Error::no_device(ErrorDomain::NODEDEV, self.index().entry(id).name.as_str())
                 .with_help("it is gone by now")
         })
     }
@@ -106,7 +118,7 @@ impl HostDriver {
         Ok(self
             .libvirt_devices()
             .filter(|&id| {
-                let entry = self.index.entry(id);
+                let entry = self.index().entry(id);
                 let Kind::Libvirt(kind) = entry.kind else { return false };
                 let mut capabilities = kind.bit();
                 if deep && may_nest(kind) {
@@ -137,7 +149,7 @@ impl Driver for HostDriver {
             Some(Ok(kind)) => ListFlags::capability(kind),
             Some(Err(_)) => return Ok(Vec::new()),
         };
-        Ok(self.select(flags)?.into_iter().map(|id| self.index.entry(id).name.clone()).collect())
+        Ok(self.select(flags)?.into_iter().map(|id| self.index().entry(id).name.clone()).collect())
     }
 
     fn lookup(&self, name: &str) -> Result<DeviceRef> {
@@ -148,7 +160,8 @@ impl Driver for HostDriver {
         let issues = Issues::default();
         let key = (Text::from(wwnn), Text::from(wwpn));
         let names_of =
-            |id: Id| match scsi::fibre_channel(&self.root, basename(&self.index.entry(id).path), &issues).0 {
+            |id: Id| match scsi::fibre_channel(&self.root, basename(&self.index().entry(id).path), &issues).0
+            {
                 Some(FcHost { wwnn: Some(wwnn), wwpn: Some(wwpn), .. }) => Some((wwnn, wwpn)),
                 _ => None,
             };
@@ -161,7 +174,7 @@ impl Driver for HostDriver {
         }
         known.clear();
         for id in self.libvirt_devices() {
-            if self.index.entry(id).kind == Kind::Libvirt(CapabilityType::ScsiHost)
+            if self.index().entry(id).kind == Kind::Libvirt(CapabilityType::ScsiHost)
                 && let Some(names) = names_of(id)
             {
                 known.entry(names).or_insert(id);
@@ -188,20 +201,20 @@ impl Driver for HostDriver {
     }
 
     fn is_active(&self, name: &str) -> Result<bool> {
-        self.find(name).map(|id| self.index.entry(id).state.active)
+        self.find(name).map(|id| self.index().entry(id).state.active)
     }
 
     fn is_persistent(&self, name: &str) -> Result<bool> {
-        self.find(name).map(|id| self.index.entry(id).state.persistent)
+        self.find(name).map(|id| self.index().entry(id).state.persistent)
     }
 
     fn autostart(&self, name: &str) -> Result<bool> {
-        self.find(name).map(|id| self.index.entry(id).state.autostart)
+        self.find(name).map(|id| self.index().entry(id).state.autostart)
     }
 
     fn visit_xml(&self, list: ListFlags, xml: XmlFlags, visit: &mut XmlVisitor<'_>) -> Result<()> {
         xml.check(ErrorDomain::NODEDEV, "nodeDeviceGetXMLDesc")?;
-        let describer = self.describer();
+        let describer = self.describer_of_all();
         let mut text = Vec::new();
         for id in self.select(list)? {
             let issues = Issues::default();
@@ -217,18 +230,18 @@ impl Driver for HostDriver {
 
     fn entries(&self, view: View) -> Result<Vec<Entry>> {
         Ok(self
-            .index
+            .index()
             .sorted()
-            .filter(|&id| view == View::Native || self.index.entry(id).visibility == Visibility::Libvirt)
+            .filter(|&id| view == View::Native || self.index().entry(id).visibility == Visibility::Libvirt)
             .map(|id| {
-                let entry = self.index.entry(id);
+                let entry = self.index().entry(id);
                 let parent = match view {
                     View::Libvirt => entry.parent,
                     View::Native => entry.native_parent,
                 };
                 Entry {
                     name: entry.name.clone(),
-                    parent: (id != COMPUTER).then(|| self.index.entry(parent).name.clone()),
+                    parent: (id != COMPUTER).then(|| self.index().entry(parent).name.clone()),
                     kind: Cow::Borrowed(match entry.kind {
                         Kind::Libvirt(kind) => kind.as_str(),
                         Kind::Native(class) => class.word,
@@ -246,9 +259,9 @@ impl Driver for HostDriver {
 
     fn visit(&self, view: View, visit: &mut DeviceVisitor<'_>) -> Result<Vec<Issue>> {
         let issues = Issues::default();
-        let describer = self.describer();
-        for id in self.index.sorted() {
-            if view == View::Libvirt && self.index.entry(id).visibility == Visibility::Native {
+        let describer = self.describer_of_all();
+        for id in self.index().sorted() {
+            if view == View::Libvirt && self.index().entry(id).visibility == Visibility::Native {
                 continue;
             }
             let Some(device) = describer.describe(id, &issues) else { continue };
@@ -256,7 +269,7 @@ impl Driver for HostDriver {
                 break;
             }
         }
-        let mut all = self.issues.clone();
+        let mut all = self.scanned(None).1.clone();
         all.extend(issues.into_inner());
         all.sort_unstable();
         all.dedup();

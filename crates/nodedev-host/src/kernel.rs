@@ -65,13 +65,7 @@ impl<'a> KernelDevice<'a> {
         subsystem: &'a [u8],
         issues: &'a Issues,
     ) -> Option<Self> {
-        let folder = match root.folder(path) {
-            Ok(folder) => folder?,
-            Err(error) => {
-                issues.error(&error);
-                return None;
-            }
-        };
+        let folder = Self::open_folder(root, path, issues)?;
         let mut uevent = Vec::new();
         match folder.read(b"uevent", &mut uevent) {
             Ok(Some(_)) => {}
@@ -81,6 +75,28 @@ impl<'a> KernelDevice<'a> {
         Some(Self {
             folder: OnceCell::from(Some(folder)),
             ..Self::with_uevent(root, path, subsystem, issues, uevent)
+        })
+    }
+
+    /// Opens the device at `path`, whose `uevent` was read a moment ago. `None` if it is gone by now.
+    pub(crate) fn reopen(
+        root: &'a Root,
+        path: &'a [u8],
+        subsystem: &'a [u8],
+        issues: &'a Issues,
+        uevent: &[u8],
+    ) -> Option<Self> {
+        let folder = Self::open_folder(root, path, issues)?;
+        Some(Self {
+            folder: OnceCell::from(Some(folder)),
+            ..Self::with_uevent(root, path, subsystem, issues, uevent.to_vec())
+        })
+    }
+
+    fn open_folder(root: &'a Root, path: &'a [u8], issues: &Issues) -> Option<Folder<'a>> {
+        root.folder(path).unwrap_or_else(|error| {
+            issues.error(&error);
+            None
         })
     }
 

@@ -10,6 +10,8 @@ pub const CONVENTIONAL: usize = 256;
 /// more also says that there is an extended space.
 pub const LENGTH: usize = 0xfe + LINK_STATUS + 2;
 
+const VENDOR: usize = 0x00;
+const DEVICE: usize = 0x02;
 const STATUS: usize = 0x06;
 const STATUS_CAPABILITIES: u16 = 0x10;
 const HEADER_TYPE: usize = 0x0e;
@@ -25,6 +27,8 @@ const PORT_EVENT_COLLECTOR: u16 = 0xa;
 /// What the description of a device takes from configuration space.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Summary {
+    /// Vendor and device.
+    pub ids: (u16, u16),
     /// Header type; absent for a type that does not exist.
     pub header: Option<PciHeader>,
     /// PCI Express, with its link. Present without link for a device that has an extended configuration space but no
@@ -44,7 +48,7 @@ pub fn parse(space: &[u8]) -> Summary {
         Some(at) => Some(link(space, at)),
         None => (space.len() != CONVENTIONAL).then(PciExpress::default),
     };
-    Summary { header, express }
+    Summary { ids: (word(space, VENDOR), word(space, DEVICE)), header, express }
 }
 
 /// Walks the list of capabilities. A list that loops ends after as many steps as it can have members.

@@ -1,6 +1,8 @@
 //! Makes the index: enumerates the host's devices, classifies and names each, finds parents, and merges the
 //! definitions of mediated devices.
 
+use std::collections::HashMap;
+
 use nodedev_model::{CapabilityType, DeviceName, DeviceState, Visibility};
 use nodedev_sys::paths::{self, basename, join};
 use nodedev_sys::{Root, SysError};
@@ -59,9 +61,21 @@ const NO_NODE_DEVICES: [&[u8]; 38] = [
 /// Bound of a `uevent` file; the kernel's own is 4 KiB.
 const UEVENT_LIMIT: usize = 64 << 10;
 
-/// Looks at the whole host.
-pub(crate) fn scan(root: &Root, issues: &Issues) -> Index {
-    let mut scanner = Scanner { root, issues, index: Index::new(), path: Vec::new(), uevent: Vec::new() };
+/// Contents of the `uevent` files that a scan read, for a pass that describes all devices at once.
+#[derive(Debug, Default)]
+pub(crate) struct Uevents(HashMap<Id, Box<[u8]>>);
+
+impl Uevents {
+    /// What was read of a device; `None` if the pass must read it itself.
+    pub(crate) fn get(&self, id: Id) -> Option<&[u8]> {
+        self.0.get(&id).map(|content| &**content)
+    }
+}
+
+/// Looks at the whole host, and keeps what it read where that is wanted.
+pub(crate) fn scan(root: &Root, issues: &Issues, uevents: Option<&mut Uevents>) -> Index {
+    let mut scanner =
+        Scanner { root, issues, index: Index::new(), uevents, path: Vec::new(), uevent: Vec::new() };
     let wanted = |subsystem: &[u8]| NO_NODE_DEVICES.binary_search(&subsystem).is_err();
     enumerate(root, issues, wanted, &mut |found| scanner.device(found.subsystem, &found.path));
     let mut index = scanner.index;
@@ -129,6 +143,7 @@ struct Scanner<'a> {
     root: &'a Root,
     issues: &'a Issues,
     index: Index,
+    uevents: Option<&'a mut Uevents>,
     path: Vec<u8>,
     uevent: Vec<u8>,
 }
@@ -169,7 +184,7 @@ impl Scanner<'_> {
         };
         self.issues.attribute(issues_before, &name);
         let number = self.index.intern(subsystem);
-        self.index.insert(Entry {
+        let id = self.index.insert(Entry {
             name,
             path: path.into(),
             subsystem: number,
@@ -179,6 +194,12 @@ impl Scanner<'_> {
             parent: COMPUTER,
             native_parent: COMPUTER,
         });
+        if let Some(uevents) = &mut self.uevents {
+            // Of two devices with one name only one is in the index.
+            if *self.index.entry(id).path == *path {
+                uevents.0.insert(id, self.uevent.as_slice().into());
+            }
+        }
     }
 }
 

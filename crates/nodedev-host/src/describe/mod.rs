@@ -24,12 +24,15 @@ use crate::index::{COMPUTER, Id, Index};
 use crate::kernel::{Issues, KernelDevice};
 use crate::native;
 use crate::pci_ids::PciIds;
+use crate::scan::Uevents;
 
 /// What describing devices needs beside the device itself, and what it may remember while it describes many.
 pub(crate) struct Describer<'a> {
     pub(crate) root: &'a Root,
     pub(crate) index: &'a Index,
     pub(crate) pci_ids: &'a PciIds,
+    /// What the scan just before this pass read already.
+    uevents: Uevents,
     /// Members of IOMMU groups seen in this pass: the devices of a group share the list.
     pub(crate) groups: RefCell<HashMap<Vec<u8>, pci::GroupMembers>>,
     /// Which folders outside of the index exist: many devices share few drivers.
@@ -38,11 +41,12 @@ pub(crate) struct Describer<'a> {
 }
 
 impl<'a> Describer<'a> {
-    pub(crate) fn new(root: &'a Root, index: &'a Index, pci_ids: &'a PciIds) -> Self {
+    pub(crate) fn new(root: &'a Root, index: &'a Index, pci_ids: &'a PciIds, uevents: Uevents) -> Self {
         Self {
             root,
             index,
             pci_ids,
+            uevents,
             groups: RefCell::default(),
             folders: RefCell::default(),
             net: net::Probes::default(),
@@ -94,7 +98,11 @@ impl<'a> Describer<'a> {
             });
             return Some(described);
         }
-        let device = KernelDevice::open(self.root, &entry.path, self.index.subsystem(entry), issues)?;
+        let subsystem = self.index.subsystem(entry);
+        let device = match self.uevents.get(id) {
+            Some(uevent) => KernelDevice::reopen(self.root, &entry.path, subsystem, issues, uevent)?,
+            None => KernelDevice::open(self.root, &entry.path, subsystem, issues)?,
+        };
         described.syspath = Some([b"/", &*entry.path].concat().into());
         described.devnode = device.devnode();
         if described.devnode.is_some() {

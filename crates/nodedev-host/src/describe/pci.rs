@@ -21,13 +21,13 @@ pub(super) fn describe(context: &Describer<'_>, device: &KernelDevice<'_>) -> Ca
         .kernel("PCI_CLASS")
         .and_then(|class| number::u32(class, 16))
         .or_else(|| device.u32("class", 16));
-    let (vendor, product) = ids(device);
+    let config = config(device);
+    let (vendor, product) = ids(device, config.map(|config| config.ids));
     let (vendor_name, product_name) = match (vendor, product) {
         (Some(vendor), Some(product)) => context.pci_ids.names(context.root, vendor, product),
         _ => (None, None),
     };
     let named = |id: Option<u32>, name: Option<&[u8]>| id.map(|id| IdName { id, name: name.map(Text::from) });
-    let config = config(device);
     Capability::Pci(Box::new(PciCapability {
         class,
         address,
@@ -44,14 +44,21 @@ pub(super) fn describe(context: &Describer<'_>, device: &KernelDevice<'_>) -> Ca
     }))
 }
 
-/// Vendor and product. The kernel states both numbers in `PCI_ID` once more, should the files be missing.
-fn ids(device: &KernelDevice<'_>) -> (Option<u32>, Option<u32>) {
-    let stated = |first: bool| {
-        let value = device.kernel("PCI_ID")?;
+/// Vendor and product, from the files of these names. They need not be read where `PCI_ID`, which the kernel prints from
+/// the same numbers, agrees with configuration space (in that of a virtual function the numbers are not); and where they
+/// are missing or broken, `PCI_ID` says it as well.
+fn ids(device: &KernelDevice<'_>, config: Option<(u16, u16)>) -> (Option<u32>, Option<u32>) {
+    let stated = device.kernel("PCI_ID").and_then(|value| {
         let colon = value.iter().position(|&b| b == b':')?;
-        number::u32(if first { &value[..colon] } else { &value[colon + 1..] }, 16)
-    };
-    (device.u32("vendor", 16).or_else(|| stated(true)), device.u32("device", 16).or_else(|| stated(false)))
+        Some((number::u32(&value[..colon], 16)?, number::u32(&value[colon + 1..], 16)?))
+    });
+    if let (Some((vendor, product)), Some(config)) = (stated, config)
+        && (vendor, product) == (config.0.into(), config.1.into())
+    {
+        return (Some(vendor), Some(product));
+    }
+    let (vendor, product) = stated.unzip();
+    (device.u32("vendor", 16).or(vendor), device.u32("device", 16).or(product))
 }
 
 /// What configuration space says. An ordinary user can read only its first 64 bytes, from which libvirt takes nothing.
