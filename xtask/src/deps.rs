@@ -20,7 +20,7 @@ const LAYERS: &[(&str, &[&str])] = &[
     ("nodedev", &["nodedev-driver", "nodedev-host", "nodedev-model", "nodedev-sys", "nodedev-xml"]),
     ("nodedev-cli", &["nodedev"]),
     ("nodedev-testkit", &[]),
-    ("nodedev-interop", &["nodedev", "nodedev-testkit"]),
+    ("nodedev-interop", &["nodedev", "nodedev-rpc", "nodedev-testkit"]),
     (
         "nodedev-fuzz",
         &["nodedev-driver", "nodedev-host", "nodedev-rpc", "nodedev-sys", "nodedev-testkit", "nodedev-xml"],

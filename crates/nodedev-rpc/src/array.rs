@@ -38,6 +38,15 @@ impl<T, const MAX: usize> Deref for Array<T, MAX> {
     }
 }
 
+impl<'a, T, const MAX: usize> IntoIterator for &'a Array<T, MAX> {
+    type Item = &'a T;
+    type IntoIter = std::slice::Iter<'a, T>;
+
+    fn into_iter(self) -> Self::IntoIter {
+        self.0.iter()
+    }
+}
+
 impl<'a, T: Wire<'a>, const MAX: usize> Wire<'a> for Array<T, MAX> {
     const MIN_SIZE: usize = 4;
 

@@ -47,8 +47,9 @@ impl Fault {
         Self::new(FROM_RPC, INTERNAL, detail)
     }
 
-    /// There is no such program, or not in this version.
+    /// There is no such program, or not in this version. libvirt takes both numbers for signed ones here.
     pub fn unknown_program(program: u32, version: u32) -> Self {
+        let (program, version) = (program.cast_signed(), version.cast_signed());
         Self::rpc(format!("Cannot find program {program} version {version}"))
     }
 

@@ -33,14 +33,11 @@ impl Request {
         if let Some(keepalive) = Keepalive::from_header(header) {
             return Self::Keepalive(keepalive);
         }
-        if (header.program, header.version) != (program::REMOTE, program::VERSION) {
-            return match header.kind {
-                MessageType::Call => Self::Refused(Fault::unknown_program(header.program, header.version)),
-                _ => Self::Ignored,
-            };
-        }
         if !matches!(header.kind, MessageType::Call | MessageType::CallWithDescriptors) {
             return Self::Ignored;
+        }
+        if (header.program, header.version) != (program::REMOTE, program::VERSION) {
+            return Self::Refused(Fault::unknown_program(header.program, header.version));
         }
         if header.status != Status::Ok {
             return Self::Refused(Fault::unexpected_status(header.status));

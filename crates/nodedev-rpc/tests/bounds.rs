@@ -114,3 +114,13 @@ fn numbers_and_unions_of_no_known_kind_are_told_apart() {
     ));
     assert!(call(Procedure::ConnectSetIdentity, &unknown).is_ok(), "no parameters, flags 2");
 }
+
+#[test]
+fn characters_take_a_word_each_with_their_sign() {
+    let step = nodedev_rpc::SaslStep { nil: 0, data: Chars::new(vec![0x80, 0x7f, 0xff]).expect("short") };
+    let mut out = Vec::new();
+    Call::AuthSaslStep(step.clone()).encode(0, &mut out).expect("short");
+    let payload = words(&[0, 3, 0xffff_ff80, 0x7f, u32::MAX]);
+    assert_eq!(out[bounds::MESSAGE_MIN..], payload);
+    assert_eq!(Call::decode(Procedure::AuthSaslStep, &payload), Ok(Call::AuthSaslStep(step)));
+}

@@ -194,6 +194,57 @@ fn values_are_what_the_recording_says() {
     let info = Packet::parse(&message).expect("whole").reply::<calls::NodeGetInfo>();
     let info = info.expect("well-formed").expect("no error");
     assert_eq!(info.model.text(), b"x86_64");
+    // What virConnectGetInfo gave the client: memory in MiB, then the others.
+    assert_eq!(info.memory_kib >> 10, 13786);
+    assert_eq!(
+        [info.cpus, info.mhz, info.nodes, info.sockets, info.cores, info.threads],
+        [2, 2596, 1, 1, 2, 1]
+    );
+}
+
+/// Fields of one type could change places unnoticed; what the client's user had typed says which is which.
+#[test]
+fn calls_say_what_the_clients_user_had_asked_for() {
+    #[rustfmt::skip]
+    let table = [
+        // virsh nodedev-list; --inactive
+        ("/virsh11-list-d11.txt", "ConnectListAllNodeDevices(ListAllDevices { need_results: 1, flags: 2147483648 })"),
+        ("/v11-all.txt", "ConnectListAllNodeDevices(ListAllDevices { need_results: 1, flags: 1073741824 })"),
+        // listDevices("pci") and listDevices(None), of which there are 6 and 12
+        ("/py9-noev.txt", "NodeListDevices(ListDevices { capability: Some(\"pci\"), max_names: 6, flags: 0 })"),
+        ("/py9-noev.txt", "NodeListDevices(ListDevices { capability: None, max_names: 12, flags: 0 })"),
+        ("/py9-noev.txt", "NodeNumOfDevices(CountDevices { capability: Some(\"net\"), flags: 0 })"),
+        ("/py9-noev.txt", "NodeDeviceGetXmlDesc(DeviceFlags { name: \"net_lo_00_00_00_00_00_00\", flags: 2 })"),
+        // virsh nodedev-dumpxml 20000000c9831b4b,10000000c9831b4b
+        ("/v11-dumpxml-wwn.txt", "NodeDeviceLookupScsiHostByWwn(WorldWideNames { wwnn: \"20000000c9831b4b\", wwpn: \"10000000c9831b4b\", flags: 0 })"),
+        // virsh nodedev-autostart computer, and with --disable
+        ("/v11-mutators.txt", "NodeDeviceSetAutostart(Autostart { name: \"computer\", autostart: 1 })"),
+        ("/v11-mutators.txt", "NodeDeviceSetAutostart(Autostart { name: \"computer\", autostart: 0 })"),
+        // virsh nodedev-update --config --live computer FILE
+        ("/v11-mutators.txt", "NodeDeviceUpdate(Update { name: \"computer\", xml: \"<device><name>x</name></device>\\n\", flags: 3 })"),
+        // virsh nodedev-create --validate FILE
+        ("/v11-create-bad.txt", "NodeDeviceCreateXml(Document { xml: \"<device><name>x</name></device>\\n\", flags: 1 })"),
+        // virsh nodedev-detach --driver vfio pci_0000_00_05_0
+        ("/v11-detach.txt", "NodeDeviceDetachFlags(Detach { name: \"pci_0000_00_05_0\", driver: Some(\"vfio\"), flags: 0 })"),
+        ("/pl9.txt", "NodeDeviceListCaps(ListCapabilities { name: \"computer\", max_names: 1 })"),
+        // nodeDeviceEventRegisterAny(lo, VIR_NODE_DEVICE_EVENT_ID_UPDATE, …)
+        ("/py9-ev.txt", "ConnectNodeDeviceEventRegisterAny(EventRegistration { event: Update, device: Some(\"net_lo_00_00_00_00_00_00\") })"),
+        // virsh -r
+        ("/v11-ro.txt", "ConnectOpen(Open { name: Some(\"nodedev:///system\"), flags: 1 })"),
+    ];
+    let mut calls = Vec::new();
+    let messages = recorded();
+    for message in messages.iter().filter(|message| message.to_server) {
+        let packet = Packet::parse(&message.bytes).expect("whole");
+        if let Request::Call(procedure) = Request::of(&packet.header) {
+            let call = Call::decode(procedure, packet.payload).expect("well-formed");
+            calls.push((&message.place, format!("{call:?}")));
+        }
+    }
+    for (file, expected) in table {
+        let mut of_file = calls.iter().filter(|(place, _)| place.contains(file));
+        assert!(of_file.any(|(_, call)| call == expected), "{file}: {expected}");
+    }
 }
 
 /// What clients that are not libvirt's send: go-libvirt's "true" has its bytes the other way round and it counts from 1.

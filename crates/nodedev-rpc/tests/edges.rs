@@ -44,6 +44,7 @@ fn the_dispatchers_errors_are_word_for_word_those_of_libvirt() {
         (Fault::unknown_program(program::KEEPALIVE, 1), rpc("Cannot find program 1801807216 version 1")),
         (Fault::unknown_program(program::LXC, 1), rpc("Cannot find program 536903816 version 1")),
         (Fault::unknown_program(program::ADMIN, 1), rpc("Cannot find program 110102160 version 1")),
+        (Fault::unknown_program(u32::MAX, 1 << 31), rpc("Cannot find program -1 version -2147483648")),
         (Fault::unknown_procedure(9999), rpc("unknown procedure: 9999")),
         (Fault::unknown_procedure(-1), rpc("unknown procedure: -1")),
         (Fault::unexpected_status(Status::Error), rpc("Unexpected message status 1")),
@@ -82,6 +83,9 @@ fn the_dispatchers_errors_are_word_for_word_those_of_libvirt() {
         (Fault::no_support(313),
             (3, 19, "this function is not supported by the connection driver: virConnectNetworkEventRegisterAny",
              NO_SUPPORT, "virConnectNetworkEventRegisterAny")),
+        (Fault::no_support(87),
+            (3, 18, "this function is not supported by the connection driver: virStoragePoolGetInfo", NO_SUPPORT,
+             "virStoragePoolGetInfo")),
         (Fault::no_support(385), rpc("unknown procedure: 385")),
     ];
     for (fault, expected) in table {
@@ -138,7 +142,10 @@ fn a_message_is_served_refused_or_ignored_as_libvirt_does() {
         (CALL, Request::Call(Procedure::ConnectGetType)),
         (Header { kind: MessageType::CallWithDescriptors, ..CALL }, Request::Call(Procedure::ConnectGetType)),
         (Header { program: 0x1234, ..CALL }, refused(Fault::unknown_program(0x1234, 1))),
+        (Header { program: program::QEMU, ..CALL }, refused(Fault::unknown_program(program::QEMU, 1))),
         (Header { version: 2, ..CALL }, refused(Fault::unknown_program(program::REMOTE, 2))),
+        (Header { program: 0x1234, kind: MessageType::CallWithDescriptors, ..CALL },
+            refused(Fault::unknown_program(0x1234, 1))),
         (Header { program: 0x1234, kind: MessageType::Message, ..CALL }, Request::Ignored),
         (Header { procedure: 9999, ..CALL }, refused(Fault::unknown_procedure(9999))),
         (Header { procedure: 0, ..CALL }, refused(Fault::unknown_procedure(0))),
