@@ -84,7 +84,7 @@ pub(crate) const TARGETS: &[Target] = &[
     Target {
         name: "pci-config",
         parse: |input| {
-            let _ = nodedev_host::pci_config::parse(input);
+            let _ = nodedev_host::pci_config::parse(input, input.len() as u64);
         },
         seeds: seeds::config,
         words: &[b"\x10\x40", b"\x10\x10", b"\x01\x60", b"\x40", b"\xff", b"\xfc"],

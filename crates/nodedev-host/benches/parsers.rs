@@ -34,7 +34,7 @@ fn parsers(criterion: &mut Criterion) {
         Config { vendor: 0x15b3, device: 0x101d, class: 0x02_0000, header_type: 0, express: Some(express) };
     let space = config.to_bytes();
     criterion.bench_function("pci_config", |bencher| {
-        bencher.iter(|| pci_config::parse(black_box(&space[..pci_config::LENGTH])));
+        bencher.iter(|| pci_config::parse(black_box(&space[..pci_config::LENGTH]), 4096));
     });
 
     let text = database();

@@ -36,8 +36,9 @@ pub struct Summary {
     pub express: Option<PciExpress>,
 }
 
-/// Reads the first [`LENGTH`] bytes of configuration space. Registers that are missing count as zero, as in libvirt.
-pub fn parse(space: &[u8]) -> Summary {
+/// Reads the first [`LENGTH`] bytes of a configuration space of `length` bytes. Registers that are missing count as zero,
+/// as in libvirt.
+pub fn parse(space: &[u8], length: u64) -> Summary {
     let header = match byte(space, HEADER_TYPE) & 0x7f {
         0 => Some(PciHeader::Endpoint),
         1 => Some(PciHeader::PciBridge),
@@ -46,7 +47,7 @@ pub fn parse(space: &[u8]) -> Summary {
     };
     let express = match find_capability(space, CAPABILITY_EXPRESS) {
         Some(at) => Some(link(space, at)),
-        None => (space.len() != CONVENTIONAL).then(PciExpress::default),
+        None => (length != CONVENTIONAL as u64).then(PciExpress::default),
     };
     Summary { ids: (word(space, VENDOR), word(space, DEVICE)), header, express }
 }
@@ -102,6 +103,10 @@ fn byte(space: &[u8], at: usize) -> u8 {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    fn parse(space: &[u8]) -> Summary {
+        super::parse(space, space.len() as u64)
+    }
 
     fn space(length: usize) -> Vec<u8> {
         let mut space = vec![0; length];
@@ -161,5 +166,12 @@ mod tests {
         let mut odd = vec![0; 256];
         odd[HEADER_TYPE] = 0x83;
         assert_eq!(parse(&odd).header, None);
+    }
+
+    #[test]
+    fn a_space_that_may_not_be_read_to_its_end_goes_by_its_length() {
+        let start = &space(256)[..64];
+        assert_eq!(super::parse(start, 256).express, None);
+        assert_eq!(super::parse(start, 4096).express, Some(PciExpress::default()));
     }
 }

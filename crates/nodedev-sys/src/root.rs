@@ -343,6 +343,20 @@ impl Folder<'_> {
         }
     }
 
+    /// Length in bytes that the file `name` in the folder states, which can be more than its reader may see. `None` if
+    /// there is no such file.
+    pub fn length(&self, name: &[u8]) -> Option<u64> {
+        match &self.handle {
+            Handle::Node(tree, _) => {
+                node_content(tree, &self.join(name), false).map(|content| content.len() as u64)
+            }
+            Handle::Fd(fd) => statat(fd, name, AtFlags::SYMLINK_NOFOLLOW)
+                .ok()
+                .filter(|stat| FileType::from_raw_mode(stat.st_mode).is_file())
+                .and_then(|stat| u64::try_from(stat.st_size).ok()),
+        }
+    }
+
     /// Names of what is in the folder, in the order of the file system.
     ///
     /// # Errors
@@ -560,6 +574,8 @@ mod tests {
         assert_eq!(device.read_start(b"long", &mut buffer, 257).unwrap().unwrap().len(), 257);
         assert_eq!(device.read_start(b"long", &mut buffer, 9000).unwrap().unwrap().len(), 5000);
         assert_eq!(device.read_start(b"value", &mut buffer, 257).unwrap(), Some(&b"1\n"[..]));
+        assert_eq!(device.length(b"long"), Some(5000));
+        assert_eq!((device.length(b"nothing"), device.length(b"outside")), (None, None));
     }
 
     #[test]
