@@ -20,6 +20,7 @@ mod mdev;
 mod name;
 mod native;
 mod net;
+mod number;
 mod pci;
 mod scsi;
 mod storage;
@@ -41,6 +42,7 @@ pub use mdev::{MdevAttribute, MdevCapability, MdevConfig, MdevType, MdevTypesCap
 pub use name::{DeviceName, InvalidDeviceName};
 pub use native::{NativeCapability, NativeProperty};
 pub use net::{NetCapability, NetFeature, NetFeatures, NetKind, NetLink, NetLinkState};
+pub use number::CNumber;
 pub use pci::{
     IdName, InvalidPciAddress, IommuGroup, PciAddress, PciCapability, PciExpress, PciHeader, PciLink,
     PcieSpeed, VirtualFunctions,

@@ -1,43 +1,16 @@
-//! Numbers as C's `strtoul` family reads them, with libvirt's rule on top that nothing may follow.
+//! The numbers of documents: nothing may follow them.
 
-/// Reads a number: blanks before it, a sign, and for base 16 or 0 a prefix are allowed; nothing may follow.
-///
-/// Base 0 means that of C: `0x` hexadecimal, `0` octal, else decimal.
-fn number(text: &str, base: u32) -> Option<i128> {
-    let text = text.trim_start_matches([' ', '\t', '\n', '\r', '\x0b', '\x0c']);
-    let (negative, digits) = match text.as_bytes().first()? {
-        b'-' => (true, &text[1..]),
-        b'+' => (false, &text[1..]),
-        _ => (false, text),
-    };
-    let prefixed = digits.strip_prefix("0x").or_else(|| digits.strip_prefix("0X"));
-    let (base, digits) = match (base, prefixed) {
-        (0 | 16, Some(digits)) => (16, digits),
-        (0, None) if digits.starts_with('0') => (8, digits),
-        (0, None) => (10, digits),
-        (base, _) => (base, digits),
-    };
-    let mut value: i128 = 0;
-    if digits.is_empty() {
-        return None;
-    }
-    for digit in digits.chars() {
-        value = value * i128::from(base) + i128::from(digit.to_digit(base)?);
-        if value > i128::from(u64::MAX) {
-            return None;
-        }
-    }
-    Some(if negative { -value } else { value })
-}
+use nodedev_model::CNumber;
 
 /// A number without minus sign that fits.
-pub(super) fn unsigned<T: TryFrom<i128>>(text: &str, base: u32) -> Option<T> {
-    if text.contains('-') { None } else { T::try_from(number(text, base)?).ok() }
+pub(super) fn unsigned<T: TryFrom<u64>>(text: &str, base: u32) -> Option<T> {
+    let number = CNumber::whole(text.as_bytes(), base).filter(|number| !number.negative)?;
+    T::try_from(number.magnitude).ok()
 }
 
 /// A number that fits C's `int`.
 pub(super) fn signed(text: &str, base: u32) -> Option<i32> {
-    i32::try_from(number(text, base)?).ok()
+    CNumber::whole(text.as_bytes(), base)?.signed()?.try_into().ok()
 }
 
 #[cfg(test)]

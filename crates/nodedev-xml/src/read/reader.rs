@@ -216,7 +216,7 @@ impl<'d, 'o> Reader<'d, 'o> {
     }
 
     /// A number that only [`Dialect::Lossless`] reads; 0 if it is missing.
-    pub(super) fn extra_number<T: TryFrom<i128> + Default>(&mut self, node: NodeId, child: &str) -> Step<T> {
+    pub(super) fn extra_number<T: TryFrom<u64> + Default>(&mut self, node: NodeId, child: &str) -> Step<T> {
         let Some(element) = self.doc.element(node, child).filter(|_| self.lossless()) else {
             return Ok(T::default());
         };
