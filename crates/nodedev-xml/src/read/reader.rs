@@ -174,7 +174,12 @@ impl<'d, 'o> Reader<'d, 'o> {
     // ---- numbers in elements
 
     /// A decimal number in an element, or a mistake named by what it is.
-    pub(super) fn required_number(&mut self, node: NodeId, child: &str, what: &str) -> Step<u32> {
+    pub(super) fn required_number<T: TryFrom<u64> + Default>(
+        &mut self,
+        node: NodeId,
+        child: &str,
+        what: &str,
+    ) -> Step<T> {
         let element = self.doc.element(node, child);
         match element.and_then(|element| self.content(element)) {
             None => self.internal(element.unwrap_or(node), format!("no {what} supplied"))?,
@@ -183,7 +188,7 @@ impl<'d, 'o> Reader<'d, 'o> {
                 None => self.internal(element.unwrap_or(node), format!("invalid {what} supplied"))?,
             },
         }
-        Ok(0)
+        Ok(T::default())
     }
 
     /// A decimal number in an element, which fits C's `int`; absent if that is missing, empty or negative.
@@ -200,19 +205,6 @@ impl<'d, 'o> Reader<'d, 'o> {
             None => self.internal(at, format!("invalid {what} supplied"))?,
         }
         Ok(None)
-    }
-
-    /// A size in an element, or a mistake named by what it is.
-    pub(super) fn required_size(&mut self, node: NodeId, child: &str, what: &str) -> Step<u64> {
-        let element = self.doc.element(node, child);
-        match element.and_then(|element| self.content(element)) {
-            None => self.internal(element.unwrap_or(node), format!("no {what} supplied"))?,
-            Some(text) => match unsigned(&text, 10) {
-                Some(number) => return Ok(number),
-                None => self.internal(element.unwrap_or(node), format!("invalid {what} supplied"))?,
-            },
-        }
-        Ok(0)
     }
 
     /// A number that only [`Dialect::Lossless`] reads; 0 if it is missing.

@@ -85,7 +85,7 @@ pub(super) fn unit(r: &mut Reader<'_, '_>, node: NodeId) -> Step<ScsiCapability>
         host: r.required_number(node, "host", "SCSI host ID")?,
         bus: r.required_number(node, "bus", "SCSI bus ID")?,
         target: r.required_number(node, "target", "SCSI target ID")?,
-        lun: r.required_number(node, "lun", "SCSI LUN ID")?.into(),
+        lun: r.required_number::<u32>(node, "lun", "SCSI LUN ID")?.into(),
         kind: r.optional(node, "type"),
     })
 }

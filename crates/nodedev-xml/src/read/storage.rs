@@ -30,7 +30,7 @@ pub(super) fn storage(r: &mut Reader<'_, '_>, node: NodeId) -> Step<StorageCapab
     disk.media = match removable {
         Some(media) => StorageMedia::Removable(media),
         None => StorageMedia::Fixed {
-            size: r.required_size(node, "size", "size")?,
+            size: r.required_number(node, "size", "size")?,
             logical_block_size: r.extra_number(node, "logical_block_size")?,
             num_blocks: r.extra_number(node, "num_blocks")?,
         },
@@ -43,7 +43,7 @@ fn media(r: &mut Reader<'_, '_>, node: NodeId) -> Step<RemovableMedia> {
         // Nothing but this very text means that there is one.
         available: r.text(node, "media_available").as_deref() == Some("1"),
         label: r.optional(node, "media_label"),
-        size: r.required_size(node, "media_size", "removable media size")?,
+        size: r.required_number(node, "media_size", "removable media size")?,
         logical_block_size: r.extra_number(node, "logical_block_size")?,
         num_blocks: r.extra_number(node, "num_blocks")?,
     })
