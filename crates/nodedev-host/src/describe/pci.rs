@@ -80,7 +80,11 @@ fn config(device: &KernelDevice<'_>) -> Option<pci_config::Summary> {
                     device.issue("config", "less than the 256 bytes of a configuration space");
                 }
             }
-            Some(pci_config::parse(content, length))
+            let summary = pci_config::parse(content, length);
+            if summary.header.is_none() {
+                device.issue("config", "unknown type of header");
+            }
+            Some(summary)
         }
         Err(error) => {
             device.issues.error(&error);

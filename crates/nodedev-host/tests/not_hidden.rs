@@ -1,0 +1,102 @@
+//! Devices that libvirt drops for one thing that is wrong with them, one test each row of `docs/compatibility.md`: they are
+//! shown without that part, and it is reported.
+
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+mod common;
+
+use common::{capability, host, open, pci, tree, xml};
+use nodedev_driver::Driver;
+use nodedev_testkit::pci_bytes::Config;
+use nodedev_testkit::tree::{Device, Tree};
+
+/// A device is shown with `part` in its document and without `missing`, and one issue says `problem`.
+fn shown(host: &(Tree, nodedev_host::HostDriver), name: &str, part: &str, missing: &str, problem: &str) {
+    let driver = &host.1;
+    assert!(
+        driver.list(nodedev_driver::ListFlags::ACTIVE).unwrap().iter().any(|d| d.name.as_str() == name),
+        "{name}"
+    );
+    let document = xml(driver, name);
+    assert!(document.contains(part), "{document}");
+    assert!(!document.contains(missing), "{document}");
+    let issues = driver.issues().unwrap();
+    let found = issues.iter().any(|i| {
+        i.device.as_ref().is_some_and(|device| device.as_str() == name) && i.problem.contains(problem)
+    });
+    assert!(found, "{name}: {issues:?}");
+}
+
+#[test]
+fn a_pci_function_whose_numbers_nobody_states_is_shown_without_them() {
+    let device = Device::new("devices/pci0000:00/0000:00:03.0", "bus/pci").uevent("PCI_CLASS", "20000");
+    let (_tree, driver) = host(&[device.attr("vendor", "junk")]);
+    let document = xml(&driver, "pci_0000_00_03_0");
+    assert!(document.contains("<class>0x020000</class>") && !document.contains("<vendor"), "{document}");
+    assert!(driver.issues().unwrap().iter().any(|issue| issue.path.ends_with("/vendor")));
+}
+
+#[test]
+fn a_pci_function_with_an_unknown_header_type_is_shown_without_it() {
+    let space = Config { vendor: 0x8086, device: 0x10d3, class: 0x2_0000, header_type: 5, express: None };
+    let odd = host(&[pci("0000:00:03.0").bytes("config", space.to_bytes())]);
+    shown(&odd, "pci_0000_00_03_0", "<vendor id='0x8086'/>", "bridge", "unknown type of header");
+}
+
+#[test]
+fn a_member_of_an_iommu_group_that_is_no_pci_function_is_left_out() {
+    let mut tree = tree(&[pci("0000:00:03.0")]);
+    tree.add(&Device::new("devices/platform/dma", "bus/platform")).unwrap();
+    tree.iommu_group(7, "devices/pci0000:00/0000:00:03.0").unwrap();
+    tree.iommu_group(7, "devices/platform/dma").unwrap();
+    let driver = open(tree.root());
+    let part = "<iommuGroup number='7'>\n      <address domain='0x0000' bus='0x00' slot='0x03' function='0x0'/>\n    </";
+    shown(&(tree, driver), "pci_0000_00_03_0", part, "platform", "no PCI function");
+}
+
+#[test]
+fn an_interface_with_an_unknown_state_or_an_odd_speed_is_shown_without_it() {
+    let eth0 = |state: &str, speed: &str| {
+        Device::new("devices/pci0000:00/0000:00:03.0/net/eth0", "class/net")
+            .uevent("INTERFACE", "eth0")
+            .uevent("IFINDEX", "2")
+            .attr("operstate", state)
+            .attr("speed", speed)
+    };
+    let broken = host(&[pci("0000:00:03.0"), eth0("odd", "1000")]);
+    shown(&broken, "net_eth0", "<interface>eth0</interface>", "<link", "not a state");
+    let broken = host(&[pci("0000:00:03.0"), eth0("up", "fast")]);
+    shown(&broken, "net_eth0", "<link state='up'/>", "speed=", "not a speed");
+}
+
+#[test]
+fn a_vdpa_device_without_its_node_and_a_mediated_device_without_group_are_shown() {
+    let vdpa = host(&[Device::new("devices/vdpa0", "bus/vdpa").dir("vhost-vdpa-0")]);
+    shown(&vdpa, "vdpa_vdpa0", "<capability type='vdpa'>", "<chardev>", "does not exist");
+    let path = "devices/pci0000:00/0000:00:03.0/83b8f4f2-509f-382f-3c1e-e6bfe0fa1001";
+    let mdev = host(&[pci("0000:00:03.0"), Device::new(path, "bus/mdev")]);
+    let name = "mdev_83b8f4f2_509f_382f_3c1e_e6bfe0fa1001_0000_00_03_0";
+    shown(&mdev, name, "<iommuGroup number='0'/>", "<driver>", "IOMMU group is missing");
+}
+
+#[test]
+fn a_group_of_channel_devices_without_members_or_with_an_odd_name_is_shown() {
+    for (name, device, address) in [
+        ("0.0.bd00", "ccwgroup_0_0_bd00", "<devno>0xbd00</devno>"),
+        ("odd", "ccwgroup_odd", "<devno>0x0000</devno>"),
+    ] {
+        let group = Device::new(format!("devices/qeth/{name}"), "bus/ccwgroup").devtype("qeth_layer2");
+        shown(&host(&[group]), device, address, "<members>", "no members");
+    }
+}
+
+#[test]
+fn a_machine_without_a_uuid_has_zeros_and_none_in_json() {
+    let dmi = Device::new("devices/virtual/dmi/id", "class/dmi").attr("sys_vendor", "Maker");
+    let (_tree, driver) = host(&[dmi]);
+    let document = xml(&driver, "computer");
+    assert!(document.contains("<vendor>Maker</vendor>"), "{document}");
+    assert!(document.contains("<uuid>00000000-0000-0000-0000-000000000000</uuid>"), "{document}");
+    let json = serde_json::to_string(&capability(&driver, "computer")).unwrap();
+    assert!(json.contains("Maker") && !json.contains("uuid"), "{json}");
+}
