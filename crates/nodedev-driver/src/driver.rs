@@ -3,7 +3,7 @@ use std::ops::ControlFlow;
 
 use nodedev_model::{CapabilityType, DeviceName, DeviceState, Issue, NodeDevice, Visibility};
 
-use crate::{CreateFlags, Error, ListFlags, Result, UpdateFlags, XmlFlags};
+use crate::{CreateFlags, Error, HostInfo, ListFlags, Result, Revision, UpdateFlags, Watch, XmlFlags};
 
 /// A device as lists and lookups give it: its name, which is its identity, and its parent's.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
@@ -37,6 +37,15 @@ pub struct Entry {
     pub visibility: Visibility,
     /// Whether it exists now, and whether it has a definition.
     pub state: DeviceState,
+}
+
+/// The devices of a view at one moment.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Snapshot {
+    /// The moment: a [`Watch`] since this revision tells every later change, and none that is in here.
+    pub revision: Revision,
+    /// The devices, sorted by name.
+    pub entries: Vec<Entry>,
 }
 
 /// Called with each device's name and its XML, or why there is none; says whether to go on.
@@ -252,6 +261,33 @@ pub trait Driver: Send + Sync {
     /// [`Error::no_native_view`].
     fn visit(&self, _view: View, _visit: &mut DeviceVisitor<'_>) -> Result<Vec<Issue>> {
         Err(Error::no_native_view())
+    }
+
+    /// The devices of a view, as [`Driver::entries`] gives them, with the revision at which they were so.
+    ///
+    /// # Errors
+    /// [`Error::no_support`] where nothing tells of changes; [`Error::no_native_view`].
+    fn snapshot(&self, _view: View) -> Result<Snapshot> {
+        Err(Error::no_events())
+    }
+
+    /// Tells what happens to devices from now on, or since a revision that an earlier watch or snapshot gave
+    /// (`virConnectNodeDeviceEventRegisterAny`). Devices of both views; [`Event::libvirt_events`](crate::Event) tells
+    /// what of it shows in libvirt's.
+    ///
+    /// # Errors
+    /// [`Error::no_events`] where nothing tells of changes; [`Error::history_gone`].
+    fn watch(&self, _since: Option<Revision>) -> Result<Watch> {
+        Err(Error::no_events())
+    }
+
+    /// The machine that the devices are of: its processors, memory, name (`virNodeGetInfo`, `virConnectGetHostname`,
+    /// `virConnectGetCapabilities`).
+    ///
+    /// # Errors
+    /// [`Error::no_support`].
+    fn host_info(&self) -> Result<HostInfo> {
+        Err(Error::no_support("virNodeGetInfo"))
     }
 
     /// What could not be read of the host: describes every device to find out.

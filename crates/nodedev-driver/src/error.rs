@@ -194,6 +194,20 @@ impl Error {
         )
     }
 
+    /// Nothing tells the driver of changes (code 3).
+    pub fn no_events() -> Self {
+        Self::no_support("virConnectNodeDeviceEventRegisterAny")
+            .with_help("a recording does not change; watch this machine, or a daemon with --connect")
+    }
+
+    /// The changes since a revision are not known (code 55): a watcher has to look at all devices again.
+    pub fn history_gone(revision: &str) -> Self {
+        let detail = format!("the changes since revision {revision} are not known");
+        Self::new(ErrorDomain::NODEDEV, ErrorCode::OPERATION_INVALID, detail).with_help(
+            "they are too many or too old, or the daemon was restarted since; start again without a revision",
+        )
+    }
+
     /// A device is of a type that the operation is not for (code 67).
     pub fn unsupported_device_type(domain: ErrorDomain) -> Self {
         Self::new(domain, ErrorCode::CONFIG_UNSUPPORTED, "Unsupported device type")

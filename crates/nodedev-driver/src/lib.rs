@@ -4,6 +4,7 @@
 //! * [`ListFlags`], [`XmlFlags`] … : libvirt's flags with their numbers; [`ListFlags::selects`] is the one filter
 //!   that all drivers list with.
 //! * [`Error`]: libvirt's domain, code, level, message and strings, made from one table ([`ErrorCode::template`]).
+//! * [`Event`], [`EventLog`], [`Watch`]: what happens to devices, in order, for any number of followers.
 //! * [`ConnectUri`]: which driver a URI asks for.
 //! * [`TestDriver`]: libvirt's `test:///default` and `test:///FILE`, a complete small driver of invented devices.
 //! * `contract` (feature `contract`): one test suite that every driver runs.
@@ -14,14 +15,20 @@
 pub mod contract;
 mod driver;
 mod error;
+mod event;
 mod flags;
+mod host_info;
 mod suggest;
 mod test_driver;
 mod uri;
+mod watch;
 
-pub use driver::{DeviceRef, DeviceVisitor, Driver, Entry, View, XmlVisitor};
+pub use driver::{DeviceRef, DeviceVisitor, Driver, Entry, Snapshot, View, XmlVisitor};
 pub use error::{Error, ErrorCode, ErrorDomain, ErrorLevel, Result};
+pub use event::{Change, Event, InvalidRevision, LibvirtChange, LibvirtEvent, Revision};
 pub use flags::{CreateFlags, ListFlags, UpdateFlags, XmlFlags};
+pub use host_info::HostInfo;
 pub use suggest::near_matches;
 pub use test_driver::TestDriver;
 pub use uri::{ConnectUri, Scope};
+pub use watch::{EventLog, Happened, Next, Stopper, Watch};
