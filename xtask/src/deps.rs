@@ -18,7 +18,9 @@ const LAYERS: &[(&str, &[&str])] = &[
     ("nodedev-driver", &["nodedev-model", "nodedev-xml"]),
     ("nodedev-host", &["nodedev-driver", "nodedev-model", "nodedev-sys", "nodedev-xml"]),
     ("nodedev", &["nodedev-driver", "nodedev-host", "nodedev-model", "nodedev-sys", "nodedev-xml"]),
+    ("nodedev-server", &["nodedev-driver", "nodedev-model", "nodedev-rpc"]),
     ("nodedev-cli", &["nodedev"]),
+    ("nodedevd", &["nodedev-driver", "nodedev-host", "nodedev-rpc", "nodedev-server", "nodedev-sys"]),
     ("nodedev-testkit", &[]),
     ("nodedev-interop", &["nodedev", "nodedev-rpc", "nodedev-testkit"]),
     (
