@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use nodedev_driver::Scope;
 use nodedev_host::HostDriver;
-use nodedev_server::{AllowAll, Decision, Identity, Login, Options, Service, Settings, Workers};
+use nodedev_server::{Access, AllowAll, Options, Service, Settings, Workers};
 use nodedev_sys::Root;
 use rustix::process::Resource;
 use sd_notify::NotifyState;
@@ -19,7 +19,9 @@ use crate::config::{self, Auth, Config};
 use crate::exit::{Exit, Fatal};
 use crate::listeners::{self, Listeners, UnixSockets};
 use crate::logging::Logging;
+use crate::polkit::{Polkit, PolkitAccess};
 use crate::sockets::{self, Lock};
+use crate::tls::Gate;
 
 /// Runs the daemon until it is told to end.
 pub(crate) fn run(args: &Args) -> Result<(), Fatal> {
@@ -41,7 +43,7 @@ pub(crate) fn run(args: &Args) -> Result<(), Fatal> {
     };
     sockets::make_dir(&dir, is_root)?;
     let _lock = Lock::take(args.pid_file.clone().unwrap_or_else(|| dir.join("nodedevd.pid")))?;
-    let current = current(&config, is_root);
+    let current = current(&config, is_root)?;
     let listeners = match listeners::given()? {
         Some(given) => given,
         None => {
@@ -64,16 +66,21 @@ pub(crate) fn run(args: &Args) -> Result<(), Fatal> {
     };
     let (sender, receiver) = watch::channel(current);
     let result = runtime.block_on(async {
-        let service = Service::new(Arc::new(driver), Arc::new(AllowAll), options);
+        let polkit = Arc::new(Polkit::new(tokio::runtime::Handle::current()));
+        let access: Arc<dyn Access> = match config.access_polkit {
+            true => Arc::new(PolkitAccess(Arc::clone(&polkit))),
+            false => Arc::new(AllowAll),
+        };
+        let service = Service::new(Arc::new(driver), access, options);
         let places = (config.max_clients, config.max_anonymous_clients);
-        let door = Arc::new(Door::new(service, Arc::new(Nobody), receiver, places));
-        let reload = || match read() {
-            Ok(config) => {
+        let door = Arc::new(Door::new(service, polkit, receiver, places));
+        let reload = || match read().and_then(|config| Ok((self::current(&config, is_root)?, config))) {
+            Ok((current, config)) => {
                 warn_of(&config);
                 logging.reload(&config);
-                sender.send_replace(self::current(&config, is_root));
+                sender.send_replace(current);
                 tracing::info!(
-                    "the configuration was read again; sockets, limits of clients and workers stay"
+                    "the configuration was read again; sockets, access drivers and the numbers of clients and workers stay"
                 );
             }
             Err(fatal) => tracing::error!("the configuration stays as it is: {fatal}"),
@@ -179,9 +186,9 @@ fn warn_of(config: &Config) {
 }
 
 /// What the configuration says about clients.
-fn current(config: &Config, is_root: bool) -> Current {
+fn current(config: &Config, is_root: bool) -> Result<Current, Fatal> {
     let default = if is_root { Auth::Polkit } else { Auth::None };
-    Current {
+    Ok(Current {
         settings: Settings {
             max_requests: config.max_client_requests,
             max_queued_events: config.max_queued_events,
@@ -192,7 +199,8 @@ fn current(config: &Config, is_root: bool) -> Current {
         },
         auth: config.unix.auth.unwrap_or(default),
         read_only_auth: config.unix.read_only_auth.unwrap_or(default),
-    }
+        gate: config.tls.listen.then(|| Gate::new(&config.tls)).transpose()?,
+    })
 }
 
 fn open_root(args: &Args) -> Result<Root, Fatal> {
@@ -214,13 +222,5 @@ fn more_files() {
     limit.current = limit.maximum;
     if let Err(error) = rustix::process::setrlimit(Resource::Nofile, limit) {
         tracing::warn!(%error, "cannot raise the number of files that may be open");
-    }
-}
-
-struct Nobody;
-
-impl Login for Nobody {
-    fn login<'a>(&'a self, _: &'a Identity, _: bool) -> Decision<'a> {
-        Box::pin(async { Err(nodedev_driver::Error::unknown_cause()) })
     }
 }

@@ -6,7 +6,7 @@ mod syntax;
 
 use std::path::Path;
 
-pub(crate) use meaning::{Auth, Config, LogOutput};
+pub(crate) use meaning::{Auth, Config, LogOutput, Tls};
 
 use crate::exit::{Exit, Fatal};
 
