@@ -24,11 +24,18 @@ mod archive;
 pub mod devlink;
 mod error;
 pub mod ethtool;
+mod folders;
 mod ioctl;
+pub mod link;
+mod monitor;
+mod netlink;
 pub mod paths;
 mod root;
 mod tree;
 pub mod udev;
+pub mod uevent;
 
 pub use error::{Operation, SysError};
+pub use folders::FolderWatch;
+pub use monitor::{Monitor, News, Waker};
 pub use root::{Folder, Root};
