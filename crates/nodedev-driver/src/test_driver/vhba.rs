@@ -66,14 +66,12 @@ fn parse(xml: &[u8], flags: CreateFlags) -> Result<NodeDevice> {
 }
 
 /// Removes a Fibre Channel host whose parent exists. Anything else that exists is left as it is, and that succeeds:
-/// libvirt's test driver forgets to report such a failure, and clients see success.
-pub(super) fn destroy(devices: &mut Devices, name: &str) -> Result<()> {
+/// libvirt's test driver forgets to report such a failure, and clients see success. Returns what was removed.
+pub(super) fn destroy(devices: &mut Devices, name: &str) -> Result<Option<DeviceName>> {
     let device = devices.get(name).ok_or_else(|| Error::no_device(DOMAIN, name))?;
     let has_parent = device.parent.as_ref().is_some_and(|parent| devices.contains_key(parent));
-    if fc_host(device).is_some() && has_parent {
-        devices.remove(name);
-    }
-    Ok(())
+    let is_removed = fc_host(device).is_some() && has_parent;
+    Ok(if is_removed { devices.remove(name).map(|device| device.name) } else { None })
 }
 
 /// The parent that a document asks for: by name, by World Wide Names, by fabric, or any.
