@@ -13,6 +13,7 @@
 
 #[cfg(any(test, feature = "contract"))]
 pub mod contract;
+mod document;
 mod driver;
 mod error;
 mod event;
@@ -23,6 +24,7 @@ mod test_driver;
 mod uri;
 mod watch;
 
+pub use document::parse_document;
 pub use driver::{DeviceRef, DeviceVisitor, Driver, Entry, Snapshot, View, XmlVisitor};
 pub use error::{Error, ErrorCode, ErrorDomain, ErrorLevel, Result};
 pub use event::{Change, Event, InvalidRevision, LibvirtChange, LibvirtEvent, Revision};

@@ -4,8 +4,8 @@ use std::ops::ControlFlow;
 use std::sync::{Mutex, OnceLock, PoisonError};
 
 use nodedev_driver::{
-    DeviceRef, DeviceVisitor, Driver, Entry, Error, ErrorDomain, ListFlags, Result, View, XmlFlags,
-    XmlVisitor,
+    CreateFlags, DeviceRef, DeviceVisitor, Driver, Entry, Error, ErrorDomain, ListFlags, Result, UpdateFlags,
+    View, XmlFlags, XmlVisitor,
 };
 use nodedev_model::{CapabilityType, DeviceName, FcHost, Issue, NodeDevice, Text, Visibility};
 use nodedev_sys::Root;
@@ -17,6 +17,7 @@ use crate::describe::{Describer, scsi};
 use crate::index::{COMPUTER, Id, Index};
 use crate::kernel::Issues;
 use crate::pci_ids::PciIds;
+use crate::refuse;
 use crate::scan::{self, Uevents};
 
 /// Types that only a look at the device itself can tell, since they are nested in others.
@@ -224,6 +225,43 @@ impl Driver for HostDriver {
             if visit(&device.name, written.map(|()| text.as_slice())).is_break() {
                 break;
             }
+        }
+        Ok(())
+    }
+
+    fn create_xml(&self, xml: &[u8], flags: CreateFlags) -> Result<DeviceRef> {
+        refuse::create_xml(self, xml, flags)?;
+        Err(Error::no_support("virNodeDeviceCreateXML"))
+    }
+
+    fn define_xml(&self, xml: &[u8], flags: CreateFlags) -> Result<DeviceRef> {
+        refuse::define_xml(self, xml, flags)?;
+        Err(Error::no_support("virNodeDeviceDefineXML"))
+    }
+
+    fn destroy(&self, name: &str) -> Result<()> {
+        refuse::destroy(self, name)?;
+        Err(Error::no_support("virNodeDeviceDestroy"))
+    }
+
+    fn undefine(&self, name: &str) -> Result<()> {
+        refuse::undefine(self, name)?;
+        Err(Error::no_support("virNodeDeviceUndefine"))
+    }
+
+    fn create(&self, name: &str) -> Result<()> {
+        refuse::create(self, name)?;
+        Err(Error::no_support("virNodeDeviceCreate"))
+    }
+
+    fn update(&self, name: &str, xml: &[u8], flags: UpdateFlags) -> Result<()> {
+        refuse::update(self, name, xml, flags)?;
+        Err(Error::no_support("virNodeDeviceUpdate"))
+    }
+
+    fn set_autostart(&self, name: &str, autostart: bool) -> Result<()> {
+        if refuse::set_autostart(self, name, autostart)? {
+            return Err(Error::no_support("virNodeDeviceSetAutostart"));
         }
         Ok(())
     }

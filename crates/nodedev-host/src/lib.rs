@@ -36,6 +36,7 @@ mod number;
 pub mod pci_config;
 pub mod pci_ids;
 pub mod record;
+mod refuse;
 mod scan;
 mod storage_class;
 pub mod vpd;
