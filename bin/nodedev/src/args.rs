@@ -45,7 +45,8 @@ pub(crate) struct Global {
     /// Look at a recording, a folder or an archive (.tar, .tar.gz, .tar.zst), in place of this machine
     #[arg(long, global = true, value_name = "PATH", conflicts_with = "connect")]
     pub(crate) root: Option<PathBuf>,
-    /// Where the devices come from: nodedev:///system, nodedev:///session, test:///default, test:///FILE
+    /// Where the devices come from: nodedev:///system, a daemon (nodedev:///system?socket=PATH, nodedev+ssh://HOST/system
+    /// and the like), test:///default, test:///FILE
     #[arg(short, long, global = true, value_name = "URI")]
     pub(crate) connect: Option<String>,
     /// What to say on standard error besides errors

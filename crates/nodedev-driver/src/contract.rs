@@ -122,6 +122,7 @@ fn lists(driver: &dyn Driver) -> Vec<Known> {
     let listed = driver.list(ListFlags::empty()).expect("list without flags");
     let names = driver.names(None).expect("names");
     assert!(listed.is_sorted_by(|a, b| a.name < b.name), "list is sorted and each name occurs once");
+    assert_eq!(driver.list_names(ListFlags::empty()).as_ref(), Ok(&names), "list_names and names");
     assert_eq!(listed.iter().map(|device| device.name.clone()).collect::<Vec<_>>(), names, "list and names");
     assert!(driver.names(Some("no such capability")).expect("an unknown capability is no error").is_empty());
     let known = |device: DeviceRef| {
