@@ -22,7 +22,9 @@ const LAYERS: &[(&str, &[&str])] = &[
         "nodedev",
         &["nodedev-driver", "nodedev-host", "nodedev-model", "nodedev-remote", "nodedev-sys", "nodedev-xml"],
     ),
+    ("nodedev-server", &["nodedev-driver", "nodedev-model", "nodedev-rpc"]),
     ("nodedev-cli", &["nodedev"]),
+    ("nodedevd", &["nodedev-driver", "nodedev-host", "nodedev-rpc", "nodedev-server", "nodedev-sys"]),
     ("nodedev-testkit", &[]),
     ("nodedev-interop", &["nodedev", "nodedev-rpc", "nodedev-testkit"]),
     (
