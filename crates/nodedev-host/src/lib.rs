@@ -41,6 +41,7 @@ mod number;
 pub mod pci_config;
 pub mod pci_ids;
 pub mod record;
+mod refuse;
 mod scan;
 mod shared;
 mod storage_class;

@@ -4,8 +4,8 @@ use std::ops::ControlFlow;
 use std::sync::PoisonError;
 
 use nodedev_driver::{
-    DeviceRef, DeviceVisitor, Driver, Entry, Error, ErrorDomain, HostInfo, ListFlags, Result, Revision,
-    Snapshot, View, Watch, XmlFlags, XmlVisitor,
+    CreateFlags, DeviceRef, DeviceVisitor, Driver, Entry, Error, ErrorDomain, HostInfo, ListFlags, Result,
+    Revision, Snapshot, UpdateFlags, View, Watch, XmlFlags, XmlVisitor,
 };
 use nodedev_model::{CapabilityType, DeviceName, FcHost, Issue, NodeDevice, Text, Visibility};
 use nodedev_sys::paths::basename;
@@ -17,6 +17,7 @@ use crate::describe::scsi;
 use crate::host_info;
 use crate::index::{COMPUTER, Index};
 use crate::kernel::Issues;
+use crate::refuse;
 use crate::shared::{Known, view_entry};
 
 impl Driver for HostDriver {
@@ -112,6 +113,43 @@ impl Driver for HostDriver {
             if visit(&device.name, written.map(|()| text.as_slice())).is_break() {
                 break;
             }
+        }
+        Ok(())
+    }
+
+    fn create_xml(&self, xml: &[u8], flags: CreateFlags) -> Result<DeviceRef> {
+        refuse::create_xml(self, xml, flags)?;
+        Err(Error::no_support("virNodeDeviceCreateXML"))
+    }
+
+    fn define_xml(&self, xml: &[u8], flags: CreateFlags) -> Result<DeviceRef> {
+        refuse::define_xml(self, xml, flags)?;
+        Err(Error::no_support("virNodeDeviceDefineXML"))
+    }
+
+    fn destroy(&self, name: &str) -> Result<()> {
+        refuse::destroy(self, name)?;
+        Err(Error::no_support("virNodeDeviceDestroy"))
+    }
+
+    fn undefine(&self, name: &str) -> Result<()> {
+        refuse::undefine(self, name)?;
+        Err(Error::no_support("virNodeDeviceUndefine"))
+    }
+
+    fn create(&self, name: &str) -> Result<()> {
+        refuse::create(self, name)?;
+        Err(Error::no_support("virNodeDeviceCreate"))
+    }
+
+    fn update(&self, name: &str, xml: &[u8], flags: UpdateFlags) -> Result<()> {
+        refuse::update(self, name, xml, flags)?;
+        Err(Error::no_support("virNodeDeviceUpdate"))
+    }
+
+    fn set_autostart(&self, name: &str, autostart: bool) -> Result<()> {
+        if refuse::set_autostart(self, name, autostart)? {
+            return Err(Error::no_support("virNodeDeviceSetAutostart"));
         }
         Ok(())
     }

@@ -1,0 +1,226 @@
+//! From arguments to a running daemon, and its end.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use nodedev_driver::Scope;
+use nodedev_host::HostDriver;
+use nodedev_server::{AllowAll, Decision, Identity, Login, Options, Service, Settings, Workers};
+use nodedev_sys::Root;
+use rustix::process::Resource;
+use sd_notify::NotifyState;
+use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::watch;
+
+use crate::args::Args;
+use crate::clients::{Current, Door};
+use crate::config::{self, Auth, Config};
+use crate::exit::{Exit, Fatal};
+use crate::listeners::{self, Listeners, UnixSockets};
+use crate::logging::Logging;
+use crate::sockets::{self, Lock};
+
+/// Runs the daemon until it is told to end.
+pub(crate) fn run(args: &Args) -> Result<(), Fatal> {
+    let user = rustix::process::geteuid();
+    let is_root = user.is_root();
+    let (path, may_be_absent) = config_path(args, is_root);
+    let read = || match &path {
+        Some(path) => config::read(path, may_be_absent),
+        None => Ok(Config::default()),
+    };
+    let config = read()?;
+    let logging = Logging::start(&config, args.verbose)?;
+    warn_of(&config);
+    more_files();
+    let driver = HostDriver::new(open_root(args)?);
+    let dir = match (&args.run_dir, &config.unix.dir) {
+        (Some(dir), _) | (None, Some(dir)) => dir.clone(),
+        (None, None) => sockets::default_dir(is_root)?,
+    };
+    sockets::make_dir(&dir, is_root)?;
+    let _lock = Lock::take(args.pid_file.clone().unwrap_or_else(|| dir.join("nodedevd.pid")))?;
+    let current = current(&config, is_root);
+    let listeners = match listeners::given()? {
+        Some(given) => given,
+        None => {
+            let by_login = if current.auth == Auth::Polkit { 0o777 } else { 0o700 };
+            let mode = config.unix.mode.unwrap_or(by_login);
+            listeners::make(&config, UnixSockets { dir: &dir, mode, read_only: is_root })?
+        }
+    };
+
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .worker_threads(std::thread::available_parallelism().map_or(2, usize::from).clamp(2, 8))
+        .thread_name("clients")
+        .build()
+        .map_err(|error| Fatal::system("start threads", &error))?;
+    let options = Options {
+        scope: if is_root { Scope::System } else { Scope::Session },
+        user: user.as_raw(),
+        workers: Workers { quick: config.prio_workers, change: config.max_workers, ..Workers::default() },
+    };
+    let (sender, receiver) = watch::channel(current);
+    let result = runtime.block_on(async {
+        let service = Service::new(Arc::new(driver), Arc::new(AllowAll), options);
+        let places = (config.max_clients, config.max_anonymous_clients);
+        let door = Arc::new(Door::new(service, Arc::new(Nobody), receiver, places));
+        let reload = || match read() {
+            Ok(config) => {
+                warn_of(&config);
+                logging.reload(&config);
+                sender.send_replace(self::current(&config, is_root));
+                tracing::info!(
+                    "the configuration was read again; sockets, limits of clients and workers stay"
+                );
+            }
+            Err(fatal) => tracing::error!("the configuration stays as it is: {fatal}"),
+        };
+        serve(door, listeners, args.idle(), reload).await
+    });
+    // Calls that still run, and clients that still read, are not waited for.
+    runtime.shutdown_background();
+    result
+}
+
+/// Serves until a signal or idleness ends it.
+async fn serve(
+    door: Arc<Door>,
+    listeners: Listeners,
+    idle: Option<Duration>,
+    reload: impl Fn(),
+) -> Result<(), Fatal> {
+    let on = |kind| signal(kind).map_err(|error| Fatal::system("wait for signals", &error));
+    let mut terminate = on(SignalKind::terminate())?;
+    let mut interrupt = on(SignalKind::interrupt())?;
+    let mut quit = on(SignalKind::quit())?;
+    let mut hang_up = on(SignalKind::hangup())?;
+    let Listeners { all, files: _files, are_given } = listeners;
+    tracing::info!(
+        sockets = all.len(),
+        from_systemd = are_given,
+        version = env!("CARGO_PKG_VERSION"),
+        "ready"
+    );
+    let mut accepting = tokio::task::JoinSet::new();
+    for listener in all {
+        accepting.spawn(Arc::clone(&door).open(listener));
+    }
+    notify(&[NotifyState::Ready]);
+    let mut count = door.count();
+    let why = loop {
+        tokio::select! {
+            _ = terminate.recv() => break "SIGTERM",
+            _ = interrupt.recv() => break "SIGINT",
+            _ = quit.recv() => break "SIGQUIT",
+            _ = hang_up.recv() => {
+                match NotifyState::monotonic_usec_now() {
+                    Ok(now) => notify(&[NotifyState::Reloading, now]),
+                    Err(error) => tracing::warn!(%error, "there is no clock"),
+                }
+                reload();
+                notify(&[NotifyState::Ready]);
+            }
+            () = idle_for(&mut count, idle) => break "there was no client for long enough",
+            Some(ended) = accepting.join_next() => {
+                if let Ok(Err(error)) = ended {
+                    return Err(Fatal::system("accept clients", &error));
+                }
+            }
+        }
+    };
+    notify(&[NotifyState::Stopping]);
+    tracing::info!(why, "ending");
+    Ok(())
+}
+
+/// Waits until there has been no client for so long.
+async fn idle_for(count: &mut watch::Receiver<usize>, idle: Option<Duration>) {
+    let Some(idle) = idle else { return std::future::pending().await };
+    loop {
+        if count.wait_for(|count| *count == 0).await.is_err() {
+            return std::future::pending().await;
+        }
+        tokio::select! {
+            () = tokio::time::sleep(idle) => return,
+            _ = count.changed() => {}
+        }
+    }
+}
+
+fn notify(state: &[NotifyState<'_>]) {
+    if let Err(error) = sd_notify::notify(state) {
+        tracing::warn!(%error, "cannot tell systemd");
+    }
+}
+
+/// Where the configuration is, and whether it may be absent.
+fn config_path(args: &Args, is_root: bool) -> (Option<PathBuf>, bool) {
+    if let Some(path) = &args.config {
+        return (Some(path.clone()), false);
+    }
+    let dir = if is_root {
+        Some(PathBuf::from("/etc"))
+    } else {
+        let set = |name| std::env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from);
+        set("XDG_CONFIG_HOME").or_else(|| set("HOME").map(|home| home.join(".config")))
+    };
+    let dir = dir.map(|dir| dir.join("libvirt"));
+    let own = dir.as_ref().map(|dir| dir.join("nodedevd.conf")).filter(|path| path.exists());
+    (own.or_else(|| dir.map(|dir| dir.join("virtnodedevd.conf"))), true)
+}
+
+fn warn_of(config: &Config) {
+    for (key, reason) in &config.unused {
+        tracing::warn!(key, reason, "this setting does nothing");
+    }
+}
+
+/// What the configuration says about clients.
+fn current(config: &Config, is_root: bool) -> Current {
+    let default = if is_root { Auth::Polkit } else { Auth::None };
+    Current {
+        settings: Settings {
+            max_requests: config.max_client_requests,
+            max_queued_events: config.max_queued_events,
+            max_queued_event_bytes: config.max_queued_event_bytes,
+            keepalive_interval: config.keepalive_interval,
+            keepalive_count: config.keepalive_count,
+            ..Settings::default()
+        },
+        auth: config.unix.auth.unwrap_or(default),
+        read_only_auth: config.unix.read_only_auth.unwrap_or(default),
+    }
+}
+
+fn open_root(args: &Args) -> Result<Root, Fatal> {
+    match &args.root {
+        Some(path) => Root::open(path).map_err(|error| {
+            Fatal::new(Exit::NoInput, format!("cannot open {} as a recorded host: {error}", path.display()))
+                .help("a recording is a folder that stands for /, or an archive of one; `nodedev record` makes them")
+        }),
+        None => Root::live().map_err(|error| {
+            Fatal::new(Exit::System, format!("cannot look at this machine: {error}"))
+                .help("mount sysfs, or serve a recording with --root")
+        }),
+    }
+}
+
+/// Each client is an open file; many come at once on busy hosts.
+fn more_files() {
+    let mut limit = rustix::process::getrlimit(Resource::Nofile);
+    limit.current = limit.maximum;
+    if let Err(error) = rustix::process::setrlimit(Resource::Nofile, limit) {
+        tracing::warn!(%error, "cannot raise the number of files that may be open");
+    }
+}
+
+struct Nobody;
+
+impl Login for Nobody {
+    fn login<'a>(&'a self, _: &'a Identity, _: bool) -> Decision<'a> {
+        Box::pin(async { Err(nodedev_driver::Error::unknown_cause()) })
+    }
+}

@@ -1,0 +1,435 @@
+//! Events: who asked for which, and one thread that follows the driver and tells them.
+
+use std::collections::{BTreeSet, HashMap, VecDeque};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use nodedev_driver::{Driver, Entry, Error, ErrorDomain, Event, LibvirtEvent, Next, Stopper, View, Watch};
+use nodedev_model::DeviceName;
+use nodedev_rpc::{Fault, LifecycleEvent, LifecycleKind, NodeDeviceEventId, Procedure, Str, UpdateEvent};
+
+use crate::access::Access;
+use crate::identity::Identity;
+use crate::lanes::{Lane, Lanes};
+use crate::outbox::Outbox;
+
+/// Registrations that one client may have: one for each device that a list can hold, for both kinds of events.
+const REGISTRATIONS_MAX: usize = 2 * nodedev_rpc::bounds::NODE_DEVICE_LIST_MAX;
+/// Where in the message of an event the number of the registration is: it comes first in the payload.
+const CALLBACK: std::ops::Range<usize> =
+    nodedev_rpc::bounds::MESSAGE_MIN..nodedev_rpc::bounds::MESSAGE_MIN + 4;
+
+/// A client as the hub knows it.
+#[derive(Debug)]
+pub(crate) struct Listener {
+    /// Its number.
+    pub(crate) id: u64,
+    /// Its queue.
+    pub(crate) outbox: Arc<Outbox>,
+    /// Events about which somebody must be asked before the client gets them.
+    unchecked: Mutex<Unchecked>,
+}
+
+#[derive(Debug, Default)]
+struct Unchecked {
+    events: VecDeque<(i32, Arc<Identity>, Arc<Told>)>,
+    is_being_checked: bool,
+}
+
+impl Listener {
+    pub(crate) fn new(id: u64, outbox: Arc<Outbox>) -> Self {
+        Self { id, outbox, unchecked: Mutex::default() }
+    }
+
+    fn unchecked(&self) -> MutexGuard<'_, Unchecked> {
+        self.unchecked.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// The two kinds of events that there are.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+enum Kind {
+    Lifecycle,
+    Update,
+}
+
+/// Which events somebody wants: of a kind, perhaps of one device alone.
+type Wanted = (Kind, Option<Box<[u8]>>);
+
+struct Registration {
+    listener: Arc<Listener>,
+    identity: Arc<Identity>,
+    wanted: Wanted,
+    /// Changes up to this one were there before the registration.
+    since: u64,
+}
+
+#[derive(Default)]
+struct Registrations {
+    /// The number of the next registration: one for the whole daemon, and none is used twice.
+    next: i32,
+    by_number: HashMap<i32, Registration>,
+    /// Who wants what, in the order of their numbers.
+    wanting: HashMap<Wanted, BTreeSet<i32>>,
+    /// Each client's own.
+    by_client: HashMap<u64, HashMap<Wanted, i32>>,
+}
+
+/// An event as its message, which is the same for all but the number of the registration.
+#[derive(Debug)]
+struct Told {
+    name: String,
+    message: Vec<u8>,
+}
+
+/// All registrations.
+pub(crate) struct Hub {
+    driver: Arc<dyn Driver>,
+    access: Arc<dyn Access>,
+    lanes: Arc<Lanes>,
+    registrations: Mutex<Registrations>,
+}
+
+impl Hub {
+    /// Begins to follow the driver, if it tells of changes. The thread ends with the stopper.
+    pub(crate) fn start(
+        driver: Arc<dyn Driver>,
+        access: Arc<dyn Access>,
+        lanes: Arc<Lanes>,
+    ) -> (Arc<Self>, Option<Stopper>) {
+        let hub = Arc::new(Self { driver, access, lanes, registrations: Mutex::default() });
+        let watch = match hub.driver.watch(None) {
+            Ok(watch) => watch,
+            Err(error) => {
+                tracing::debug!(%error, "there will be no events");
+                return (hub, None);
+            }
+        };
+        let stopper = watch.stopper();
+        let following = Arc::clone(&hub);
+        let started = std::thread::Builder::new()
+            .name("events".into())
+            .spawn(move || Follower::new(following).run(watch));
+        match started {
+            Ok(_) => (hub, Some(stopper)),
+            Err(error) => {
+                tracing::error!(%error, "cannot start the thread for events: there will be none");
+                (hub, None)
+            }
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Registrations> {
+        self.registrations.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Registers a client; `reply` gets the number and puts the reply into the client's queue, before any event can.
+    pub(crate) fn register(
+        &self,
+        listener: &Arc<Listener>,
+        identity: &Arc<Identity>,
+        event: NodeDeviceEventId,
+        device: Option<Str<'_>>,
+        reply: impl FnOnce(i32),
+    ) -> Result<(), Refused> {
+        let kind = match event {
+            NodeDeviceEventId::Lifecycle => Kind::Lifecycle,
+            NodeDeviceEventId::Update => Kind::Update,
+            NodeDeviceEventId::Unknown(id) => return Err(Fault::unsupported_event(id).into()),
+        };
+        let wanted = (kind, device.map(|name| name.as_bytes().into()));
+        let mut all = self.lock();
+        let number = all.next;
+        let own = all.by_client.entry(listener.id).or_default();
+        if own.contains_key(&wanted) {
+            return Err(Fault::already_tracked().into());
+        }
+        if own.len() >= REGISTRATIONS_MAX {
+            let detail = format!("a client can't have more than {REGISTRATIONS_MAX} event registrations");
+            return Err(Error::internal(ErrorDomain::RPC, detail).into());
+        }
+        let Some(next) = number.checked_add(1) else {
+            let detail = "all numbers of event registrations are used up; restart the daemon";
+            return Err(Error::internal(ErrorDomain::RPC, detail).into());
+        };
+        own.insert(wanted.clone(), number);
+        all.next = next;
+        all.wanting.entry(wanted.clone()).or_default().insert(number);
+        let since = self.driver.watch(None).map_or(0, |watch| watch.revision().number);
+        let registration =
+            Registration { listener: Arc::clone(listener), identity: Arc::clone(identity), wanted, since };
+        all.by_number.insert(number, registration);
+        reply(number);
+        Ok(())
+    }
+
+    /// Ends a registration of a client.
+    pub(crate) fn deregister(&self, listener: &Listener, number: i32) -> Result<(), Fault> {
+        let mut all = self.lock();
+        match all.by_number.get(&number) {
+            Some(registration) if registration.listener.id == listener.id => {}
+            _ => return Err(Fault::not_registered(number)),
+        }
+        all.remove(number);
+        Ok(())
+    }
+
+    /// Ends all registrations of a client that has gone.
+    pub(crate) fn forget(&self, client: u64) {
+        let mut all = self.lock();
+        let own = all.by_client.get(&client);
+        let numbers: Vec<i32> = own.into_iter().flat_map(HashMap::values).copied().collect();
+        numbers.into_iter().for_each(|number| all.remove(number));
+        all.by_client.remove(&client);
+    }
+
+    /// Tells those who want it what happened to a device, as the change of this number.
+    fn tell(&self, name: &DeviceName, event: LibvirtEvent, number: u64) {
+        let all = self.lock();
+        if all.by_number.is_empty() {
+            return;
+        }
+        let (kind, told) = match encode(name, event) {
+            Some(told) => told,
+            None => return,
+        };
+        let told = Arc::new(told);
+        for device in [None, Some(name.as_str().as_bytes().into())] {
+            for id in all.wanting.get(&(kind, device)).into_iter().flatten() {
+                if let Some(registration) = all.by_number.get(id)
+                    && registration.since < number
+                {
+                    self.deliver(*id, registration, &told);
+                }
+            }
+        }
+    }
+
+    fn deliver(&self, number: i32, registration: &Registration, told: &Arc<Told>) {
+        let listener = &registration.listener;
+        if self.access.allows_all() {
+            told.send(&listener.outbox, number);
+            return;
+        }
+        let mut unchecked = listener.unchecked();
+        if unchecked.events.len() >= listener.outbox.events_max() {
+            return listener.outbox.close(crate::outbox::Closed::TooSlow);
+        }
+        unchecked.events.push_back((number, Arc::clone(&registration.identity), Arc::clone(told)));
+        if !std::mem::replace(&mut unchecked.is_being_checked, true) {
+            let (access, listener) = (Arc::clone(&self.access), Arc::clone(listener));
+            self.lanes.submit(Lane::Change, &Arc::clone(&registration.listener.outbox), move || {
+                check(&*access, &listener)
+            });
+        }
+    }
+}
+
+/// Sends a client those of its unchecked events that it may know of.
+fn check(access: &dyn Access, listener: &Listener) {
+    loop {
+        let (number, identity, told) = {
+            let mut unchecked = listener.unchecked();
+            match unchecked.events.pop_front() {
+                Some(event) => event,
+                None => {
+                    unchecked.is_being_checked = false;
+                    return;
+                }
+            }
+        };
+        let mut filter = Procedure::ConnectNodeDeviceEventRegisterAny.filter().iter();
+        // Nothing can be told to somebody of whom nothing is known.
+        if filter.all(|wanted| access.allows(&identity, wanted, Some(&told.name)).unwrap_or(false)) {
+            told.send(&listener.outbox, number);
+        }
+    }
+}
+
+impl Registrations {
+    fn remove(&mut self, number: i32) {
+        let Some(Registration { listener, wanted, .. }) = self.by_number.remove(&number) else { return };
+        if let Some(wanting) = self.wanting.get_mut(&wanted) {
+            wanting.remove(&number);
+            if wanting.is_empty() {
+                self.wanting.remove(&wanted);
+            }
+        }
+        if let Some(own) = self.by_client.get_mut(&listener.id) {
+            own.remove(&wanted);
+        }
+    }
+}
+
+impl Told {
+    fn send(&self, outbox: &Outbox, number: i32) {
+        let (head, rest) = self.message.split_at(CALLBACK.start.min(self.message.len()));
+        let rest = rest.get(CALLBACK.len()..).unwrap_or_default();
+        outbox.event([head, &number.to_be_bytes(), rest]);
+    }
+}
+
+fn encode(name: &DeviceName, event: LibvirtEvent) -> Option<(Kind, Told)> {
+    let device = Str::truncated(name.as_str());
+    let lifecycle = |kind| {
+        let event = LifecycleEvent { callback: 0, device, kind, detail: 0 };
+        (Kind::Lifecycle, nodedev_rpc::Event::Lifecycle(event))
+    };
+    let (kind, event) = match event {
+        LibvirtEvent::Created => lifecycle(LifecycleKind::Created),
+        LibvirtEvent::Deleted => lifecycle(LifecycleKind::Deleted),
+        LibvirtEvent::Defined => lifecycle(LifecycleKind::Defined),
+        LibvirtEvent::Undefined => lifecycle(LifecycleKind::Undefined),
+        LibvirtEvent::Updated => {
+            (Kind::Update, nodedev_rpc::Event::Update(UpdateEvent { callback: 0, device }))
+        }
+    };
+    let mut message = Vec::new();
+    event.encode(&mut message).ok()?;
+    Some((kind, Told { name: name.as_str().to_owned(), message }))
+}
+
+/// Why a registration was refused.
+pub(crate) enum Refused {
+    Fault(Fault),
+    Error(Error),
+}
+
+impl From<Fault> for Refused {
+    fn from(fault: Fault) -> Self {
+        Self::Fault(fault)
+    }
+}
+
+impl From<Error> for Refused {
+    fn from(error: Error) -> Self {
+        Self::Error(error)
+    }
+}
+
+/// What is known to be of a device in the libvirt view.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+struct Known {
+    active: bool,
+    persistent: bool,
+}
+
+/// Follows the driver, and knows which devices there are, for when changes were missed.
+struct Follower {
+    hub: Arc<Hub>,
+    known: HashMap<DeviceName, Known>,
+    /// `known` is how it was after this change.
+    at: u64,
+}
+
+impl Follower {
+    fn new(hub: Arc<Hub>) -> Self {
+        Self { hub, known: HashMap::new(), at: 0 }
+    }
+
+    fn run(mut self, mut watch: Watch) {
+        // Before the first snapshot, which can take as long as the first look at the machine, changes wait in the
+        // history. They are in the snapshot, and told as well: a client may have registered before them.
+        if let Some((at, known)) = self.snapshot() {
+            (self.at, self.known) = (at, known);
+        }
+        // Changes up to here are told already.
+        let mut told = 0;
+        loop {
+            match watch.next(None) {
+                Next::Event(event) if event.revision.number > told => self.event(&event),
+                Next::Event(_) | Next::TimedOut => {}
+                Next::Missed(revision) => {
+                    tracing::warn!(
+                        revision = %revision,
+                        "changes came faster than they could be told; clients get the difference"
+                    );
+                    told = self.resynchronize().unwrap_or(told);
+                }
+                Next::Stopped => return,
+                Next::Ended(reason) => {
+                    let reason = reason.map_or_else(|| "it was closed".to_owned(), |error| error.to_string());
+                    tracing::warn!(reason, "the source of events has ended");
+                    return;
+                }
+            }
+        }
+    }
+
+    fn event(&mut self, event: &Event) {
+        let number = event.revision.number;
+        for (name, what) in event.libvirt_events() {
+            if number > self.at {
+                self.apply(name, what);
+            }
+            self.hub.tell(name, what, number);
+        }
+    }
+
+    fn apply(&mut self, name: &DeviceName, event: LibvirtEvent) {
+        let known = self.known.get(name).copied().unwrap_or_default();
+        let known = match event {
+            LibvirtEvent::Created => Known { active: true, ..known },
+            LibvirtEvent::Deleted => Known { active: false, ..known },
+            LibvirtEvent::Defined => Known { persistent: true, ..known },
+            LibvirtEvent::Undefined => Known { persistent: false, ..known },
+            LibvirtEvent::Updated => return,
+        };
+        if known == Known::default() {
+            self.known.remove(name);
+        } else {
+            self.known.insert(name.clone(), known);
+        }
+    }
+
+    /// Tells the difference between what was known and what is; returns up to which change that is.
+    fn resynchronize(&mut self) -> Option<u64> {
+        let (at, now) = self.snapshot()?;
+        let before = std::mem::replace(&mut self.known, now);
+        self.at = at;
+        let mut differences = Vec::new();
+        for (name, was) in &before {
+            let is = self.known.get(name).copied().unwrap_or_default();
+            differences.extend(difference(*was, is).map(|event| (name, event)));
+            if was.active && is.active {
+                differences.push((name, LibvirtEvent::Updated));
+            }
+        }
+        for (name, is) in &self.known {
+            if !before.contains_key(name) {
+                differences.extend(difference(Known::default(), *is).map(|event| (name, event)));
+            }
+        }
+        for (name, event) in differences {
+            self.hub.tell(name, event, at);
+        }
+        Some(at)
+    }
+
+    fn snapshot(&self) -> Option<(u64, HashMap<DeviceName, Known>)> {
+        match self.hub.driver.snapshot(View::Libvirt) {
+            Ok(snapshot) => {
+                let known = snapshot.entries.into_iter().map(|Entry { name, state, .. }| {
+                    (name, Known { active: state.active, persistent: state.persistent })
+                });
+                Some((snapshot.revision.number, known.collect()))
+            }
+            Err(error) => {
+                tracing::error!(%error, "cannot look at all devices; changes that were missed can't be told");
+                None
+            }
+        }
+    }
+}
+
+/// What must have happened, in libvirt's order.
+fn difference(was: Known, is: Known) -> impl Iterator<Item = LibvirtEvent> {
+    let event = |happened: bool, event| happened.then_some(event);
+    [
+        event(was.persistent && !is.persistent, LibvirtEvent::Undefined),
+        event(was.active && !is.active, LibvirtEvent::Deleted),
+        event(!was.persistent && is.persistent, LibvirtEvent::Defined),
+        event(!was.active && is.active, LibvirtEvent::Created),
+    ]
+    .into_iter()
+    .flatten()
+}

@@ -1,0 +1,179 @@
+//! The threads on which the driver is called.
+
+use std::collections::VecDeque;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::thread;
+
+use nodedev_rpc::{Priority, Procedure};
+
+use crate::outbox::{Closed, Outbox};
+
+/// How many threads call the driver at once, for each kind of call. Threads are started when they are needed first.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Workers {
+    /// For quick calls: lookups, parents, states.
+    pub quick: usize,
+    /// For lists and descriptions, which take processor time: more than there are processors only slow the others down.
+    pub look: usize,
+    /// For calls that change something or ask somebody else, and so mostly wait.
+    pub change: usize,
+}
+
+impl Default for Workers {
+    /// libvirt's numbers, and as many threads for lists and descriptions as there are processors.
+    fn default() -> Self {
+        let processors = thread::available_parallelism().map_or(2, usize::from);
+        Self { quick: 5, look: processors.min(20), change: 20 }
+    }
+}
+
+/// Which threads a call runs on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Lane {
+    Quick,
+    Look,
+    Change,
+}
+
+impl Lane {
+    /// libvirt counts lists among the quick calls; with thousands of devices they are not.
+    pub(crate) fn of(procedure: Procedure) -> Self {
+        use Procedure as P;
+        match procedure {
+            P::NodeNumOfDevices | P::NodeListDevices | P::ConnectListAllNodeDevices => Self::Look,
+            P::NodeDeviceGetXmlDesc | P::NodeDeviceNumOfCaps | P::NodeDeviceListCaps => Self::Look,
+            P::NodeDeviceLookupScsiHostByWwn | P::ConnectGetCapabilities | P::NodeGetInfo => Self::Look,
+            _ if procedure.effect() == nodedev_rpc::Effect::Writes => Self::Change,
+            _ if procedure.priority() == Priority::Low => Self::Change,
+            _ => Self::Quick,
+        }
+    }
+}
+
+/// A call to be run; it puts its reply into the client's queue itself.
+struct Job {
+    client: Arc<Outbox>,
+    run: Box<dyn FnOnce() + Send>,
+}
+
+impl Job {
+    fn run(self) {
+        if self.client.closed().is_some_and(|reason| reason != Closed::Finished) {
+            return;
+        }
+        if catch_unwind(AssertUnwindSafe(self.run)).is_err() {
+            tracing::error!("a call ended in a panic, which is a bug of nodedev; its client is disconnected");
+            self.client.close(Closed::Broken);
+        }
+    }
+}
+
+/// All lanes. Dropping them ends their threads once the calls are done that they run.
+pub(crate) struct Lanes {
+    quick: Pool,
+    look: Pool,
+    change: Pool,
+}
+
+impl Lanes {
+    pub(crate) fn new(workers: Workers) -> Self {
+        Self {
+            quick: Pool::new("quick", workers.quick),
+            look: Pool::new("look", workers.look),
+            change: Pool::new("change", workers.change),
+        }
+    }
+
+    /// Runs `run` when it is its turn, unless the client has gone by then.
+    pub(crate) fn submit(&self, lane: Lane, client: &Arc<Outbox>, run: impl FnOnce() + Send + 'static) {
+        let pool = match lane {
+            Lane::Quick => &self.quick,
+            Lane::Look => &self.look,
+            Lane::Change => &self.change,
+        };
+        pool.submit(Job { client: Arc::clone(client), run: Box::new(run) });
+    }
+}
+
+struct Pool(Arc<Shared>);
+
+struct Shared {
+    name: &'static str,
+    limit: usize,
+    state: Mutex<State>,
+    news: Condvar,
+}
+
+#[derive(Default)]
+struct State {
+    /// At most a few for each client: clients are not read meanwhile.
+    jobs: VecDeque<Job>,
+    threads: usize,
+    idle: usize,
+    ended: bool,
+}
+
+impl Pool {
+    fn new(name: &'static str, limit: usize) -> Self {
+        Self(Arc::new(Shared { name, limit: limit.max(1), state: Mutex::default(), news: Condvar::new() }))
+    }
+
+    fn submit(&self, job: Job) {
+        let mut state = self.0.lock();
+        state.jobs.push_back(job);
+        if state.idle >= state.jobs.len() || state.threads >= self.0.limit {
+            drop(state);
+            return self.0.news.notify_one();
+        }
+        state.threads += 1;
+        drop(state);
+        let shared = Arc::clone(&self.0);
+        let started = thread::Builder::new().name(self.0.name.to_owned()).spawn(move || shared.work());
+        if let Err(error) = started {
+            let mut state = self.0.lock();
+            state.threads -= 1;
+            tracing::warn!(%error, threads = state.threads, "cannot start another thread");
+            // Without any thread nobody else would take it.
+            let alone = if state.threads == 0 { state.jobs.pop_front() } else { None };
+            drop(state);
+            if let Some(job) = alone {
+                job.run();
+            }
+        }
+    }
+}
+
+impl Drop for Pool {
+    fn drop(&mut self) {
+        let mut state = self.0.lock();
+        state.ended = true;
+        state.jobs.clear();
+        drop(state);
+        self.0.news.notify_all();
+    }
+}
+
+impl Shared {
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn work(&self) {
+        let mut state = self.lock();
+        while !state.ended {
+            match state.jobs.pop_front() {
+                Some(job) => {
+                    drop(state);
+                    job.run();
+                    state = self.lock();
+                }
+                None => {
+                    state.idle += 1;
+                    state = self.news.wait(state).unwrap_or_else(PoisonError::into_inner);
+                    state.idle -= 1;
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,118 @@
+//! Lists of devices as they go over the wire, kept as long as nothing changes.
+
+use std::collections::VecDeque;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use nodedev_driver::{Driver, Error, ListFlags, Revision};
+use nodedev_rpc::{Reader, Str, Wire};
+
+/// How many lists are kept: clients use a handful of flags.
+const KEPT: usize = 8;
+
+/// Capabilities that can come and go without a word from the kernel, so that only a look tells who has them.
+const UNANNOUNCED: ListFlags = ListFlags::CAP_FC_HOST
+    .union(ListFlags::CAP_VPORTS)
+    .union(ListFlags::CAP_MDEV_TYPES)
+    .union(ListFlags::CAP_VPD)
+    .union(ListFlags::CAP_CCWGROUP_MEMBER);
+
+/// The names of some devices.
+#[derive(Debug, Clone)]
+pub(crate) struct Names {
+    /// How many.
+    pub(crate) count: usize,
+    /// Each as a text of the wire, one after the other.
+    pub(crate) encoded: Arc<[u8]>,
+}
+
+impl Names {
+    pub(crate) fn of<'a>(names: impl IntoIterator<Item = &'a str>) -> Self {
+        let (mut count, mut encoded) = (0, Vec::new());
+        for name in names {
+            Str::truncated(name).encode(&mut encoded);
+            count += 1;
+        }
+        Self { count, encoded: encoded.into() }
+    }
+
+    /// Each name.
+    pub(crate) fn iter(&self) -> impl Iterator<Item = Str<'_>> {
+        let mut input = Reader::new(&self.encoded);
+        std::iter::from_fn(move || Str::decode(&mut input).ok())
+    }
+
+    /// The first `most` names.
+    pub(crate) fn first(self, most: usize) -> Self {
+        if self.count <= most {
+            return self;
+        }
+        let mut input = Reader::new(&self.encoded);
+        for _ in 0..most {
+            if Str::decode(&mut input).is_err() {
+                break;
+            }
+        }
+        let length = self.encoded.len() - input.rest().len();
+        Self { count: most, encoded: self.encoded.get(..length).unwrap_or_default().into() }
+    }
+}
+
+struct Kept {
+    flags: ListFlags,
+    revision: Revision,
+    names: Names,
+}
+
+/// The lists that were asked for last.
+#[derive(Default)]
+pub(crate) struct Lists(Mutex<VecDeque<Kept>>);
+
+impl Lists {
+    /// The devices that `flags` select.
+    pub(crate) fn get(&self, driver: &dyn Driver, flags: ListFlags) -> Result<Names, Error> {
+        // Looked at before the devices are: what changes meanwhile then makes this list an old one.
+        let revision = match flags.intersects(UNANNOUNCED) {
+            true => None,
+            false => driver.watch(None).ok().map(|watch| watch.revision()),
+        };
+        if let Some(revision) = revision
+            && let Some(names) = self.kept(flags, revision)
+        {
+            return Ok(names);
+        }
+        let devices = driver.list(flags)?;
+        let names = Names::of(devices.iter().map(|device| device.name.as_str()));
+        if let Some(revision) = revision {
+            let mut kept = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+            kept.retain(|other| other.flags != flags);
+            kept.truncate(KEPT - 1);
+            kept.push_front(Kept { flags, revision, names: names.clone() });
+        }
+        Ok(names)
+    }
+
+    fn kept(&self, flags: ListFlags, revision: Revision) -> Option<Names> {
+        let kept = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let found = kept.iter().find(|kept| kept.flags == flags && kept.revision == revision)?;
+        Some(found.names.clone())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_first_names_are_those_that_came_first() {
+        let names = Names::of(["a", "bcdef", ""]);
+        let first = |most| {
+            let names = names.clone().first(most);
+            let texts: Vec<_> = names.iter().map(|name| name.to_string()).collect();
+            (names.count, texts.join(","))
+        };
+        assert_eq!(first(0), (0, String::new()));
+        assert_eq!(first(2), (2, "a,bcdef".into()));
+        assert_eq!(first(3), (3, "a,bcdef,".into()));
+        assert_eq!(first(9), (3, "a,bcdef,".into()));
+    }
+}

@@ -1,0 +1,254 @@
+//! What waits to be sent to one client, and how much of it may wait.
+
+use std::collections::VecDeque;
+use std::mem;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use tokio::sync::Notify;
+
+/// Messages are joined up to this size, so that many small ones are one system call.
+const JOIN: usize = 16 * 1024;
+
+/// A message, whose middle may be shared by many.
+#[derive(Debug, Default)]
+pub(crate) struct Frame {
+    pub(crate) head: Vec<u8>,
+    pub(crate) body: Option<Arc<[u8]>>,
+    pub(crate) tail: Vec<u8>,
+}
+
+impl From<Vec<u8>> for Frame {
+    fn from(head: Vec<u8>) -> Self {
+        Self { head, ..Self::default() }
+    }
+}
+
+/// Bytes that are written in one go.
+#[derive(Debug)]
+pub(crate) struct Chunk {
+    bytes: Bytes,
+    count: Count,
+}
+
+/// What a chunk holds, or what waits altogether.
+#[derive(Debug, Clone, Copy, Default)]
+struct Count {
+    /// Replies; altogether: calls that were taken and whose replies are not written.
+    replies: usize,
+    events: usize,
+    event_bytes: usize,
+}
+
+#[derive(Debug)]
+enum Bytes {
+    Own(Vec<u8>),
+    Shared(Arc<[u8]>),
+}
+
+impl Chunk {
+    pub(crate) fn bytes(&self) -> &[u8] {
+        match &self.bytes {
+            Bytes::Own(bytes) => bytes,
+            Bytes::Shared(bytes) => bytes,
+        }
+    }
+}
+
+/// Bounds for one client.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Bounds {
+    /// Calls that may be taken whose replies are not written yet.
+    pub(crate) calls: usize,
+    /// Events that may wait.
+    pub(crate) events: usize,
+    /// Their bytes.
+    pub(crate) event_bytes: usize,
+}
+
+/// Why nothing more is sent.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Closed {
+    /// The client said so; what waits is still sent.
+    Finished,
+    /// The client does not read, and too many events wait for it.
+    TooSlow,
+    /// The call that it waits for failed in a way that leaves no answer.
+    Broken,
+    /// It has gone.
+    Gone,
+}
+
+/// The queue of one client. Any thread puts messages into it; one task writes them.
+#[derive(Debug)]
+pub(crate) struct Outbox {
+    bounds: Bounds,
+    state: Mutex<State>,
+    /// Something can be written, or the end has come.
+    filled: Notify,
+    /// A reply was written.
+    emptied: Notify,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    chunks: VecDeque<Chunk>,
+    waiting: Count,
+    closed: Option<Closed>,
+}
+
+impl Outbox {
+    pub(crate) fn new(bounds: Bounds) -> Self {
+        Self { bounds, state: Mutex::default(), filled: Notify::new(), emptied: Notify::new() }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Counts a call that was taken: its reply will follow.
+    pub(crate) fn taken(&self) {
+        self.lock().waiting.replies += 1;
+    }
+
+    /// Waits until another call may be taken. One task alone may wait.
+    pub(crate) async fn room(&self) {
+        self.calls_below(self.bounds.calls.max(1)).await;
+    }
+
+    /// Waits until no more than this one call is without its reply. One task alone may wait.
+    pub(crate) async fn others_answered(&self) {
+        self.calls_below(2).await;
+    }
+
+    async fn calls_below(&self, limit: usize) {
+        while self.lock().waiting.replies >= limit {
+            self.emptied.notified().await;
+        }
+    }
+
+    /// Adds the reply to a call that was taken.
+    pub(crate) fn reply(&self, frame: Frame) {
+        let mut state = self.lock();
+        if state.closed.is_some() {
+            return;
+        }
+        let Frame { head, body, tail } = frame;
+        match body {
+            None => state.append(&[&head], Count { replies: 1, ..Count::default() }),
+            Some(body) => {
+                state.append(&[&head], Count::default());
+                state.chunks.push_back(Chunk { bytes: Bytes::Shared(body), count: Count::default() });
+                state.append(&[&tail], Count { replies: 1, ..Count::default() });
+            }
+        }
+        drop(state);
+        self.filled.notify_one();
+    }
+
+    /// Adds a message that answers nothing.
+    pub(crate) fn message(&self, bytes: Vec<u8>) {
+        let mut state = self.lock();
+        if state.closed.is_none() {
+            state.append(&[&bytes], Count::default());
+            drop(state);
+            self.filled.notify_one();
+        }
+    }
+
+    /// Adds an event; says whether the client can get any more.
+    pub(crate) fn event(&self, parts: [&[u8]; 3]) -> bool {
+        let length = parts.iter().map(|part| part.len()).sum::<usize>();
+        let mut state = self.lock();
+        if state.closed.is_some() {
+            return false;
+        }
+        let waiting = state.waiting.event_bytes + length;
+        let full = state.waiting.events >= self.bounds.events || waiting > self.bounds.event_bytes;
+        if full {
+            state.close(Closed::TooSlow);
+        } else {
+            let count = Count { replies: 0, events: 1, event_bytes: length };
+            state.waiting.events += 1;
+            state.waiting.event_bytes = waiting;
+            state.append(&parts, count);
+        }
+        drop(state);
+        self.filled.notify_one();
+        !full
+    }
+
+    /// Ends the queue. Only after [`Closed::Finished`] is what waits still written.
+    pub(crate) fn close(&self, reason: Closed) {
+        self.lock().close(reason);
+        self.filled.notify_one();
+    }
+
+    /// How many events may wait.
+    pub(crate) fn events_max(&self) -> usize {
+        self.bounds.events
+    }
+
+    /// Why nothing more is sent, if so.
+    pub(crate) fn closed(&self) -> Option<Closed> {
+        self.lock().closed
+    }
+
+    /// What is to be written next, or why there is no more. One task alone may wait.
+    pub(crate) async fn next(&self) -> Result<Chunk, Closed> {
+        loop {
+            {
+                let mut state = self.lock();
+                match (state.chunks.pop_front(), state.closed) {
+                    (Some(chunk), None | Some(Closed::Finished)) => return Ok(chunk),
+                    (_, Some(reason)) => return Err(reason),
+                    (None, None) => {}
+                }
+            }
+            self.filled.notified().await;
+        }
+    }
+
+    /// Waits until what waits is not to be written any more. For the task that writes alone.
+    pub(crate) async fn cut_off(&self) {
+        while self.closed().is_none_or(|reason| reason == Closed::Finished) {
+            self.filled.notified().await;
+        }
+    }
+
+    /// Counts what was written.
+    pub(crate) fn written(&self, chunk: &Chunk) {
+        let mut state = self.lock();
+        let Count { replies, events, event_bytes } = chunk.count;
+        state.waiting.replies = state.waiting.replies.saturating_sub(replies);
+        state.waiting.events = state.waiting.events.saturating_sub(events);
+        state.waiting.event_bytes = state.waiting.event_bytes.saturating_sub(event_bytes);
+        drop(state);
+        if replies > 0 {
+            self.emptied.notify_one();
+        }
+    }
+}
+
+impl State {
+    fn append(&mut self, parts: &[&[u8]], count: Count) {
+        let length = parts.iter().map(|part| part.len()).sum::<usize>();
+        match self.chunks.back_mut() {
+            Some(Chunk { bytes: Bytes::Own(last), count: before }) if last.len() + length <= JOIN => {
+                parts.iter().for_each(|part| last.extend_from_slice(part));
+                before.replies += count.replies;
+                before.events += count.events;
+                before.event_bytes += count.event_bytes;
+            }
+            _ => self.chunks.push_back(Chunk { bytes: Bytes::Own(parts.concat()), count }),
+        }
+    }
+
+    fn close(&mut self, reason: Closed) {
+        if self.closed.is_none() {
+            self.closed = Some(reason);
+            if reason != Closed::Finished {
+                drop(mem::take(&mut self.chunks));
+            }
+        }
+    }
+}

@@ -1,0 +1,405 @@
+//! One client's connection: bytes to messages to steps, and back.
+
+use std::future::Future;
+use std::pin::{Pin, pin};
+use std::sync::atomic::Ordering;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::task::Poll;
+use std::time::Duration;
+
+use nodedev_driver::Error;
+use nodedev_rpc::{Decoder, Keepalive};
+use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _, split};
+use tokio::sync::{Notify, oneshot};
+use tokio::time::Instant;
+
+use crate::dispatch::Caller;
+use crate::hub::Listener;
+use crate::identity::Identity;
+use crate::lanes::Lane;
+use crate::outbox::{Bounds, Closed, Outbox};
+use crate::service::{Service, Shared};
+use crate::session::{Auth, Session, Step, no_login};
+
+/// Larger replies are written in pieces of this size, in turn with those of other clients.
+const PIECE: usize = 64 * 1024;
+
+/// Bounds and habits for a client; those of a daemon may change between one client and the next.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Settings {
+    /// Calls of one client that are taken before it has read the replies (`max_client_requests`); at least 1.
+    pub max_requests: usize,
+    /// Events that may wait for a client that does not read.
+    pub max_queued_events: usize,
+    /// Bytes of events that may wait for a client that does not read.
+    pub max_queued_event_bytes: usize,
+    /// After how much silence a client that wants it is sent a PING; never if absent.
+    pub keepalive_interval: Option<Duration>,
+    /// How many PINGs a client may leave without any sign of life.
+    pub keepalive_count: u32,
+    /// How long a client may take before it begins to log in.
+    pub login_timeout: Duration,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self {
+            max_requests: 5,
+            max_queued_events: 100_000,
+            max_queued_event_bytes: 8 << 20,
+            keepalive_interval: Some(Duration::from_secs(5)),
+            keepalive_count: 5,
+            login_timeout: Duration::from_secs(60),
+        }
+    }
+}
+
+/// What a login decides, as soon as it does.
+pub type Decision<'a> = Pin<Box<dyn Future<Output = Result<(), Error>> + Send + 'a>>;
+
+/// Decides who may log in where polkit is asked.
+pub trait Login: Send + Sync {
+    /// Whether a client may log in. May ask the person behind it, and so take minutes.
+    ///
+    /// The error is the client's.
+    fn login<'a>(&'a self, identity: &'a Identity, read_only: bool) -> Decision<'a>;
+}
+
+/// Where a client comes from.
+#[derive(Clone)]
+pub struct Peer {
+    /// Who it is.
+    pub identity: Identity,
+    /// Whether it may only look, whatever it asks for when it opens the connection.
+    pub read_only: bool,
+    /// Who decides about its login; nobody has to if absent.
+    pub login: Option<Arc<dyn Login>>,
+}
+
+impl std::fmt::Debug for Peer {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let Self { identity, read_only, login } = self;
+        let login = login.is_some();
+        f.debug_struct("Peer")
+            .field("identity", identity)
+            .field("read_only", read_only)
+            .field("login", &login)
+            .finish()
+    }
+}
+
+/// Why a connection ended.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum End {
+    /// The client closed it.
+    Closed,
+    /// The client has gone without closing it.
+    Gone,
+    /// The client sent what is no message.
+    Malformed(nodedev_rpc::FrameError),
+    /// The client left PINGs unanswered.
+    Mute,
+    /// The client did not read the events that it had asked for.
+    TooSlow,
+    /// The client did not log in in time.
+    NoLogin,
+    /// A call ended in a way that leaves no answer, which is a bug.
+    Broken,
+}
+
+/// Serves one client until it goes. `logged_in` is called once the client has logged in, or had no need to.
+pub async fn serve<S>(
+    service: &Service,
+    stream: S,
+    peer: Peer,
+    settings: &Settings,
+    logged_in: impl FnOnce() + Send,
+) -> End
+where
+    S: AsyncRead + AsyncWrite + Send,
+{
+    let shared = &service.0;
+    let id = shared.counters.clients.fetch_add(1, Ordering::Relaxed) + 1;
+    let outbox = Arc::new(Outbox::new(Bounds {
+        calls: settings.max_requests,
+        events: settings.max_queued_events,
+        event_bytes: settings.max_queued_event_bytes,
+    }));
+    let listener = Arc::new(Listener::new(id, Arc::clone(&outbox)));
+    tracing::debug!(client = id, ?peer, "a client has come");
+    let _forget = Forget { service: shared, outbox: &outbox, id };
+    let auth = if peer.login.is_some() { Auth::Polkit } else { Auth::None };
+    let caller = Caller {
+        service: Arc::clone(shared),
+        listener,
+        identity: Arc::new(peer.identity.clone()),
+        connection: None,
+    };
+    let pings = Pings::new(settings);
+    let session = Session::new(caller, auth, peer.read_only);
+    let (from_client, to_client) = split(stream);
+    let reading = Reading {
+        service: shared,
+        outbox: &outbox,
+        pings: &pings,
+        peer: &peer,
+        session,
+        logged_in: Some(logged_in),
+    };
+    let end = tokio::select! {
+        end = reading.run(from_client, settings.login_timeout) => end,
+        end = write(shared, &outbox, to_client) => end,
+        end = pings.run(&outbox) => end,
+    };
+    match end {
+        End::TooSlow => {
+            shared.counters.too_slow.fetch_add(1, Ordering::Relaxed);
+            tracing::warn!(
+                client = id,
+                process = peer.identity.process_id,
+                max_queued_events = settings.max_queued_events,
+                "a client did not read its events and was disconnected"
+            );
+        }
+        End::Malformed(_) | End::Mute | End::NoLogin | End::Broken => {
+            tracing::info!(
+                client = id,
+                process = peer.identity.process_id,
+                ?end,
+                "a client was disconnected"
+            );
+        }
+        End::Closed | End::Gone => tracing::debug!(client = id, ?end, "a client has gone"),
+    }
+    end
+}
+
+/// Ends what a client has begun, however its connection ends.
+struct Forget<'a> {
+    service: &'a Shared,
+    outbox: &'a Outbox,
+    id: u64,
+}
+
+impl Drop for Forget<'_> {
+    fn drop(&mut self) {
+        self.outbox.close(Closed::Gone);
+        self.service.hub.forget(self.id);
+    }
+}
+
+/// The direction from the client.
+struct Reading<'a, F> {
+    service: &'a Arc<Shared>,
+    outbox: &'a Arc<Outbox>,
+    pings: &'a Pings,
+    peer: &'a Peer,
+    session: Session,
+    logged_in: Option<F>,
+}
+
+impl<F: FnOnce()> Reading<'_, F> {
+    async fn run(mut self, mut stream: impl AsyncRead + Unpin, login_timeout: Duration) -> End {
+        let mut decoder = Decoder::default();
+        let deadline = Instant::now() + login_timeout;
+        loop {
+            if self.session.is_logged_in()
+                && let Some(logged_in) = self.logged_in.take()
+            {
+                logged_in();
+            }
+            self.outbox.room().await;
+            match decoder.next_packet() {
+                Err(error) => return End::Malformed(error),
+                Ok(Some(packet)) => {
+                    self.pings.heard();
+                    let step = self.session.take(&packet);
+                    if self.follow(step).await {
+                        return std::future::pending().await;
+                    }
+                    continue;
+                }
+                Ok(None) => {}
+            }
+            let space = decoder.space();
+            let read = stream.read(space);
+            let read = match self.session.is_logged_in() {
+                true => read.await,
+                false => match tokio::time::timeout_at(deadline, read).await {
+                    Ok(read) => read,
+                    Err(_) => return End::NoLogin,
+                },
+            };
+            match read {
+                Ok(0) | Err(_) => return End::Gone,
+                Ok(count) => decoder.filled(count),
+            }
+        }
+    }
+
+    /// Does what a message asks for. Says whether it was the last one.
+    async fn follow(&mut self, step: Step) -> bool {
+        if !matches!(step, Step::Nothing) {
+            self.outbox.taken();
+        }
+        match step {
+            Step::Nothing => {}
+            Step::Reply(frame) => {
+                self.outbox.reply(frame);
+                if self.session.wants_pings() {
+                    self.pings.begin();
+                }
+            }
+            Step::Run(lane, work) => self.service.lanes.submit(lane, self.outbox, move || work.run()),
+            Step::Settle(change) => {
+                let settled = if self.service.access.allows_all() {
+                    change.run()
+                } else {
+                    let (sender, receiver) = oneshot::channel();
+                    self.service.lanes.submit(Lane::Change, self.outbox, move || {
+                        // Nobody waits for it if the client has gone.
+                        let _ = sender.send(change.run());
+                    });
+                    match receiver.await {
+                        Ok(settled) => settled,
+                        // The queue is closed with the reason.
+                        Err(_) => return true,
+                    }
+                };
+                let frame = self.session.settle(settled);
+                self.outbox.reply(frame);
+            }
+            Step::Login(header) => {
+                let decision = match &self.peer.login {
+                    Some(login) => login.login(&self.peer.identity, self.session.is_read_only()).await,
+                    None => Err(no_login()),
+                };
+                let frame = self.session.login(&header, decision);
+                self.outbox.reply(frame);
+            }
+            Step::Finish(frame) => {
+                self.outbox.others_answered().await;
+                self.outbox.reply(frame);
+                self.outbox.close(Closed::Finished);
+                return true;
+            }
+        }
+        false
+    }
+}
+
+/// The direction to the client.
+async fn write(service: &Shared, outbox: &Outbox, mut stream: impl AsyncWrite + Unpin) -> End {
+    loop {
+        let chunk = match outbox.next().await {
+            Ok(chunk) => chunk,
+            Err(reason) => {
+                return match reason {
+                    Closed::Finished => {
+                        // It may have gone already.
+                        let _ = stream.shutdown().await;
+                        End::Closed
+                    }
+                    Closed::TooSlow => End::TooSlow,
+                    Closed::Broken => End::Broken,
+                    Closed::Gone => End::Gone,
+                };
+            }
+        };
+        let written = tokio::select! {
+            written = write_chunk(service, &mut stream, chunk.bytes()) => written,
+            () = outbox.cut_off() => continue,
+        };
+        if written.is_err() {
+            return End::Gone;
+        }
+        outbox.written(&chunk);
+    }
+}
+
+async fn write_chunk(
+    service: &Shared,
+    stream: &mut (impl AsyncWrite + Unpin),
+    bytes: &[u8],
+) -> std::io::Result<()> {
+    let mut rest = bytes;
+    while rest.len() > PIECE {
+        let piece = rest.get(..PIECE).unwrap_or(rest);
+        let at_once = {
+            // Held for one attempt only: a client that does not read holds nobody up.
+            let _turn = service.bulk.acquire().await;
+            let mut write = pin!(stream.write(piece));
+            std::future::poll_fn(|context| {
+                Poll::Ready(match write.as_mut().poll(context) {
+                    Poll::Ready(written) => Some(written),
+                    Poll::Pending => None,
+                })
+            })
+            .await
+        };
+        let count = match at_once {
+            Some(count) => count?,
+            None => stream.write(piece.get(..PIECE / 8).unwrap_or(piece)).await?,
+        };
+        if count == 0 {
+            return Err(std::io::ErrorKind::WriteZero.into());
+        }
+        rest = rest.get(count..).unwrap_or_default();
+    }
+    stream.write_all(rest).await?;
+    stream.flush().await
+}
+
+/// Whether the client still lives.
+struct Pings {
+    interval: Option<Duration>,
+    count: u32,
+    heard: Mutex<Instant>,
+    begun: Notify,
+}
+
+impl Pings {
+    fn new(settings: &Settings) -> Self {
+        Self {
+            interval: settings.keepalive_interval,
+            count: settings.keepalive_count,
+            heard: Mutex::new(Instant::now()),
+            begun: Notify::new(),
+        }
+    }
+
+    fn last_heard(&self) -> Instant {
+        *self.heard.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn heard(&self) {
+        *self.heard.lock().unwrap_or_else(PoisonError::into_inner) = Instant::now();
+    }
+
+    fn begin(&self) {
+        self.begun.notify_one();
+    }
+
+    /// Sends PINGs once the client wants them, and ends when it leaves them unanswered.
+    async fn run(&self, outbox: &Outbox) -> End {
+        self.begun.notified().await;
+        let Some(interval) = self.interval else { return std::future::pending().await };
+        let mut sent = 0;
+        let mut heard = self.last_heard();
+        loop {
+            tokio::time::sleep_until(heard + interval * (sent + 1)).await;
+            let now = self.last_heard();
+            if now > heard {
+                (heard, sent) = (now, 0);
+            } else if sent >= self.count {
+                return End::Mute;
+            } else {
+                let mut ping = Vec::new();
+                Keepalive::Ping.encode(&mut ping);
+                outbox.message(ping);
+                sent += 1;
+            }
+        }
+    }
+}

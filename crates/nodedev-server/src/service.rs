@@ -1,0 +1,90 @@
+//! What all clients share.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use nodedev_driver::{Driver, Scope, Stopper};
+use tokio::sync::Semaphore;
+
+use crate::access::Access;
+use crate::hub::Hub;
+use crate::lanes::{Lanes, Workers};
+use crate::lists::Lists;
+
+/// What a service is told once, at its start.
+#[derive(Debug, Clone, Copy)]
+pub struct Options {
+    /// Whose devices are served: `nodedev:///system` or `nodedev:///session`.
+    pub scope: Scope,
+    /// The user as whom the server runs: beside root, this one alone may say who it acts for.
+    pub user: u32,
+    /// Threads for calls.
+    pub workers: Workers,
+}
+
+/// A driver that is served. Clones are handles of the same service; when the last one goes, its threads end.
+#[derive(Clone)]
+pub struct Service(pub(crate) Arc<Shared>);
+
+pub(crate) struct Shared {
+    pub(crate) driver: Arc<dyn Driver>,
+    pub(crate) access: Arc<dyn Access>,
+    pub(crate) options: Options,
+    pub(crate) lists: Lists,
+    pub(crate) lanes: Arc<Lanes>,
+    pub(crate) hub: Arc<Hub>,
+    /// Large replies are written by one client after another, a piece at a time, so that small ones don't wait.
+    pub(crate) bulk: Semaphore,
+    pub(crate) counters: Counters,
+    stopper: Option<Stopper>,
+}
+
+/// What happened since the start.
+#[derive(Debug, Default)]
+pub(crate) struct Counters {
+    pub(crate) clients: AtomicU64,
+    pub(crate) too_slow: AtomicU64,
+}
+
+impl Service {
+    /// Begins to serve `driver`: starts to follow its changes. Clients are added with [`serve`](crate::serve).
+    pub fn new(driver: Arc<dyn Driver>, access: Arc<dyn Access>, options: Options) -> Self {
+        let lanes = Arc::new(Lanes::new(options.workers));
+        let (hub, stopper) = Hub::start(Arc::clone(&driver), Arc::clone(&access), Arc::clone(&lanes));
+        Self(Arc::new(Shared {
+            driver,
+            access,
+            options,
+            lists: Lists::default(),
+            lanes,
+            hub,
+            bulk: Semaphore::new(1),
+            counters: Counters::default(),
+            stopper,
+        }))
+    }
+
+    /// How many clients there have been.
+    pub fn clients_served(&self) -> u64 {
+        self.0.counters.clients.load(Ordering::Relaxed)
+    }
+
+    /// How many clients were disconnected as they did not read the events that they had asked for.
+    pub fn clients_too_slow(&self) -> u64 {
+        self.0.counters.too_slow.load(Ordering::Relaxed)
+    }
+}
+
+impl std::fmt::Debug for Service {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Service").field("options", &self.0.options).finish_non_exhaustive()
+    }
+}
+
+impl Drop for Shared {
+    fn drop(&mut self) {
+        if let Some(stopper) = &self.stopper {
+            stopper.stop();
+        }
+    }
+}
