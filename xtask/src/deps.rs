@@ -26,7 +26,18 @@ const LAYERS: &[(&str, &[&str])] = &[
     ("nodedev-cli", &["nodedev"]),
     ("nodedevd", &["nodedev-driver", "nodedev-host", "nodedev-rpc", "nodedev-server", "nodedev-sys"]),
     ("nodedev-testkit", &[]),
-    ("nodedev-interop", &["nodedev", "nodedev-rpc", "nodedev-testkit"]),
+    (
+        "nodedev-interop",
+        &[
+            "nodedev",
+            "nodedev-driver",
+            "nodedev-host",
+            "nodedev-model",
+            "nodedev-rpc",
+            "nodedev-sys",
+            "nodedev-testkit",
+        ],
+    ),
     (
         "nodedev-fuzz",
         &["nodedev-driver", "nodedev-host", "nodedev-rpc", "nodedev-sys", "nodedev-testkit", "nodedev-xml"],

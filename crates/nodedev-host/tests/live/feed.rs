@@ -1,6 +1,6 @@
 //! A source of news that a test writes, and a host on disk whose kernel the test is.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::VecDeque;
 use std::fs;
 use std::io;
 use std::path::PathBuf;
@@ -10,6 +10,7 @@ use std::time::Duration;
 use nodedev_driver::{Driver, Entry, Event, LibvirtEvent, Next, Snapshot, View, Watch};
 use nodedev_host::HostDriver;
 use nodedev_host::live::Source;
+use nodedev_interop::replay::Picture;
 use nodedev_sys::link::LinkAddress;
 use nodedev_sys::uevent::Message;
 use nodedev_sys::{News, Root, Waker};
@@ -217,16 +218,12 @@ impl Live {
             let (have, fresh) = (self.driver.entries(view).unwrap(), self.fresh(view));
             same(&format!("{view:?} view"), &have, &fresh, &log);
         }
-        let replayed = replay(&self.start.entries, events).unwrap_or_else(|why| panic!("{why}\n{}", log()));
+        let mut picture = Picture::new(&self.start.entries);
+        for event in events {
+            picture.apply(event).unwrap_or_else(|why| panic!("{why}\n{}", log()));
+        }
         let have = self.driver.entries(View::Native).unwrap();
-        same("replayed", &replayed, &have, &log);
-        let shown = |entries: &[Entry]| {
-            let shown = entries.iter().filter(|entry| entry.visibility == nodedev_model::Visibility::Libvirt);
-            shown.map(|entry| (entry.name.to_string(), entry.state.active)).collect::<BTreeMap<_, _>>()
-        };
-        let libvirt = replay_libvirt(shown(&self.start.entries), events)
-            .unwrap_or_else(|why| panic!("libvirt's view: {why}\n{}", log()));
-        assert_eq!(libvirt, shown(&have), "libvirt's view\n{}", log());
+        picture.compare(&have).unwrap_or_else(|why| panic!("{why}\n{}", log()));
     }
 }
 
@@ -247,74 +244,4 @@ pub(crate) fn describe(event: &Event) -> String {
         }
     }
     text
-}
-
-/// The devices after the events, as one who knows nothing else sees them.
-fn replay(start: &[Entry], events: &[Arc<Event>]) -> Result<Vec<Entry>, String> {
-    let mut known: BTreeMap<String, Entry> =
-        start.iter().map(|entry| (entry.name.to_string(), entry.clone())).collect();
-    for event in events {
-        let name = event.name.to_string();
-        if let Some(from) = event.change.former_name() {
-            known.remove(from.as_str()).ok_or_else(|| format!("{from} was not there: {event:?}"))?;
-        }
-        let was_there = known.get(&name).map(|entry| entry.state.active);
-        let fits = match event.change.as_str() {
-            "created" => was_there != Some(true),
-            "deleted" => was_there == Some(true),
-            "defined" => true,
-            "renamed" | "address-changed" => was_there.is_none(),
-            _ => was_there.is_some(),
-        };
-        if !fits {
-            return Err(format!("does not fit what was told before: {event:?}"));
-        }
-        match &event.entry {
-            Some(entry) => drop(known.insert(name, entry.clone())),
-            None => drop(known.remove(&name)),
-        }
-    }
-    Ok(known.into_values().collect())
-}
-
-/// The same for one of libvirt's clients, who gets names only: each with whether it is active.
-fn replay_libvirt(
-    mut known: BTreeMap<String, bool>,
-    events: &[Arc<Event>],
-) -> Result<BTreeMap<String, bool>, String> {
-    for event in events {
-        for (name, told) in event.libvirt_events() {
-            let name = name.to_string();
-            let stays = event.entry.as_ref().is_some_and(|entry| entry.name.as_str() == name);
-            let before = known.get(&name).copied();
-            let fits = match told {
-                LibvirtEvent::Created => {
-                    known.insert(name, true);
-                    before != Some(true)
-                }
-                LibvirtEvent::Deleted => {
-                    known.remove(&name);
-                    if stays && event.entry.as_ref().is_some_and(|entry| !entry.state.active) {
-                        known.insert(name, false);
-                    }
-                    before == Some(true)
-                }
-                LibvirtEvent::Defined => {
-                    known.entry(name).or_insert(false);
-                    true
-                }
-                LibvirtEvent::Undefined => {
-                    if before == Some(false) {
-                        known.remove(&name);
-                    }
-                    before.is_some()
-                }
-                LibvirtEvent::Updated => before.is_some(),
-            };
-            if !fits {
-                return Err(format!("does not fit what was told before: {event:?}"));
-            }
-        }
-    }
-    Ok(known)
 }
