@@ -189,7 +189,7 @@ const WIRE: &[&[u8]] = &[
 
 /// Cuts a stream into messages and does what a server and a client do with each.
 fn packets(input: &[u8]) {
-    use nodedev_rpc::{Call, Decoder, Packet, Procedure, Reply, Request};
+    use nodedev_rpc::{Call, Decoder, NativeCall, Packet, Procedure, Reply, Request};
     let serve = |packet: &Packet<'_>| {
         let mut out = Vec::new();
         match Request::of(&packet.header) {
@@ -198,6 +198,7 @@ fn packets(input: &[u8]) {
                     let _ = (call.needs(), call.encode(packet.header.serial, &mut out));
                 }
             }
+            Request::Native(procedure) => drop(NativeCall::decode(procedure, packet.payload)),
             Request::Refused(fault) => drop(fault.object().encode_reply(&packet.header, &mut out)),
             _ => {}
         }
@@ -226,7 +227,10 @@ fn packets(input: &[u8]) {
 /// is written reads as the same.
 fn arguments(input: &[u8]) {
     use nodedev_rpc::bounds::MESSAGE_MIN;
-    use nodedev_rpc::{Call, ErrorObject, Event, Header, Procedure, Reader, Reply, Wire};
+    use nodedev_rpc::{
+        Call, ErrorObject, Event, Header, NativeCall, NativeEvent, NativeProcedure, NativeReply, Procedure,
+        Reader, Reply, Wire,
+    };
     type Again<'a> = &'a dyn Fn(&[u8]) -> Option<Vec<u8>>;
     let settled = |read: Again<'_>| {
         let Some(written) = read(input) else { return };
@@ -241,6 +245,22 @@ fn arguments(input: &[u8]) {
         settled(&|bytes| {
             let mut out = Vec::new();
             Reply::decode(*procedure, bytes).ok()?.encode(1, &mut out).ok().map(|()| out)
+        });
+    }
+    for (procedure, ..) in NativeProcedure::ALL {
+        settled(&|bytes| {
+            let mut out = Vec::new();
+            NativeCall::decode(*procedure, bytes).ok()?.encode(1, &mut out).ok().map(|()| out)
+        });
+        settled(&|bytes| {
+            let mut out = Vec::new();
+            NativeReply::decode(*procedure, bytes).ok()?.encode(1, &mut out).ok().map(|()| out)
+        });
+    }
+    for number in [4, 5] {
+        settled(&|bytes| {
+            let mut out = Vec::new();
+            NativeEvent::decode(number, bytes).ok()?.encode(&mut out).ok().map(|()| out)
         });
     }
     for (number, _) in Event::ALL {

@@ -17,7 +17,11 @@ const LAYERS: &[(&str, &[&str])] = &[
     ("nodedev-rpc", &[]),
     ("nodedev-driver", &["nodedev-model", "nodedev-xml"]),
     ("nodedev-host", &["nodedev-driver", "nodedev-model", "nodedev-sys", "nodedev-xml"]),
-    ("nodedev", &["nodedev-driver", "nodedev-host", "nodedev-model", "nodedev-sys", "nodedev-xml"]),
+    ("nodedev-remote", &["nodedev-driver", "nodedev-model", "nodedev-rpc"]),
+    (
+        "nodedev",
+        &["nodedev-driver", "nodedev-host", "nodedev-model", "nodedev-remote", "nodedev-sys", "nodedev-xml"],
+    ),
     ("nodedev-server", &["nodedev-driver", "nodedev-model", "nodedev-rpc"]),
     ("nodedev-cli", &["nodedev"]),
     ("nodedevd", &["nodedev-driver", "nodedev-host", "nodedev-rpc", "nodedev-server", "nodedev-sys"]),
@@ -28,6 +32,7 @@ const LAYERS: &[(&str, &[&str])] = &[
             "nodedev",
             "nodedev-driver",
             "nodedev-host",
+            "nodedev-model",
             "nodedev-rpc",
             "nodedev-server",
             "nodedev-sys",
@@ -58,6 +63,7 @@ const ALLOWED_LITERALS: &[(&str, &str, &str)] = &[
     ("nodedev-host", "/dev/vd", NODE_NAMES),
     ("nodedev-host", "/dev/nvme", NODE_NAMES),
     ("nodedev-host", "/dev/dasd", NODE_NAMES),
+    ("nodedev-remote", ">/dev/null 2>&1", "part of a command that ssh runs on another machine"),
 ];
 const NODE_NAMES: &str =
     "names of device nodes are values, printed and told apart by; nothing is opened by them";

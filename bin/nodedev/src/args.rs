@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use clap_complete::Shell;
 use clap_complete::engine::ArgValueCandidates;
+use nodedev::Revision;
 
 use crate::commands::completions::{capability_names, device_names};
 use crate::exit::Exit;
@@ -44,7 +45,8 @@ pub(crate) struct Global {
     /// Look at a recording, a folder or an archive (.tar, .tar.gz, .tar.zst), in place of this machine
     #[arg(long, global = true, value_name = "PATH", conflicts_with = "connect")]
     pub(crate) root: Option<PathBuf>,
-    /// Where the devices come from: nodedev:///system, nodedev:///session, test:///default, test:///FILE
+    /// Where the devices come from: nodedev:///system, a daemon (nodedev:///system?socket=PATH, nodedev+ssh://HOST/system
+    /// and the like), test:///default, test:///FILE
     #[arg(short, long, global = true, value_name = "URI")]
     pub(crate) connect: Option<String>,
     /// What to say on standard error besides errors
@@ -81,6 +83,14 @@ pub(crate) enum Command {
     Parent(NamesArgs),
     /// Print the capability types of devices; without a name, how many devices have each type
     Caps(CapsArgs),
+    /// Wait for events and print them as virsh nodedev-event does
+    ///
+    /// Ends after the first event, or goes on with --loop; status 1 if there was none.
+    Event(EventArgs),
+    /// Follow every change of the devices, also of those that libvirt leaves out
+    ///
+    /// Each line has a revision in its JSON form, from which a later watch of the same daemon goes on with --since.
+    Watch(WatchArgs),
     /// Record what nodedev reads of this machine, for --root, support and tests
     Record(RecordArgs),
     /// Compare the devices of two recordings, or of a recording and this machine
@@ -191,6 +201,53 @@ pub(crate) struct CapsArgs {
 }
 
 #[derive(Debug, Args)]
+pub(crate) struct EventArgs {
+    /// Only events of this device
+    #[arg(long, value_name = "NAME", add = ArgValueCandidates::new(device_names))]
+    pub(crate) device: Option<String>,
+    /// Which events to wait for
+    #[arg(long, value_name = "EVENT", required_unless_present = "list")]
+    pub(crate) event: Option<EventKind>,
+    /// Go on until the timeout or Ctrl-C, not only until the first event
+    #[arg(long)]
+    pub(crate) r#loop: bool,
+    /// Wait no longer than that
+    #[arg(long, value_name = "SECONDS", value_parser = clap::value_parser!(u32).range(1..=MOST_SECONDS))]
+    pub(crate) timeout: Option<u32>,
+    /// List the kinds of events
+    #[arg(long)]
+    pub(crate) list: bool,
+    /// Print the time with each event
+    #[arg(long)]
+    pub(crate) timestamp: bool,
+}
+
+/// virsh's limit: milliseconds have to fit a C int.
+const MOST_SECONDS: i64 = i32::MAX as i64 / 1000;
+
+/// Values of `event --event`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum EventKind {
+    /// Devices that come, go, are defined or undefined
+    Lifecycle,
+    /// Devices that change
+    Update,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct WatchArgs {
+    /// As JSON, a line for each change, after a complete picture; `nodedev schema watch` describes it
+    #[arg(long)]
+    pub(crate) json: bool,
+    /// Go on after this revision of an earlier watch; fails if the changes since are not known any more
+    #[arg(long, value_name = "REVISION")]
+    pub(crate) since: Option<Revision>,
+    /// Stop after that
+    #[arg(long, value_name = "SECONDS", value_parser = clap::value_parser!(u32).range(1..=MOST_SECONDS))]
+    pub(crate) timeout: Option<u32>,
+}
+
+#[derive(Debug, Args)]
 pub(crate) struct RecordArgs {
     /// The archive to write; its name ends in .tar or .tar.gz
     #[arg(short, long, value_name = "FILE")]
@@ -236,6 +293,8 @@ pub(crate) enum Document {
     List,
     /// list --issues --json
     Issues,
+    /// watch --json: a line
+    Watch,
 }
 
 #[derive(Debug, Args)]

@@ -15,7 +15,8 @@ pub(crate) fn open(global: &Global) -> anyhow::Result<Connection> {
     let progress = Progress::start_quiet_phase("reading the host");
     let connection = match (&global.root, &global.connect) {
         (Some(root), _) => Connection::open_root(root)?,
-        (None, Some(uri)) => Connection::open(uri)?,
+        // Commands look, and change nothing.
+        (None, Some(uri)) => Connection::open_read_only(uri)?,
         (None, None) => Connection::open("nodedev:///system")?,
     };
     drop(progress);

@@ -43,7 +43,12 @@ fn errors_say_what_and_where_and_what_to_do() {
             1,
             vec!["no connection driver available for qemu:///system", "nodedev:///system"],
         ),
-        ("--connect nodedev+ssh://host/system list", 1, vec!["nodedev+ssh://host/system", "another host"]),
+        (
+            "--connect nodedev:///system?socket=/does/not/exist list",
+            1,
+            vec!["Failed to connect socket to '/does/not/exist': No such file or directory", "help: "],
+        ),
+        ("--connect nodedev+unix://host/system list", 1, vec!["using unix socket and remote server 'host'"]),
         ("--connect test:///does/not/exist list", 1, vec!["/does/not/exist", "No such file or directory"]),
         (
             "--connect test:///default list --cap gpu",

@@ -36,7 +36,10 @@ pub(crate) fn run(args: &Args) -> Result<(), Fatal> {
     let logging = Logging::start(&config, args.verbose)?;
     warn_of(&config);
     more_files();
-    let driver = HostDriver::new(open_root(args)?);
+    let driver = HostDriver::watching(open_root(args)?).map_err(|error| {
+        Fatal::system("follow the devices of this machine", &error)
+            .help("nodedevd needs netlink sockets (AF_NETLINK), which a sandbox can forbid")
+    })?;
     let dir = match (&args.run_dir, &config.unix.dir) {
         (Some(dir), _) | (None, Some(dir)) => dir.clone(),
         (None, None) => sockets::default_dir(is_root)?,

@@ -5,11 +5,12 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Debug;
 use std::ops::ControlFlow;
+use std::time::Duration;
 
 use nodedev_model::{Capability, CapabilityType, DeviceName, DeviceState, NodeDevice, Visibility};
 use nodedev_xml::{Dialect, Form, ParseOptions};
 
-use crate::{DeviceRef, Driver, Error, ErrorCode, ErrorDomain, ListFlags, View, XmlFlags};
+use crate::{DeviceRef, Driver, Error, ErrorCode, ErrorDomain, ListFlags, Next, Revision, View, XmlFlags};
 
 /// What differs between drivers that keep the contract.
 #[derive(Debug, Clone)]
@@ -66,6 +67,7 @@ pub fn check(driver: &dyn Driver, expect: &Expect) {
     bulk(driver, &devices);
     unknown_names(driver, expect);
     unknown_flags(driver, expect);
+    events(driver);
     world_wide_names(driver, &devices, expect);
     if expect.native_view {
         native_view(driver, &devices);
@@ -87,11 +89,40 @@ fn code<T: Debug>(result: crate::Result<T>) -> ErrorCode {
     result.expect_err("the call must fail").code()
 }
 
+/// Where changes are told at all, a snapshot is the list, and nothing has happened since it.
+fn events(driver: &dyn Driver) {
+    let mut watch = match driver.watch(None) {
+        Ok(watch) => watch,
+        Err(error) => {
+            assert_eq!(error.code(), ErrorCode::NO_SUPPORT, "{error}");
+            return;
+        }
+    };
+    assert_eq!(watch.next(Some(Duration::ZERO)), Next::TimedOut, "the devices do not change meanwhile");
+    for view in [View::Libvirt, View::Native] {
+        match driver.snapshot(view) {
+            Ok(snapshot) => {
+                assert_eq!(Ok(snapshot.entries), driver.entries(view), "entries of a snapshot");
+                let mut since = driver.watch(Some(snapshot.revision)).expect("a watch since a snapshot");
+                assert_eq!(since.next(Some(Duration::ZERO)), Next::TimedOut, "changes since a snapshot");
+            }
+            Err(error) => assert_eq!(error.code(), ErrorCode::NO_SUPPORT, "{error}"),
+        }
+    }
+    let foreign = Revision { history: !watch.revision().history, number: 0 };
+    assert_eq!(
+        code(driver.watch(Some(foreign))),
+        ErrorCode::OPERATION_INVALID,
+        "a revision of another history"
+    );
+}
+
 /// Lists, names and lookups name the same devices, each once, sorted.
 fn lists(driver: &dyn Driver) -> Vec<Known> {
     let listed = driver.list(ListFlags::empty()).expect("list without flags");
     let names = driver.names(None).expect("names");
     assert!(listed.is_sorted_by(|a, b| a.name < b.name), "list is sorted and each name occurs once");
+    assert_eq!(driver.list_names(ListFlags::empty()).as_ref(), Ok(&names), "list_names and names");
     assert_eq!(listed.iter().map(|device| device.name.clone()).collect::<Vec<_>>(), names, "list and names");
     assert!(driver.names(Some("no such capability")).expect("an unknown capability is no error").is_empty());
     let known = |device: DeviceRef| {

@@ -68,6 +68,15 @@ pub trait Driver: Send + Sync {
     /// [`Error::unsupported_flags`].
     fn list(&self, flags: ListFlags) -> Result<Vec<DeviceRef>>;
 
+    /// Names of the devices that flags select, sorted: [`Driver::list`] without the parents, which a daemon has to be asked
+    /// for one by one.
+    ///
+    /// # Errors
+    /// [`Error::unsupported_flags`].
+    fn list_names(&self, flags: ListFlags) -> Result<Vec<DeviceName>> {
+        Ok(self.list(flags)?.into_iter().map(|device| device.name).collect())
+    }
+
     /// Names of all devices, active and inactive, or of those with a capability, top-level or nested, sorted
     /// (`virNodeListDevices`, `virNodeNumOfDevices`). No device has a capability of an unknown name.
     ///

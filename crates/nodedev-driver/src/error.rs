@@ -34,6 +34,7 @@ numbers! {
         DOMAIN = 20, "Detach helpers of the hypervisor drivers.";
         NODEDEV = 22, "Node device API, configuration and host driver.";
         LIBXL = 41, "Xen driver.";
+        URI = 45, "Reading of URIs.";
         DEVICE = 49, "PCI addresses in XML.";
         ACCESS = 55, "Access control.";
     }

@@ -5,7 +5,7 @@
 //!   that all drivers list with.
 //! * [`Error`]: libvirt's domain, code, level, message and strings, made from one table ([`ErrorCode::template`]).
 //! * [`Event`], [`EventLog`], [`Watch`]: what happens to devices, in order, for any number of followers.
-//! * [`ConnectUri`]: which driver a URI asks for.
+//! * [`ConnectUri`]: which driver a URI asks for; [`RemoteUri`]: where a daemon is.
 //! * [`TestDriver`]: libvirt's `test:///default` and `test:///FILE`, a complete small driver of invented devices.
 //! * `contract` (feature `contract`): one test suite that every driver runs.
 //!
@@ -13,21 +13,25 @@
 
 #[cfg(any(test, feature = "contract"))]
 pub mod contract;
+mod document;
 mod driver;
 mod error;
 mod event;
 mod flags;
 mod host_info;
+mod remote_uri;
 mod suggest;
 mod test_driver;
 mod uri;
 mod watch;
 
+pub use document::parse_document;
 pub use driver::{DeviceRef, DeviceVisitor, Driver, Entry, Snapshot, View, XmlVisitor};
 pub use error::{Error, ErrorCode, ErrorDomain, ErrorLevel, Result};
 pub use event::{Change, Event, InvalidRevision, LibvirtChange, LibvirtEvent, Revision};
 pub use flags::{CreateFlags, ListFlags, UpdateFlags, XmlFlags};
 pub use host_info::HostInfo;
+pub use remote_uri::{RemoteUri, SocketMode, SshProxy, Transport, WantedAuth};
 pub use suggest::near_matches;
 pub use test_driver::TestDriver;
 pub use uri::{ConnectUri, Scope};

@@ -2,7 +2,8 @@ use std::fmt;
 use std::path::PathBuf;
 use std::str::FromStr;
 
-use crate::{Error, ErrorCode, ErrorDomain, Result};
+use crate::remote_uri::Parts;
+use crate::{Error, ErrorCode, ErrorDomain, RemoteUri, Result};
 
 /// Whose devices a `nodedev:` connection is about.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -32,6 +33,8 @@ pub enum ConnectUri {
         /// `?root=PATH`: a recording, a folder or an archive, in place of this machine.
         root: Option<PathBuf>,
     },
+    /// With a transport (`nodedev+ssh://…`), a machine, or one of the parameters `socket` and `mode`: a daemon's devices.
+    Remote(Box<RemoteUri>),
     /// `test:///default`: invented devices that are always the same.
     TestDefault,
     /// `test:///PATH`: the devices of a file.
@@ -39,53 +42,43 @@ pub enum ConnectUri {
 }
 
 /// What people are told who ask for something else.
-const SERVED: &str = "URIs that are served: nodedev:///system, nodedev:///session, both with ?root=PATH for a recording, \
+const SERVED: &str = "URIs that are served: nodedev:///system, nodedev:///session, both with ?root=PATH for a recording or \
+                      ?socket=PATH for a daemon; nodedev+ssh://HOST/system and the like (unix, tcp, tls, ssh, ext) for a daemon; \
                       test:///default and test:///PATH";
 
 impl FromStr for ConnectUri {
     type Err = Error;
 
     fn from_str(uri: &str) -> Result<Self> {
-        let Some((scheme, rest)) = uri.split_once(':') else {
+        let Some(parts) = Parts::of(uri) else {
             return Err(Error::no_connect(uri).with_help(SERVED));
         };
-        let (scheme, transport) = match scheme.split_once('+') {
-            Some((scheme, transport)) => (scheme, Some(transport)),
-            None => (scheme, None),
-        };
-        if !matches!(scheme, "nodedev" | "test") {
-            return Err(Error::no_connect(uri).with_help(SERVED));
+        let is_remote = RemoteUri::is_meant(&parts);
+        match parts.scheme {
+            "nodedev" if is_remote => RemoteUri::parse(&parts).map(Box::new).map(Self::Remote),
+            "nodedev" => host(&parts),
+            "test" if !is_remote => test(&parts),
+            _ => Err(Error::no_connect(uri).with_help(SERVED)),
         }
-        let (authority, rest) = match rest.strip_prefix("//") {
-            Some(rest) => rest.split_at(rest.find('/').unwrap_or(rest.len())),
-            None => ("", rest),
-        };
-        if transport.is_some() || !authority.is_empty() {
-            let help = format!("connections to another host or to a daemon are not served; {SERVED}");
-            return Err(Error::no_connect(uri).with_help(help));
-        }
-        let rest = rest.split('#').next().unwrap_or_default();
-        let (path, query) = rest.split_once('?').unwrap_or((rest, ""));
-        let path = decode(path).ok_or_else(|| bad_escape(uri))?;
-        if scheme == "test" { test(uri, &path, query) } else { host(uri, &path, query) }
     }
 }
 
-fn host(uri: &str, path: &[u8], query: &str) -> Result<ConnectUri> {
-    let scope = match path {
+fn host(parts: &Parts<'_>) -> Result<ConnectUri> {
+    let uri = parts.uri;
+    let path = decode(parts.path).ok_or_else(|| bad_escape(uri))?;
+    let scope = match path.as_slice() {
         b"/system" => Scope::System,
         b"/session" => Scope::Session,
         _ => {
-            let path = String::from_utf8_lossy(path);
+            let path = String::from_utf8_lossy(&path);
             let detail = format!("unexpected nodedev URI path '{path}', try nodedev:///system");
             return Err(Error::internal(ErrorDomain::NODEDEV, detail).with_help(SERVED));
         }
     };
     let mut root = None;
-    for (key, value) in query.split('&').filter(|pair| !pair.is_empty()).map(|pair| {
+    for pair in parts.query.split('&').filter(|pair| !pair.is_empty()) {
         let (key, value) = pair.split_once('=').unwrap_or((pair, ""));
-        (key, decode(value))
-    }) {
+        let value = decode(value);
         match (key, value) {
             (_, None) => return Err(bad_escape(uri)),
             ("root", Some(value)) if value.is_empty() || value.contains(&0) => {
@@ -95,16 +88,20 @@ fn host(uri: &str, path: &[u8], query: &str) -> Result<ConnectUri> {
             ("root", Some(value)) => root = Some(to_path(value)?),
             _ => {
                 let message = format!("unknown parameter {key} in URI {uri}");
-                return Err(invalid(message).with_help("the only parameter is root, the path of a recording"));
+                return Err(invalid(message).with_help(
+                    "parameters are root, the path of a recording, or what is for a daemon: socket and mode",
+                ));
             }
         }
     }
     Ok(ConnectUri::Host { scope, root })
 }
 
-fn test(uri: &str, path: &[u8], query: &str) -> Result<ConnectUri> {
-    match path {
-        _ if !query.is_empty() => {
+fn test(parts: &Parts<'_>) -> Result<ConnectUri> {
+    let uri = parts.uri;
+    let path = decode(parts.path).ok_or_else(|| bad_escape(uri))?;
+    match path.as_slice() {
+        _ if !parts.query.is_empty() => {
             Err(invalid(format!("URI {uri} takes no parameters")).with_help("leave out ? and what follows"))
         }
         b"" | b"/" => {
@@ -112,7 +109,7 @@ fn test(uri: &str, path: &[u8], query: &str) -> Result<ConnectUri> {
             Err(Error::new(ErrorDomain::TEST, ErrorCode::INVALID_ARG, detail).with_help(SERVED))
         }
         b"/default" => Ok(ConnectUri::TestDefault),
-        path => to_path(path.to_vec()).map(ConnectUri::TestFile),
+        _ => to_path(path).map(ConnectUri::TestFile),
     }
 }
 
@@ -125,18 +122,18 @@ fn bad_escape(uri: &str) -> Error {
 }
 
 #[cfg(unix)]
-fn to_path(bytes: Vec<u8>) -> Result<PathBuf> {
+pub(crate) fn to_path(bytes: Vec<u8>) -> Result<PathBuf> {
     use std::os::unix::ffi::OsStringExt;
     Ok(std::ffi::OsString::from_vec(bytes).into())
 }
 
 #[cfg(not(unix))]
-fn to_path(bytes: Vec<u8>) -> Result<PathBuf> {
+pub(crate) fn to_path(bytes: Vec<u8>) -> Result<PathBuf> {
     String::from_utf8(bytes).map(PathBuf::from).map_err(|_| invalid("the path is not UTF-8".to_owned()))
 }
 
 /// Replaces `%HH` by the byte; `None` if a `%` stands alone.
-fn decode(text: &str) -> Option<Vec<u8>> {
+pub(crate) fn decode(text: &str) -> Option<Vec<u8>> {
     let mut out = Vec::with_capacity(text.len());
     let mut rest = text.bytes();
     while let Some(byte) = rest.next() {
@@ -178,8 +175,8 @@ mod tests {
             ("", "no connection driver available for "),
             ("qemu:///system", "no connection driver available for qemu:///system"),
             ("system", "no connection driver available for system"),
-            ("nodedev+ssh://host/system", "no connection driver available for nodedev+ssh://host/system"),
-            ("nodedev://host/system", "no connection driver available for nodedev://host/system"),
+            ("qemu+ssh://host/system", "no connection driver available for qemu+ssh://host/system"),
+            ("test+unix:///default", "no connection driver available for test+unix:///default"),
             ("nodedev:///sys", "internal error: unexpected nodedev URI path '/sys', try nodedev:///system"),
             ("nodedev:///system?rot=/a", "unknown parameter rot in URI nodedev:///system?rot=/a"),
             ("nodedev:///system?root=", "parameter root of URI nodedev:///system?root= is not a path"),

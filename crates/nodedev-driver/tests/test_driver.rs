@@ -6,7 +6,9 @@
 use std::fmt::Write;
 use std::path::{Path, PathBuf};
 
-use nodedev_driver::{CreateFlags, Driver, Error, ListFlags, Result, TestDriver, XmlFlags};
+use nodedev_driver::{
+    CreateFlags, Driver, Error, LibvirtEvent, ListFlags, Next, Result, TestDriver, XmlFlags,
+};
 
 fn data(name: &str) -> PathBuf {
     [env!("CARGO_MANIFEST_DIR"), "tests", "data", name].iter().collect()
@@ -265,4 +267,23 @@ fn a_bad_file_is_refused_as_libvirt_does() {
     assert_eq!(TestDriver::open(&path).unwrap().names(None).unwrap(), []);
     let error = TestDriver::open(folder.path()).unwrap_err();
     says(&error, 38, 0, &format!("Failed to read file '{}': Is a directory", shown(folder.path())));
+}
+
+/// As libvirt's own test driver told its Python binding: 0 (created) and 1 (deleted), and nothing for `computer`.
+#[test]
+fn watchers_are_told_of_a_vhba_that_is_made_and_destroyed() {
+    let driver = TestDriver::new();
+    let before = driver.snapshot(nodedev_driver::View::Libvirt).unwrap();
+    let mut watch = driver.watch(Some(before.revision)).unwrap();
+    let xml = b"<device><parent>scsi_host1</parent><capability type='scsi_host'><capability type='fc_host'>\
+        <wwnn>1111222233334444</wwnn><wwpn>5555666677778888</wwpn></capability></capability></device>";
+    let created = driver.create_xml(xml, CreateFlags::empty()).unwrap();
+    driver.destroy("computer").unwrap();
+    driver.destroy(created.name.as_str()).unwrap();
+    let mut told = Vec::new();
+    while let Next::Event(event) = watch.next(Some(std::time::Duration::ZERO)) {
+        told.extend(event.libvirt_events().map(|(name, event)| (name.to_string(), event)));
+    }
+    let name = || "scsi_host12".to_owned();
+    assert_eq!(told, [(name(), LibvirtEvent::Created), (name(), LibvirtEvent::Deleted)]);
 }

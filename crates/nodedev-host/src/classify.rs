@@ -16,6 +16,16 @@ pub(crate) enum Kind {
     Native(&'static NativeClass),
 }
 
+impl Kind {
+    /// One word for it: libvirt's, or the native view's.
+    pub(crate) fn word(self) -> &'static str {
+        match self {
+            Self::Libvirt(kind) => kind.as_str(),
+            Self::Native(class) => class.word,
+        }
+    }
+}
+
 /// What there is to know of a device before it is described.
 #[derive(Debug)]
 pub(crate) struct Class {

@@ -28,15 +28,22 @@
 mod classify;
 mod describe;
 mod driver;
+mod enumerate;
+mod host_info;
 mod index;
+mod issues;
 mod kernel;
+pub mod live;
+mod look;
 mod mdevctl;
 mod native;
 mod number;
 pub mod pci_config;
 pub mod pci_ids;
 pub mod record;
+mod refuse;
 mod scan;
+mod shared;
 mod storage_class;
 pub mod vpd;
 

@@ -6,6 +6,8 @@ pub const STRING_MAX: usize = 4_194_304;
 pub const NODE_DEVICE_LIST_MAX: usize = 65_536;
 /// Names in a list of capabilities (`REMOTE_NODE_DEVICE_CAPS_LIST_MAX`).
 pub const NODE_DEVICE_CAPS_LIST_MAX: usize = 65_536;
+/// Devices in a snapshot of program NODEDEV; no more fit into a message.
+pub const NATIVE_LIST_MAX: usize = 1 << 20;
 /// Ways to log in that a server offers (`REMOTE_AUTH_TYPE_LIST_MAX`).
 pub const AUTH_TYPE_LIST_MAX: usize = 20;
 /// Bytes of one step of a SASL login (`REMOTE_AUTH_SASL_DATA_MAX`).

@@ -14,6 +14,8 @@ pub mod program {
     pub const LXC: u32 = 0x2000_8088;
     /// Calls that manage the daemon, on a socket of their own.
     pub const ADMIN: u32 = 0x0690_0690;
+    /// `nodedevd`'s own calls ("node"), which libvirt does not know.
+    pub const NODEDEV: u32 = 0x6e6f_6465;
     /// PING and PONG.
     pub const KEEPALIVE: u32 = 0x6b65_6570;
     /// The version of all of them.

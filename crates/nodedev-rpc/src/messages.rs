@@ -20,7 +20,7 @@ pub struct Structure {
 
 /// Declares structures, whose fields follow one another on the wire.
 macro_rules! structures {
-    ($lt:lifetime $(
+    ($all:ident $lt:lifetime $(
         $(#[$doc:meta])* $name:ident $(<$own:lifetime>)? {
             $($(#[$fdoc:meta])* $field:ident: $type:ty,)*
         }
@@ -45,19 +45,25 @@ macro_rules! structures {
             }
         )*
 
-        impl Structure {
-            /// Every structure that arguments, replies and events are made of.
-            pub const ALL: &'static [Self] = &[
-                $(Self {
-                    name: stringify!($name),
-                    fields: &[$((stringify!($field), stringify!($type)),)*],
-                },)*
-            ];
-        }
+        /// Every structure that is declared here.
+        pub(crate) const $all: &[$crate::messages::Structure] = &[
+            $($crate::messages::Structure {
+                name: stringify!($name),
+                fields: &[$((stringify!($field), stringify!($type)),)*],
+            },)*
+        ];
     };
 }
+pub(crate) use structures;
 
-structures! { 'a
+impl Structure {
+    /// Every structure that libvirt's arguments, replies and events are made of.
+    pub const ALL: &'static [Self] = STRUCTURES;
+    /// Those of program NODEDEV.
+    pub const NATIVE: &'static [Self] = crate::native::NATIVE_STRUCTURES;
+}
+
+structures! { STRUCTURES 'a
     /// Opens the connection.
     Open<'a> {
         /// URI of the driver, without transport and server; absent where the client left it out of the message.

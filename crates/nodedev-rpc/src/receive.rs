@@ -6,6 +6,7 @@ use crate::frame::{Header, Packet, program};
 use crate::keepalive::Keepalive;
 use crate::known::{Kind, Known};
 use crate::messages::ErrorObject;
+use crate::native::{NativeEvent, NativeProcedure};
 use crate::open::{MessageType, Status};
 use crate::procedures::{Procedure, Rpc};
 use crate::xdr::{Reader, Wire, XdrError};
@@ -19,6 +20,8 @@ pub enum Request {
     /// It is a call of libvirt's API that node devices have no part in: check the login and whether a connection is
     /// open, then answer [`Fault::no_support`].
     Foreign(&'static Known),
+    /// It is a call of `nodedevd`'s own: as [`Request::Call`], with [`NativeCall::decode`](crate::NativeCall::decode).
+    Native(NativeProcedure),
     /// PING, to be answered with PONG; or PONG.
     Keepalive(Keepalive),
     /// It is answered with an error, whoever asks.
@@ -36,11 +39,17 @@ impl Request {
         if !matches!(header.kind, MessageType::Call | MessageType::CallWithDescriptors) {
             return Self::Ignored;
         }
-        if (header.program, header.version) != (program::REMOTE, program::VERSION) {
+        let known = matches!(header.program, program::REMOTE | program::NODEDEV);
+        if !known || header.version != program::VERSION {
             return Self::Refused(Fault::unknown_program(header.program, header.version));
         }
         if header.status != Status::Ok {
             return Self::Refused(Fault::unexpected_status(header.status));
+        }
+        if header.program == program::NODEDEV {
+            let procedure = NativeProcedure::from_number(header.procedure);
+            return procedure
+                .map_or_else(|| Self::Refused(Fault::unknown_procedure(header.procedure)), Self::Native);
         }
         if let Some(procedure) = Procedure::from_number(header.procedure) {
             return Self::Call(procedure);
@@ -59,6 +68,8 @@ pub enum Response<'a> {
     Reply((u32, u32, u32)),
     /// Something happened.
     Event(Event<'a>),
+    /// Something happened, as `nodedevd` tells its own clients.
+    NativeEvent(NativeEvent<'a>),
     /// PING, to be answered with PONG; or PONG.
     Keepalive(Keepalive),
     /// It means nothing to a client of node devices.
@@ -74,12 +85,18 @@ impl<'a> Packet<'a> {
         if let Some(keepalive) = Keepalive::from_header(&self.header) {
             return Ok(Response::Keepalive(keepalive));
         }
-        if (self.header.program, self.header.version) != (program::REMOTE, program::VERSION) {
+        if self.header.version != program::VERSION {
             return Ok(Response::Ignored);
         }
-        match self.header.kind {
-            MessageType::Reply | MessageType::ReplyWithDescriptors => Ok(Response::Reply(self.header.key())),
-            MessageType::Message => Event::decode(self.header.procedure, self.payload).map(Response::Event),
+        let (number, payload) = (self.header.procedure, self.payload);
+        match (self.header.program, self.header.kind) {
+            (program::REMOTE | program::NODEDEV, MessageType::Reply | MessageType::ReplyWithDescriptors) => {
+                Ok(Response::Reply(self.header.key()))
+            }
+            (program::REMOTE, MessageType::Message) => Event::decode(number, payload).map(Response::Event),
+            (program::NODEDEV, MessageType::Message) => {
+                NativeEvent::decode(number, payload).map(Response::NativeEvent)
+            }
             _ => Ok(Response::Ignored),
         }
     }

@@ -3,7 +3,8 @@
 use std::fmt::Write as _;
 
 use nodedev_rpc::{
-    Effect, Event, Kind, Known, Needs, Permission, Priority, Procedure, Structure, When, bounds,
+    Effect, Event, Kind, Known, NativeProcedure, Needs, Permission, Priority, Procedure, Structure, When,
+    bounds,
 };
 use nodedev_testkit::golden::assert_golden;
 
@@ -92,6 +93,25 @@ fn document() -> String {
     }
     line("\n## Structures\n");
     for structure in Structure::ALL {
+        let fields =
+            structure.fields.iter().map(|(name, kind)| format!("{name}: {}", kind.replace("<'a>", "")));
+        line(&format!("- `{}` {{ {} }}", structure.name, fields.collect::<Vec<_>>().join(", ")));
+    }
+    line("\n## Program NODEDEV\n");
+    line(
+        "What `nodedevd` serves besides, under the program number 0x6e6f6465, version 1; libvirt's daemons answer it with",
+    );
+    line(
+        "\"Cannot find program\". It needs an open connection and connect:search_node_devices (node_device:getattr).\n",
+    );
+    line("| no | name | arguments | reply |");
+    line("|--|--|--|--|");
+    for (procedure, arguments, reply) in NativeProcedure::ALL {
+        let (arguments, reply) = (arguments.replace("<'a>", ""), reply.replace("<'a>", ""));
+        line(&format!("| {} | {procedure:?} | {arguments} | {reply} |", *procedure as i32));
+    }
+    line("\nMessages of the server: 4 `NativeChange`, 5 `NativeMissed`.\n");
+    for structure in Structure::NATIVE {
         let fields =
             structure.fields.iter().map(|(name, kind)| format!("{name}: {}", kind.replace("<'a>", "")));
         line(&format!("- `{}` {{ {} }}", structure.name, fields.collect::<Vec<_>>().join(", ")));

@@ -113,6 +113,7 @@ impl Session {
                 return Step::Reply(pong.into());
             }
             Request::Keepalive(Keepalive::Pong) | Request::Ignored => return Step::Nothing,
+            Request::Native(_) => Err(Fault::unknown_program(header.program, header.version).into()),
             Request::Refused(fault) => Err(fault.into()),
             Request::Foreign(_) if !self.is_logged_in => Err(Fault::authentication_required().into()),
             Request::Foreign(_) if self.caller.connection.is_none() => {

@@ -14,6 +14,20 @@ pub const IOMMU_GROUPS: &str = "sys/kernel/iommu_groups";
 pub const DMI: &str = "sys/devices/virtual/dmi/id";
 /// udev's database, one file for each device.
 pub const UDEV_DATA: &str = "run/udev/data";
+/// Where udev is asked to do something; it is there while udev runs.
+pub const UDEV_CONTROL: &str = "run/udev/control";
+/// The processors: one folder for each, and the list of those that are online.
+pub const CPUS: &str = "sys/devices/system/cpu";
+/// The NUMA nodes: one folder for each.
+pub const NODES: &str = "sys/devices/system/node";
+/// How much memory there is.
+pub const MEMINFO: &str = "proc/meminfo";
+/// What the processors say of themselves.
+pub const CPUINFO: &str = "proc/cpuinfo";
+/// Name of the machine.
+pub const HOSTNAME: &str = "proc/sys/kernel/hostname";
+/// Architecture, since Linux 6.1.
+pub const ARCHITECTURE: &str = "proc/sys/kernel/arch";
 /// Device nodes.
 pub const DEV: &str = "dev";
 /// Definitions of mediated devices: one folder for each parent, one file for each device.

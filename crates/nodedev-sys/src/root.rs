@@ -4,7 +4,8 @@ use std::path::Path;
 
 use rustix::buffer::spare_capacity;
 use rustix::fs::{
-    AtFlags, CWD, FileType, Mode, OFlags, RawDir, ResolveFlags, openat, openat2, readlinkat_raw, statat,
+    AtFlags, CWD, FileType, Mode, OFlags, RawDir, ResolveFlags, fstat, openat, openat2, readlinkat_raw,
+    statat,
 };
 use rustix::io::{Errno, read};
 
@@ -140,6 +141,19 @@ impl Root {
         }
     }
 
+    /// What tells a file that was put in the place of another from it: its inode, and when it was written. `None` if
+    /// there is no such file, and in an archive, where nothing is ever replaced.
+    pub fn stamp(&self, path: &[u8]) -> Option<Stamp> {
+        let stat = match &self.backend {
+            Backend::Live(fd) => statat(fd, path, AtFlags::empty()),
+            Backend::Folder(_) => self.open_at(path, OFlags::PATH).and_then(fstat),
+            Backend::Archive(_) => return None,
+        }
+        .ok()?;
+        #[allow(clippy::unnecessary_cast, reason = "they are of other types on other architectures")]
+        Some(Stamp(stat.st_ino as u64, stat.st_mtime as i64, stat.st_mtime_nsec as u64))
+    }
+
     /// Opens a folder. `None` if there is none at `path`.
     ///
     /// # Errors
@@ -209,6 +223,10 @@ impl Root {
         }
     }
 }
+
+/// Stands for one content of a file; see [`Root::stamp`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct Stamp(u64, i64, u64);
 
 /// A pipe or a device in the place of a file must not block us.
 const READ: OFlags = OFlags::RDONLY.union(OFlags::NONBLOCK).union(OFlags::NOCTTY);

@@ -2,9 +2,12 @@ use std::ops::Deref;
 use std::path::Path;
 use std::sync::Arc;
 
-use nodedev_driver::{ConnectUri, Driver, Error, ErrorDomain, Result, TestDriver};
+use nodedev_driver::{ConnectUri, Driver, Error, ErrorDomain, Result, TestDriver, View};
 use nodedev_host::HostDriver;
+use nodedev_remote::{Options, RemoteDriver};
 use nodedev_sys::{Operation, Root, SysError};
+
+use crate::daemon::Daemon;
 
 /// A connection to a source of node devices; every call of [`Driver`] can be made on it.
 ///
@@ -23,29 +26,49 @@ use nodedev_sys::{Operation, Root, SysError};
 #[derive(Clone)]
 pub struct Connection {
     driver: Arc<dyn Driver>,
+    fullest_view: View,
 }
 
 impl Connection {
     /// Opens the source that a URI names: `nodedev:///system` and `nodedev:///session` (this machine, or with
-    /// `?root=PATH` a recording), `test:///default` and `test:///FILE` (invented devices).
+    /// `?root=PATH` a recording), `test:///default` and `test:///FILE` (invented devices), and with a transport, a machine
+    /// or one of the parameters `socket` and `mode` those of a daemon (`nodedev+ssh://host/system`).
     ///
     /// # Errors
     /// [`ErrorCode::NO_CONNECT`](crate::ErrorCode::NO_CONNECT) for a URI that nobody serves; those of opening.
     pub fn open(uri: &str) -> Result<Self> {
-        Self::open_uri(&uri.parse()?)
+        Self::open_uri(&uri.parse()?, &Options::default())
     }
 
-    /// Opens the source that a parsed URI names.
+    /// Like [`Connection::open`], for programs that change nothing: of a daemon, the socket that everybody may use, and
+    /// changing calls are refused there.
     ///
     /// # Errors
-    /// Those of opening this machine, the recording or the file.
-    pub fn open_uri(uri: &ConnectUri) -> Result<Self> {
+    /// As [`Connection::open`].
+    pub fn open_read_only(uri: &str) -> Result<Self> {
+        Self::open_uri(&uri.parse()?, &Options { read_only: true, ..Options::default() })
+    }
+
+    /// Opens the source that a parsed URI names; the options are for those of a daemon.
+    ///
+    /// # Errors
+    /// Those of opening this machine, the recording or the file, or of connecting to the daemon.
+    pub fn open_uri(uri: &ConnectUri, options: &Options) -> Result<Self> {
         Ok(match uri {
             ConnectUri::Host { root: None, .. } => Self::host(Self::root(None)?),
             ConnectUri::Host { root: Some(root), .. } => Self::open_root(root)?,
+            ConnectUri::Remote(uri) => {
+                let driver = Daemon::new(RemoteDriver::open(uri, options)?);
+                Self { fullest_view: View::Libvirt, ..Self::from_driver(driver) }
+            }
             ConnectUri::TestDefault => Self::from_driver(TestDriver::new()),
             ConnectUri::TestFile(path) => Self::from_driver(TestDriver::open(path)?),
         })
+    }
+
+    /// The view that tells most of this source: the native one, but of a daemon, which has only libvirt's.
+    pub fn fullest_view(&self) -> View {
+        self.fullest_view
     }
 
     /// Opens a recording: a folder that stands for `/` of a machine, or an archive of one.
@@ -72,7 +95,7 @@ impl Connection {
         Self::from_driver(HostDriver::new(root))
     }
 
-    /// A connection to a driver of one's own.
+    /// A connection to a driver of one's own, which has the native view.
     ///
     /// ```
     /// use nodedev::{Connection, TestDriver};
@@ -81,7 +104,7 @@ impl Connection {
     /// # Ok::<(), nodedev::Error>(())
     /// ```
     pub fn from_driver(driver: impl Driver + 'static) -> Self {
-        Self { driver: Arc::new(driver) }
+        Self { driver: Arc::new(driver), fullest_view: View::Native }
     }
 }
 

@@ -1,12 +1,13 @@
 //! Every device of a virtualization host, as libvirt sees it and as it is.
 //!
 //! A [`Connection`] is opened on this machine, on a recording of another one, or on libvirt's test driver, in this
-//! process and without a daemon. It answers in two views:
+//! process and without a daemon; or on a daemon, here or elsewhere. It answers in two views:
 //!
 //! * libvirt's: [`list`](Driver::list), [`xml`](Driver::xml), [`parent`](Driver::parent) … give the names, documents
 //!   and errors of libvirt's node device API, byte for byte;
 //! * the native one: [`entries`](Driver::entries), [`device`](Driver::device), [`visit`](Driver::visit) give
-//!   [`NodeDevice`] values of every device, also of those that libvirt leaves out.
+//!   [`NodeDevice`] values of every device, also of those that libvirt leaves out. A daemon has only libvirt's view:
+//!   values are read from its documents, and ask for [`View::Libvirt`].
 //!
 //! ```no_run
 //! use std::ops::ControlFlow;
@@ -24,11 +25,14 @@
 //! ```
 
 mod connection;
+mod daemon;
 
 pub use connection::Connection;
+pub use daemon::reduce_to_documents;
 pub use nodedev_driver::*;
 pub use nodedev_host::HostDriver;
 pub use nodedev_model::*;
+pub use nodedev_remote::{Options, Pings};
 pub use nodedev_sys::{Root, SysError};
 
 /// Recording a host into an archive that [`Connection::open_root`] opens.

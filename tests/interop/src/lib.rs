@@ -4,6 +4,8 @@
 //! them. Those that hold nodedev against golden files always run.
 
 pub mod made;
+pub mod network;
+pub mod replay;
 
 use nodedev_testkit::answers::Answers;
 use nodedev_testkit::cli::Cli;

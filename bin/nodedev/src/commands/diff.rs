@@ -3,7 +3,7 @@ use std::io::Write;
 use std::ops::ControlFlow;
 use std::path::Path;
 
-use nodedev::{Capability, Connection, DeviceName, NetFeatures, NodeDevice, View};
+use nodedev::{Capability, Connection, DeviceName, NetFeatures, NodeDevice, View, reduce_to_documents};
 use serde_json::Value;
 
 use crate::args::{DiffArgs, Global};
@@ -15,16 +15,21 @@ use crate::text::{count, printable};
 
 /// Prints how the devices of two hosts differ.
 pub(super) fn run(global: &Global, args: &DiffArgs, out: &mut Output) -> anyhow::Result<Exit> {
-    let mut before = devices(&open(global, &args.before)?, out)?;
-    let after = match &args.after {
-        Some(path) => devices(&open(global, path)?, out)?,
+    let before = open(global, &args.before)?;
+    let (before, after) = match &args.after {
+        Some(path) => {
+            (devices(&before, View::Native, out)?, devices(&open(global, path)?, View::Native, out)?)
+        }
         None => {
-            let mut after = devices(&session::open(global)?, out)?;
+            let after = session::open(global)?;
+            let view = after.fullest_view();
+            let mut before = devices(&before, view, out)?;
+            let mut after = devices(&after, view, out)?;
             if global.root.is_none() {
                 keep_comparable(&mut before);
                 keep_comparable(&mut after);
             }
-            after
+            (before, after)
         }
     };
     let mut numbers = [0; 3];
@@ -46,15 +51,34 @@ fn open(global: &Global, path: &Path) -> anyhow::Result<Connection> {
     session::open(&named)
 }
 
-fn devices(connection: &Connection, out: &Output) -> anyhow::Result<BTreeMap<DeviceName, NodeDevice>> {
+/// All devices of a view; of libvirt's, what their documents tell, as a daemon has nothing else.
+fn devices(
+    connection: &Connection,
+    view: View,
+    out: &Output,
+) -> anyhow::Result<BTreeMap<DeviceName, NodeDevice>> {
     let progress = Progress::start("describing", out);
     let mut devices = BTreeMap::new();
-    connection.visit(View::Native, &mut |device| {
+    let mut failure = None;
+    connection.visit(view, &mut |device| {
         progress.step();
-        devices.insert(device.name.clone(), device.clone());
+        let device = match (view, connection.fullest_view()) {
+            (View::Libvirt, View::Native) => reduce_to_documents(device),
+            _ => Ok(device.clone()),
+        };
+        match device {
+            Ok(device) => devices.insert(device.name.clone(), device),
+            Err(error) => {
+                failure = Some(error);
+                return ControlFlow::Break(());
+            }
+        };
         ControlFlow::Continue(())
     })?;
-    Ok(devices)
+    match failure {
+        Some(error) => Err(nodedev::Error::from(error).into()),
+        None => Ok(devices),
+    }
 }
 
 /// Leaves out what only the kernel of a running machine tells, and no recording holds: features of network interfaces.

@@ -51,12 +51,20 @@ pub(super) fn run(connection: &Connection, args: &ListArgs, out: &mut Output) ->
     let wanted = Wanted::new(args)?;
     let plain = !args.json && !out.is_terminal();
     if plain && !args.extended && !args.tree {
+        let mut names = connection.list_names(wanted.flags)?;
+        names.sort_by(caseless);
+        log::info!("{} devices", names.len());
+        for name in &names {
+            out.line(name.as_str().as_bytes())?;
+        }
+        return Ok(Exit::Done);
+    }
+    if plain && !args.extended {
+        // A tree without types takes only the parents of a daemon's devices, and not their documents.
         let mut devices = connection.list(wanted.flags)?;
         devices.sort_by(|a, b| caseless(&a.name, &b.name));
         log::info!("{} devices", devices.len());
-        for device in &devices {
-            out.line(device.name.as_str().as_bytes())?;
-        }
+        tree::print(&devices, out)?;
         return Ok(Exit::Done);
     }
     let mut entries = entries(connection, args, &wanted)?;

@@ -4,6 +4,8 @@ mod caps;
 pub(crate) mod completions;
 mod diff;
 mod dumpxml;
+mod event;
+mod follow;
 mod format;
 mod info;
 mod list;
@@ -12,6 +14,7 @@ mod record;
 mod schema;
 mod show;
 mod tree;
+mod watch;
 
 use nodedev::Connection;
 
@@ -30,6 +33,8 @@ pub(crate) fn run(cli: &Cli, out: &mut Output) -> anyhow::Result<Exit> {
         Command::Show(args) => show::run(&open()?, args, out),
         Command::Parent(args) => parent::run(&open()?, args, out),
         Command::Caps(args) => caps::run(&open()?, args, out),
+        Command::Event(args) => event::run(&open()?, args, out),
+        Command::Watch(args) => watch::run(&open()?, args, out),
         Command::Record(args) => record::run(&cli.global, args),
         Command::Diff(args) => diff::run(&cli.global, args, out),
         Command::Format(args) => format::run(args, out),

@@ -47,6 +47,10 @@ fn root(global: &Global) -> anyhow::Result<Root> {
         (None, None) => None,
         (None, Some(uri)) => match uri.parse()? {
             ConnectUri::Host { root, .. } => root,
+            ConnectUri::Remote(_) => {
+                let help = "a daemon does not tell enough; on its machine, run `nodedev record -o FILE`";
+                return Err(Advice::usage(format!("{uri} is no host that could be recorded"), help).into());
+            }
             ConnectUri::TestDefault | ConnectUri::TestFile(_) => {
                 let help = "leave out --connect for this machine, or name a recording with --root";
                 return Err(Advice::usage(format!("{uri} is no host that could be recorded"), help).into());

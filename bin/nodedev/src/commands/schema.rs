@@ -28,6 +28,7 @@ pub(super) fn run(args: &SchemaArgs, out: &mut Output) -> anyhow::Result<Exit> {
     let schema = match args.document {
         Document::Show => generator.into_root_schema_for::<Shown>(),
         Document::List => generator.into_root_schema_for::<Vec<Listed<'static>>>(),
+        Document::Watch => generator.into_root_schema_for::<super::watch::Line<'static>>(),
         Document::Issues => generator.into_root_schema_for::<Vec<Issue>>(),
     };
     serde_json::to_writer_pretty(&mut *out, &schema)?;

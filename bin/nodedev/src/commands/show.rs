@@ -1,7 +1,7 @@
 use std::io::Write;
 use std::ops::ControlFlow;
 
-use nodedev::{Connection, Issue, NodeDevice, View};
+use nodedev::{Connection, Issue, NodeDevice};
 
 use super::each;
 use crate::args::ShowArgs;
@@ -10,7 +10,7 @@ use crate::exit::Exit;
 use crate::output::Output;
 use crate::progress::Progress;
 
-/// Shows the native view of devices, for people or as JSON.
+/// Shows all that is known of devices, for people or as JSON: their native view, or what a daemon tells.
 pub(super) fn run(connection: &Connection, args: &ShowArgs, out: &mut Output) -> anyhow::Result<Exit> {
     let progress = Progress::start("describing", out);
     let mut writer = Writer { out, json: args.json, written: 0, text: Vec::new() };
@@ -25,7 +25,7 @@ pub(super) fn run(connection: &Connection, args: &ShowArgs, out: &mut Output) ->
         return Ok(exit);
     }
     let mut failure = None;
-    let issues = connection.visit(View::Native, &mut |device| {
+    let issues = connection.visit(connection.fullest_view(), &mut |device| {
         progress.step();
         match writer.device(device) {
             Ok(()) => ControlFlow::Continue(()),

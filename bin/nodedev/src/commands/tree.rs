@@ -3,10 +3,47 @@
 use std::collections::HashMap;
 use std::io::{self, Write};
 
-use nodedev::Entry;
+use nodedev::{DeviceName, DeviceRef, Entry};
 
 use crate::output::{DIM, NAME, Output};
 use crate::text::printable;
+
+/// A device in a tree.
+pub(super) trait Leaf {
+    fn name(&self) -> &DeviceName;
+    fn parent(&self) -> Option<&DeviceName>;
+    /// What it is, for people.
+    fn note(&self) -> Option<String>;
+}
+
+impl Leaf for Entry {
+    fn name(&self) -> &DeviceName {
+        &self.name
+    }
+
+    fn parent(&self) -> Option<&DeviceName> {
+        self.parent.as_ref()
+    }
+
+    fn note(&self) -> Option<String> {
+        let state = if self.state.active { "" } else { ", inactive" };
+        Some(format!("({}{state})", printable(&self.kind)))
+    }
+}
+
+impl Leaf for DeviceRef {
+    fn name(&self) -> &DeviceName {
+        &self.name
+    }
+
+    fn parent(&self) -> Option<&DeviceName> {
+        self.parent.as_ref()
+    }
+
+    fn note(&self) -> Option<String> {
+        None
+    }
+}
 
 /// What a tree is drawn with.
 struct Pens {
@@ -35,13 +72,13 @@ struct Pending {
 
 /// Draws the tree. A device whose parent is not in the list is a root, and so is one of a ring of parents: a drawing
 /// leaves out nothing.
-pub(super) fn print(entries: &[Entry], out: &mut Output) -> io::Result<()> {
+pub(super) fn print(entries: &[impl Leaf], out: &mut Output) -> io::Result<()> {
     let index: HashMap<&str, usize> =
-        entries.iter().enumerate().map(|(index, entry)| (entry.name.as_str(), index)).collect();
+        entries.iter().enumerate().map(|(index, entry)| (entry.name().as_str(), index)).collect();
     let mut children = vec![Vec::new(); entries.len()];
     let mut roots = Vec::new();
     for (child, entry) in entries.iter().enumerate() {
-        match entry.parent.as_ref().and_then(|parent| index.get(parent.as_str())) {
+        match entry.parent().and_then(|parent| index.get(parent.as_str())) {
             Some(&parent) if parent != child => children[parent].push(child),
             _ => roots.push(child),
         }
@@ -57,7 +94,7 @@ pub(super) fn print(entries: &[Entry], out: &mut Output) -> io::Result<()> {
 }
 
 fn draw(
-    entries: &[Entry],
+    entries: &[impl Leaf],
     children: &[Vec<usize>],
     root: usize,
     drawn: &mut [bool],
@@ -97,12 +134,16 @@ fn draw(
 }
 
 /// The name; on a terminal also what the device is.
-fn label(entry: &Entry, out: &mut Output) -> io::Result<()> {
+fn label(entry: &impl Leaf, out: &mut Output) -> io::Result<()> {
     if !out.is_terminal() {
-        return out.line(entry.name.as_str().as_bytes());
+        return out.line(entry.name().as_str().as_bytes());
     }
-    let name = out.paint(NAME, printable(entry.name.as_str())).to_string();
-    let note = if entry.state.active { "" } else { ", inactive" };
-    let kind = out.paint(DIM, format_args!("({}{note})", printable(&entry.kind))).to_string();
-    writeln!(out, "{name} {kind}")
+    let name = out.paint(NAME, printable(entry.name().as_str())).to_string();
+    match entry.note() {
+        None => writeln!(out, "{name}"),
+        Some(note) => {
+            let note = out.paint(DIM, note).to_string();
+            writeln!(out, "{name} {note}")
+        }
+    }
 }

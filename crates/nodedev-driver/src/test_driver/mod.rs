@@ -13,8 +13,8 @@ use nodedev_model::{Capability, CapabilityType, DeviceName, Issue, NodeDevice};
 use nodedev_xml::Form;
 
 use crate::{
-    CreateFlags, DeviceRef, DeviceVisitor, Driver, Entry, Error, ErrorDomain, ListFlags, Result, View,
-    XmlFlags,
+    Change, CreateFlags, DeviceRef, DeviceVisitor, Driver, Entry, Error, ErrorDomain, EventLog, Happened,
+    LibvirtChange, LibvirtEvent, ListFlags, Result, Revision, Snapshot, View, Watch, XmlFlags,
 };
 
 /// The domain of the test driver's own errors.
@@ -25,10 +25,12 @@ const DOMAIN: ErrorDomain = ErrorDomain::TEST;
 /// Devices are kept in memory, and each driver has its own: libvirt shares those of `test:///default` among all
 /// connections of a process. Only virtual SCSI hosts can be created and destroyed, with the oddities of libvirt's:
 /// the new device is always `scsi_host12`, inactive and transient, and destroying a device that cannot be destroyed
-/// succeeds and does nothing.
+/// succeeds and does nothing. Both are told to watchers.
 #[derive(Debug)]
 pub struct TestDriver {
     devices: Mutex<BTreeMap<DeviceName, NodeDevice>>,
+    /// Written to while `devices` is locked, so that a snapshot and its revision agree.
+    log: EventLog,
 }
 
 impl TestDriver {
@@ -55,7 +57,7 @@ impl TestDriver {
     /// A driver of given devices; of two with one name the later stays.
     pub fn with_devices(devices: impl IntoIterator<Item = NodeDevice>) -> Self {
         let devices = devices.into_iter().map(|device| (device.name.clone(), device)).collect();
-        Self { devices: Mutex::new(devices) }
+        Self { devices: Mutex::new(devices), log: EventLog::default() }
     }
 
     /// The devices. A panic of another thread leaves them usable: every change is one insertion or removal.
@@ -77,6 +79,19 @@ impl Default for TestDriver {
 
 fn device_ref(device: &NodeDevice) -> DeviceRef {
     DeviceRef { name: device.name.clone(), parent: device.parent.clone() }
+}
+
+fn entry(device: &NodeDevice) -> Entry {
+    Entry {
+        name: device.name.clone(),
+        parent: device.parent.clone(),
+        kind: match device.capability_types().next() {
+            Some(kind) => kind.as_str().into(),
+            None => "unknown".into(),
+        },
+        visibility: device.visibility,
+        state: device.state,
+    }
 }
 
 /// The set of a device's capability types.
@@ -136,25 +151,41 @@ impl Driver for TestDriver {
 
     fn create_xml(&self, xml: &[u8], flags: CreateFlags) -> Result<DeviceRef> {
         flags.check(DOMAIN, "testNodeDeviceCreateXML")?;
-        vhba::create(&mut self.lock(), xml, flags)
+        let mut devices = self.lock();
+        let created = vhba::create(&mut devices, xml, flags)?;
+        self.log.publish([Happened {
+            name: created.name.clone(),
+            change: Change::Created,
+            libvirt: LibvirtChange::One(LibvirtEvent::Created),
+            entry: devices.get(&created.name).map(entry),
+        }]);
+        Ok(created)
     }
 
     fn destroy(&self, name: &str) -> Result<()> {
-        vhba::destroy(&mut self.lock(), name)
+        let mut devices = self.lock();
+        if let Some(name) = vhba::destroy(&mut devices, name)? {
+            self.log.publish([Happened {
+                name,
+                change: Change::Deleted,
+                libvirt: LibvirtChange::One(LibvirtEvent::Deleted),
+                entry: None,
+            }]);
+        }
+        Ok(())
     }
 
     fn entries(&self, _view: View) -> Result<Vec<Entry>> {
-        let entry = |device: &NodeDevice| Entry {
-            name: device.name.clone(),
-            parent: device.parent.clone(),
-            kind: match device.capability_types().next() {
-                Some(kind) => kind.as_str().into(),
-                None => "unknown".into(),
-            },
-            visibility: device.visibility,
-            state: device.state,
-        };
         Ok(self.lock().values().map(entry).collect())
+    }
+
+    fn snapshot(&self, _view: View) -> Result<Snapshot> {
+        let devices = self.lock();
+        Ok(Snapshot { revision: self.log.revision(), entries: devices.values().map(entry).collect() })
+    }
+
+    fn watch(&self, since: Option<Revision>) -> Result<Watch> {
+        self.log.watch(since)
     }
 
     fn device(&self, name: &str) -> Result<NodeDevice> {

@@ -1,16 +1,14 @@
 //! Creating and destroying the one virtual SCSI host that the test driver knows.
 
 use std::collections::BTreeMap;
-use std::hash::{BuildHasher, Hasher, RandomState};
 
 use nodedev_model::{
     Capability, DeviceName, DeviceState, FcHost, NodeDevice, ParentSelector, ScsiHostCapability,
 };
-use nodedev_xml::dom::Document;
-use nodedev_xml::{Dialect, Mode, ParseOptions, WwnGenerator, XmlError};
+use nodedev_xml::{Mode, WwnGenerator};
 
 use super::{DOMAIN, default_set::host_name};
-use crate::{CreateFlags, DeviceRef, Error, ErrorDomain, Result};
+use crate::{CreateFlags, DeviceRef, Error, ErrorDomain, Result, parse_document};
 
 type Devices = BTreeMap<DeviceName, NodeDevice>;
 
@@ -18,12 +16,10 @@ type Devices = BTreeMap<DeviceName, NodeDevice>;
 const PATTERN: u32 = 11;
 const COPY: u32 = 12;
 
-/// Where libvirt's schema is on the machines that have it; its error names the file.
-const SCHEMA: &str = "/usr/share/libvirt/schemas/nodedev.rng";
-
 /// Makes `scsi_host12` from `scsi_host11` and the World Wide Names of a document.
 pub(super) fn create(devices: &mut Devices, xml: &[u8], flags: CreateFlags) -> Result<DeviceRef> {
-    let wanted = parse(xml, flags)?;
+    let validate = flags.contains(CreateFlags::VALIDATE);
+    let wanted = parse_document(xml, Mode::Create, validate, WwnGenerator::OUI_TEST)?;
     let Some(fc_host) = fc_host(&wanted).cloned() else {
         return Err(Error::internal(ErrorDomain::NODEDEV, "Device is not a fibre channel HBA"));
     };
@@ -47,33 +43,13 @@ pub(super) fn create(devices: &mut Devices, xml: &[u8], flags: CreateFlags) -> R
     Ok(created)
 }
 
-/// Reads the document of a new device: well-formed first, then the schema if that is asked for, then the content.
-fn parse(xml: &[u8], flags: CreateFlags) -> Result<NodeDevice> {
-    let document = Document::parse(xml)?;
-    if flags.contains(CreateFlags::VALIDATE) {
-        let mistakes = nodedev_xml::validate(xml)?;
-        if !mistakes.is_empty() {
-            return Err(XmlError::schema(SCHEMA, &mistakes).into());
-        }
-    }
-    let mut random = || RandomState::new().build_hasher().finish();
-    let options = ParseOptions {
-        mode: Mode::Create,
-        dialect: Dialect::Libvirt,
-        wwn_generator: Some(WwnGenerator::new(WwnGenerator::OUI_TEST, &mut random)),
-    };
-    Ok(nodedev_xml::parse_document(xml, &document, document.root_element(), options)?)
-}
-
 /// Removes a Fibre Channel host whose parent exists. Anything else that exists is left as it is, and that succeeds:
-/// libvirt's test driver forgets to report such a failure, and clients see success.
-pub(super) fn destroy(devices: &mut Devices, name: &str) -> Result<()> {
+/// libvirt's test driver forgets to report such a failure, and clients see success. Returns what was removed.
+pub(super) fn destroy(devices: &mut Devices, name: &str) -> Result<Option<DeviceName>> {
     let device = devices.get(name).ok_or_else(|| Error::no_device(DOMAIN, name))?;
     let has_parent = device.parent.as_ref().is_some_and(|parent| devices.contains_key(parent));
-    if fc_host(device).is_some() && has_parent {
-        devices.remove(name);
-    }
-    Ok(())
+    let is_removed = fc_host(device).is_some() && has_parent;
+    Ok(if is_removed { devices.remove(name).map(|device| device.name) } else { None })
 }
 
 /// The parent that a document asks for: by name, by World Wide Names, by fabric, or any.

@@ -15,22 +15,23 @@ mod vdpa;
 use std::cell::RefCell;
 use std::collections::HashMap;
 
-use nodedev_model::{Capability, CapabilityType, NodeDevice, ParentSelector, Text, Visibility};
+use nodedev_model::{Capability, CapabilityType, NodeDevice, ParentSelector, Text};
 use nodedev_sys::Root;
 use nodedev_sys::paths::basename;
 
 use crate::classify::Kind;
-use crate::index::{COMPUTER, Id, Index};
+use crate::index::Definition;
 use crate::kernel::{Issues, KernelDevice};
 use crate::native;
 use crate::pci_ids::PciIds;
 use crate::scan::Uevents;
+use crate::shared::{Known, Shared};
 
 /// What describing devices needs beside the device itself, and what it may remember while it describes many.
 pub(crate) struct Describer<'a> {
     pub(crate) root: &'a Root,
-    pub(crate) index: &'a Index,
     pub(crate) pci_ids: &'a PciIds,
+    shared: &'a Shared,
     /// What the scan just before this pass read already.
     uevents: Uevents,
     /// Members of IOMMU groups seen in this pass: the devices of a group share the list.
@@ -41,11 +42,11 @@ pub(crate) struct Describer<'a> {
 }
 
 impl<'a> Describer<'a> {
-    pub(crate) fn new(root: &'a Root, index: &'a Index, pci_ids: &'a PciIds, uevents: Uevents) -> Self {
+    pub(crate) fn new(shared: &'a Shared, uevents: Uevents) -> Self {
         Self {
-            root,
-            index,
-            pci_ids,
+            root: &shared.root,
+            pci_ids: &shared.pci_ids,
+            shared,
             uevents,
             groups: RefCell::default(),
             folders: RefCell::default(),
@@ -58,61 +59,56 @@ impl<'a> Describer<'a> {
     pub(crate) fn followed_link(&self, device: &KernelDevice<'_>, name: &str) -> Option<Vec<u8>> {
         let path = device.link_path(name)?;
         let target = basename(&path).to_vec();
-        let exists = self.index.by_path(&path).is_some()
+        let exists = self.shared.index().at_path(&path).is_some()
             || *self.folders.borrow_mut().entry(path).or_insert_with_key(|path| self.root.exists(path));
         (exists && !target.is_empty()).then_some(target)
     }
 
     /// Describes a device. `None` if it is gone.
-    pub(crate) fn describe(&self, id: Id, issues: &Issues) -> Option<NodeDevice> {
+    pub(crate) fn describe(&self, known: Known, issues: &Issues) -> Option<NodeDevice> {
         let before = issues.len();
-        let device = self.read(id, issues);
-        issues.attribute(before, &self.index.entry(id).name);
+        let name = known.name.clone();
+        let device = self.read(known, issues);
+        issues.attribute(before, &name);
         device
     }
 
-    fn read(&self, id: Id, issues: &Issues) -> Option<NodeDevice> {
-        let entry = self.index.entry(id);
-        let parent = match entry.visibility {
-            Visibility::Libvirt => entry.parent,
-            Visibility::Native => entry.native_parent,
-        };
+    fn read(&self, known: Known, issues: &Issues) -> Option<NodeDevice> {
+        let Known { id, name, path, subsystem, kind, visibility, state, parent, definition } = known;
         let mut described = NodeDevice {
-            name: entry.name.clone(),
-            parent: (id != COMPUTER).then(|| self.index.entry(parent).name.clone()),
+            name,
+            parent,
             parent_selector: ParentSelector::default(),
-            visibility: entry.visibility,
-            state: entry.state,
-            subsystem: (entry.subsystem != 0).then(|| self.index.subsystem(entry).into()),
+            visibility,
+            state,
+            subsystem: (!subsystem.is_empty()).then(|| (&*subsystem).into()),
             syspath: None,
             devnode: None,
             devlinks: Vec::new(),
             kernel_driver: None,
             capabilities: Vec::new(),
         };
-        let definition = self.index.definition(id);
-        if entry.path.is_empty() {
-            described.capabilities.push(match definition {
+        if path.is_empty() {
+            described.capabilities.push(match &definition {
                 Some(definition) => mdev::inactive(definition),
                 None => system::describe(self.root, issues),
             });
             return Some(described);
         }
-        let subsystem = self.index.subsystem(entry);
         let device = match self.uevents.get(id) {
-            Some(uevent) => KernelDevice::reopen(self.root, &entry.path, subsystem, issues, uevent)?,
-            None => KernelDevice::open(self.root, &entry.path, subsystem, issues)?,
+            Some(uevent) => KernelDevice::reopen(self.root, &path, &subsystem, issues, uevent)?,
+            None => KernelDevice::open(self.root, &path, &subsystem, issues)?,
         };
-        described.syspath = Some([b"/", &*entry.path].concat().into());
+        described.syspath = Some([b"/", &*path].concat().into());
         described.devnode = device.devnode();
         if described.devnode.is_some() {
             described.devlinks =
                 device.record().links().into_iter().map(|link| [b"/dev/", &*link].concat().into()).collect();
         }
         described.kernel_driver = self.followed_link(&device, "driver").map(Text::from);
-        described.capabilities.push(match entry.kind {
+        described.capabilities.push(match kind {
             Kind::Native(class) => Capability::Native(native::describe(&device, class)),
-            Kind::Libvirt(kind) => self.capability(kind, &device, definition),
+            Kind::Libvirt(kind) => self.capability(kind, &device, definition.as_ref()),
         });
         Some(described)
     }
@@ -121,7 +117,7 @@ impl<'a> Describer<'a> {
         &self,
         kind: CapabilityType,
         device: &KernelDevice<'_>,
-        definition: Option<&crate::index::Definition>,
+        definition: Option<&Definition>,
     ) -> Capability {
         use CapabilityType as T;
         match kind {

@@ -9,14 +9,15 @@ mod output;
 
 use std::collections::HashSet;
 use std::io;
+use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 
 use nodedev_model::{Issue, Text};
 use nodedev_sys::paths::{self, join, parent};
 use nodedev_sys::{Folder, Root, SysError};
 
+use crate::enumerate::{Found, enumerate};
 use crate::kernel::{Issues, KernelDevice};
-use crate::scan::{Found, enumerate};
 use mask::Mask;
 use output::Output;
 
@@ -125,12 +126,14 @@ impl Recorder<'_> {
             self.empty_folder(folder.as_bytes())?;
         }
         let mut failed = None;
-        enumerate(self.root, self.issues, |_| true, &mut |found| {
-            if failed.is_none() {
-                failed = self.device(found).err();
+        let stopped = enumerate(self.root, self.issues, |_| true, &mut |found| match self.device(found) {
+            Ok(()) => ControlFlow::Continue(()),
+            Err(error) => {
+                failed = Some(error);
+                ControlFlow::Break(())
             }
         });
-        if let Some(error) = failed {
+        if let (ControlFlow::Break(()), Some(error)) = (stopped, failed) {
             return Err(error);
         }
         for path in attributes::HOST_FILES {

@@ -8,14 +8,15 @@ mod tables;
 
 use std::collections::BTreeMap;
 use std::hash::RandomState;
+use std::ops::ControlFlow;
 
 use aho_corasick::{AhoCorasick, MatchKind};
 use nodedev_sys::Root;
 use nodedev_sys::paths::{self, basename, join};
 use nodedev_sys::udev::Record;
 
+use crate::enumerate::enumerate;
 use crate::kernel::{Issues, KernelDevice};
-use crate::scan::enumerate;
 use crate::vpd;
 use invent::{forms, identity_part, invent, invent_after, is_identity, is_long_number, of_vendor};
 use tables::{is_identity_property, is_label, is_placeholder, label_link};
@@ -112,10 +113,11 @@ impl Mask {
     /// Looks at all devices of a host for values to replace.
     pub(super) fn of_host(root: &Root, issues: &Issues) -> Self {
         let mut values = Values { key: RandomState::new(), replacements: BTreeMap::new(), count: 0 };
-        enumerate(root, issues, |_| true, &mut |found| {
+        let _ = enumerate(root, issues, |_| true, &mut |found| {
             if let Some(device) = KernelDevice::open(root, &found.path, found.subsystem, issues) {
                 values.device(&device);
             }
+            ControlFlow::Continue(())
         });
         let definitions = paths::MDEVCTL.as_bytes();
         for parent in root.names(definitions).unwrap_or_default() {

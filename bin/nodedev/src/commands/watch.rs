@@ -1,0 +1,162 @@
+//! `nodedev watch`: follows every change of the native view, resumable.
+
+use std::io::Write;
+use std::time::{Duration, Instant};
+
+use nodedev::{Change, Connection, Entry, Event, Next, Revision, Text, View};
+use schemars::JsonSchema;
+use serde::Serialize;
+use time::OffsetDateTime;
+
+use super::follow::{self, Interrupt};
+use super::list::Listed;
+use crate::args::WatchArgs;
+use crate::exit::Exit;
+use crate::output::{ADDED, CHANGED, DIM, NAME, Output, REMOVED};
+use crate::text::printable;
+
+/// A line of `watch --json`.
+///
+/// Without `--since`, and whenever changes were missed, `init` begins a complete picture: one `init-apply` for each
+/// device, then `init-done`. A device that an `init` does not tell of is gone. After that, `apply` and `delete` change
+/// the picture.
+#[derive(Serialize, JsonSchema)]
+#[serde(tag = "type", rename_all = "kebab-case")]
+pub(super) enum Line<'a> {
+    /// Forget all devices; the complete picture follows.
+    Init,
+    /// A device of the complete picture.
+    InitApply {
+        /// The device.
+        device: Listed<'a>,
+    },
+    /// The picture is complete.
+    InitDone {
+        /// What `--since` takes to go on from here.
+        revision: String,
+    },
+    /// A device came or changed.
+    Apply {
+        /// What `--since` takes to go on from here.
+        revision: String,
+        /// What happened: `created`, `defined`, `updated`, `driver-bound` …
+        change: &'static str,
+        /// Its name before, which no device has now.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        from: Option<&'a str>,
+        /// The kernel driver that has it now, where the change is `driver-bound`.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        driver: Option<&'a Text>,
+        /// The device now.
+        device: Listed<'a>,
+    },
+    /// A device is gone.
+    Delete {
+        /// What `--since` takes to go on from here.
+        revision: String,
+        /// What happened: `deleted` or `undefined`.
+        change: &'static str,
+        /// Its name.
+        name: &'a str,
+    },
+}
+
+/// Prints each change until told to stop.
+pub(super) fn run(connection: &Connection, args: &WatchArgs, out: &mut Output) -> anyhow::Result<Exit> {
+    let mut watch = connection.watch(args.since)?;
+    let mut seen = match args.since {
+        Some(since) => since,
+        None => picture(connection, args.json, out)?,
+    };
+    out.flush()?;
+    let _interrupt = Interrupt::of(&watch)?;
+    let until = args.timeout.map(|seconds| Instant::now() + Duration::from_secs(seconds.into()));
+    loop {
+        match watch.next(until.map(|until| until.saturating_duration_since(Instant::now()))) {
+            // The picture has it already.
+            Next::Event(event) if event.revision.number <= seen.number => continue,
+            Next::Event(event) if args.json => json(&event, out)?,
+            Next::Event(event) => text(&event, out)?,
+            Next::Missed(revision) => {
+                log::warn!("changes came faster than they were read; those up to {revision} are not shown");
+                seen = picture(connection, args.json, out)?;
+            }
+            Next::TimedOut | Next::Stopped => return Ok(Exit::Done),
+            Next::Ended(reason) => return Err(follow::ended(reason)),
+        }
+        out.flush()?;
+    }
+}
+
+/// The complete picture, printed for programs only, and its revision.
+fn picture(connection: &Connection, as_json: bool, out: &mut Output) -> anyhow::Result<Revision> {
+    let snapshot = connection.snapshot(View::Native)?;
+    if as_json {
+        write(&Line::Init, out)?;
+        for entry in &snapshot.entries {
+            write(&Line::InitApply { device: entry.into() }, out)?;
+        }
+        write(&Line::InitDone { revision: snapshot.revision.to_string() }, out)?;
+    } else {
+        let devices = crate::text::count(snapshot.entries.len(), "device");
+        log::info!("watching {devices} from revision {}", snapshot.revision);
+    }
+    Ok(snapshot.revision)
+}
+
+fn write(line: &Line<'_>, out: &mut Output) -> anyhow::Result<()> {
+    serde_json::to_writer(&mut *out, line)?;
+    Ok(out.line(b"")?)
+}
+
+fn json(event: &Event, out: &mut Output) -> anyhow::Result<()> {
+    let revision = event.revision.to_string();
+    let change = event.change.as_str();
+    write(
+        &match &event.entry {
+            Some(entry) => Line::Apply {
+                revision,
+                change,
+                from: event.change.former_name().map(|name| name.as_str()),
+                driver: match &event.change {
+                    Change::DriverBound { kernel_driver } => Some(kernel_driver),
+                    _ => None,
+                },
+                device: entry.into(),
+            },
+            None => Line::Delete { revision, change, name: event.name.as_str() },
+        },
+        out,
+    )
+}
+
+/// A line for people: when, what happened, to which device, and what else there is to say.
+fn text(event: &Event, out: &mut Output) -> anyhow::Result<()> {
+    let style = match event.change {
+        Change::Created | Change::Defined => ADDED,
+        Change::Deleted | Change::Undefined => REMOVED,
+        _ => CHANGED,
+    };
+    let time = out.paint(DIM, follow::timestamp(OffsetDateTime::now_utc())).to_string();
+    let change = out.paint(style, format_args!("{:<15}", event.change.as_str())).to_string();
+    let name = out.paint(NAME, printable(event.name.as_str())).to_string();
+    let more = out.paint(DIM, more(event)).to_string();
+    Ok(writeln!(out, "{time}  {change} {name}{more}")?)
+}
+
+fn more(event: &Event) -> String {
+    let place = |entry: &Entry| match &entry.parent {
+        Some(parent) => format!("  {} below {}", printable(&entry.kind), printable(parent.as_str())),
+        None => String::new(),
+    };
+    match (&event.change, &event.entry) {
+        (Change::DriverBound { kernel_driver }, _) => {
+            format!("  to {}", printable(&kernel_driver.to_string()))
+        }
+        (Change::Renamed { from } | Change::AddressChanged { from }, _) => {
+            format!("  was {}", printable(from.as_str()))
+        }
+        (Change::Created | Change::Defined | Change::ParentChanged, Some(entry)) => place(entry),
+        _ => String::new(),
+    }
+}

@@ -1,0 +1,221 @@
+//! The calls of the trait.
+
+use std::ops::ControlFlow;
+use std::sync::PoisonError;
+
+use nodedev_driver::{
+    CreateFlags, DeviceRef, DeviceVisitor, Driver, Entry, Error, ErrorDomain, HostInfo, ListFlags, Result,
+    Revision, Snapshot, UpdateFlags, View, Watch, XmlFlags, XmlVisitor,
+};
+use nodedev_model::{CapabilityType, DeviceName, FcHost, Issue, NodeDevice, Text, Visibility};
+use nodedev_sys::paths::basename;
+use nodedev_xml::Form;
+
+use super::{HostDriver, reference};
+use crate::classify::Kind;
+use crate::describe::scsi;
+use crate::host_info;
+use crate::index::{COMPUTER, Index};
+use crate::kernel::Issues;
+use crate::refuse;
+use crate::shared::{Known, view_entry};
+
+impl Driver for HostDriver {
+    fn list(&self, flags: ListFlags) -> Result<Vec<DeviceRef>> {
+        self.select(flags)
+    }
+
+    fn names(&self, capability: Option<&str>) -> Result<Vec<DeviceName>> {
+        let flags = match capability.map(str::parse::<CapabilityType>) {
+            None => ListFlags::empty(),
+            Some(Ok(kind)) => ListFlags::capability(kind),
+            Some(Err(_)) => return Ok(Vec::new()),
+        };
+        Ok(self.select(flags)?.into_iter().map(|device| device.name).collect())
+    }
+
+    fn lookup(&self, name: &str) -> Result<DeviceRef> {
+        self.with(name, |index, id| reference(index, id, index.parent(id, View::Libvirt)))
+    }
+
+    fn lookup_scsi_host_by_wwn(&self, wwnn: &str, wwpn: &str) -> Result<DeviceRef> {
+        let issues = Issues::default();
+        let key = (Text::from(wwnn), Text::from(wwpn));
+        let names_of = |path: &[u8]| match scsi::fibre_channel(self.root(), basename(path), &issues).0 {
+            Some(FcHost { wwnn: Some(wwnn), wwpn: Some(wwpn), .. }) => Some((wwnn, wwpn)),
+            _ => None,
+        };
+        let mut known = self.by_wwn.lock().unwrap_or_else(PoisonError::into_inner);
+        // Names of a port can change, so a hit is looked at again, and a miss looks at all ports.
+        if let Some(name) = known.get(&key)
+            && let Some(device) = self.shared.known(name)
+            && names_of(&device.path).as_ref() == Some(&key)
+        {
+            return self.lookup(name.as_str());
+        }
+        known.clear();
+        self.shared.ensure_complete(None);
+        let hosts: Vec<(DeviceName, Box<[u8]>)> = {
+            let index = self.shared.index();
+            let entries = index.sorted().map(|id| index.entry(id));
+            let hosts = entries.filter(|entry| entry.kind == Kind::Libvirt(CapabilityType::ScsiHost));
+            hosts.map(|entry| (entry.name.clone(), entry.path.clone())).collect()
+        };
+        for (name, path) in hosts {
+            if let Some(names) = names_of(&path) {
+                known.entry(names).or_insert(name);
+            }
+        }
+        let name = known.get(&key).cloned().ok_or_else(Error::unknown_cause)?;
+        self.lookup(name.as_str())
+    }
+
+    fn xml(&self, name: &str, flags: XmlFlags) -> Result<Vec<u8>> {
+        flags.check(ErrorDomain::NODEDEV, "nodeDeviceGetXMLDesc")?;
+        let device = self.describe(self.with(name, Known::copy)?)?;
+        let mut text = Vec::new();
+        write_xml(&device, flags, &mut text)?;
+        Ok(text)
+    }
+
+    fn parent(&self, name: &str) -> Result<Option<DeviceName>> {
+        self.with(name, |index, id| {
+            index.parent(id, View::Libvirt).map(|parent| index.entry(parent).name.clone())
+        })
+    }
+
+    fn capabilities(&self, name: &str) -> Result<Vec<CapabilityType>> {
+        Ok(self.describe(self.with(name, Known::copy)?)?.capability_types().collect())
+    }
+
+    fn is_active(&self, name: &str) -> Result<bool> {
+        self.with(name, |index, id| index.state(id).active)
+    }
+
+    fn is_persistent(&self, name: &str) -> Result<bool> {
+        self.with(name, |index, id| index.state(id).persistent)
+    }
+
+    fn autostart(&self, name: &str) -> Result<bool> {
+        self.with(name, |index, id| index.state(id).autostart)
+    }
+
+    fn visit_xml(&self, list: ListFlags, xml: XmlFlags, visit: &mut XmlVisitor<'_>) -> Result<()> {
+        xml.check(ErrorDomain::NODEDEV, "nodeDeviceGetXMLDesc")?;
+        let describer = self.describer_of_all();
+        let mut text = Vec::new();
+        for DeviceRef { name, .. } in self.select(list)? {
+            let issues = Issues::default();
+            let known = self.shared.known(&name).filter(|known| known.visibility == Visibility::Libvirt);
+            let Some(device) = known.and_then(|known| describer.describe(known, &issues)) else { continue };
+            text.clear();
+            let written = write_xml(&device, xml, &mut text);
+            if visit(&device.name, written.map(|()| text.as_slice())).is_break() {
+                break;
+            }
+        }
+        Ok(())
+    }
+
+    fn create_xml(&self, xml: &[u8], flags: CreateFlags) -> Result<DeviceRef> {
+        refuse::create_xml(self, xml, flags)?;
+        Err(Error::no_support("virNodeDeviceCreateXML"))
+    }
+
+    fn define_xml(&self, xml: &[u8], flags: CreateFlags) -> Result<DeviceRef> {
+        refuse::define_xml(self, xml, flags)?;
+        Err(Error::no_support("virNodeDeviceDefineXML"))
+    }
+
+    fn destroy(&self, name: &str) -> Result<()> {
+        refuse::destroy(self, name)?;
+        Err(Error::no_support("virNodeDeviceDestroy"))
+    }
+
+    fn undefine(&self, name: &str) -> Result<()> {
+        refuse::undefine(self, name)?;
+        Err(Error::no_support("virNodeDeviceUndefine"))
+    }
+
+    fn create(&self, name: &str) -> Result<()> {
+        refuse::create(self, name)?;
+        Err(Error::no_support("virNodeDeviceCreate"))
+    }
+
+    fn update(&self, name: &str, xml: &[u8], flags: UpdateFlags) -> Result<()> {
+        refuse::update(self, name, xml, flags)?;
+        Err(Error::no_support("virNodeDeviceUpdate"))
+    }
+
+    fn set_autostart(&self, name: &str, autostart: bool) -> Result<()> {
+        if refuse::set_autostart(self, name, autostart)? {
+            return Err(Error::no_support("virNodeDeviceSetAutostart"));
+        }
+        Ok(())
+    }
+
+    fn entries(&self, view: View) -> Result<Vec<Entry>> {
+        self.shared.ensure_complete(None);
+        Ok(entries(&self.shared.index(), view))
+    }
+
+    fn device(&self, name: &str) -> Result<NodeDevice> {
+        self.describe(self.with_any(name, Known::copy)?)
+    }
+
+    fn visit(&self, view: View, visit: &mut DeviceVisitor<'_>) -> Result<Vec<Issue>> {
+        let issues = Issues::default();
+        let describer = self.describer_of_all();
+        for name in self.all_names(view) {
+            let Some(known) = self.shared.known(&name) else { continue };
+            let Some(device) = describer.describe(known, &issues) else { continue };
+            if visit(&device).is_break() {
+                break;
+            }
+        }
+        let mut all = self.shared.all_issues();
+        all.extend(issues.into_inner());
+        all.sort_unstable();
+        all.dedup();
+        Ok(all)
+    }
+
+    fn snapshot(&self, view: View) -> Result<Snapshot> {
+        self.follow()?;
+        // Changes come into the index and into the history together, while nobody else has the index.
+        let index = self.shared.index();
+        Ok(Snapshot { revision: self.shared.log.revision(), entries: entries(&index, view) })
+    }
+
+    fn watch(&self, since: Option<Revision>) -> Result<Watch> {
+        self.follow()?;
+        self.shared.log.watch(since)
+    }
+
+    fn host_info(&self) -> Result<HostInfo> {
+        Ok(host_info::read(self.root()))
+    }
+
+    fn issues(&self) -> Result<Vec<Issue>> {
+        self.visit(View::Native, &mut |_| ControlFlow::Continue(()))
+    }
+}
+
+fn entries(index: &Index, view: View) -> Vec<Entry> {
+    let parents = index.parents(view);
+    let shown = index.sorted().filter(|&id| index.shows(id, view));
+    shown
+        .map(|id| view_entry(index, id, parents.get(id as usize).copied().filter(|_| id != COMPUTER)))
+        .collect()
+}
+
+/// Writes a device as its state asks for: an inactive one is described by its definition.
+fn write_xml(device: &NodeDevice, flags: XmlFlags, text: &mut Vec<u8>) -> Result<()> {
+    let inactive = flags.contains(XmlFlags::INACTIVE);
+    if inactive && !device.state.persistent {
+        return Err(Error::not_persistent(ErrorDomain::NODEDEV, device.name.as_str()));
+    }
+    let form = if inactive || !device.state.active { Form::Inactive } else { Form::Live };
+    nodedev_xml::write_into(text, device, form);
+    Ok(())
+}

@@ -1,0 +1,279 @@
+//! The thread that follows a host.
+
+use std::io;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::thread::{self, JoinHandle};
+use std::time::{Duration, Instant};
+
+use nodedev_driver::{Error, ErrorDomain};
+use nodedev_model::DeviceName;
+use nodedev_sys::link::LinkAddress;
+use nodedev_sys::paths::{self, join};
+use nodedev_sys::{News, Waker};
+
+use super::Source;
+use super::apply::{Changes, Moved};
+use super::diff::diff;
+use super::plan::{Cause, Step, Touched, plan};
+use crate::enumerate::has_node_devices;
+use crate::index::Index;
+use crate::kernel::Issues;
+use crate::look::{Look, Looker, Prints};
+use crate::mdevctl;
+use crate::scan::{self, Access};
+use crate::shared::Shared;
+
+/// How long definitions have to be left alone before they are read again, as in libvirt.
+const SETTLE: Duration = Duration::from_millis(100);
+/// And how long at most they are waited for.
+const SETTLE_LIMIT: Duration = Duration::from_secs(1);
+
+/// The thread that follows a host; ends with this value.
+#[derive(Debug)]
+pub(crate) struct Follower {
+    shared: Arc<Shared>,
+    waker: Waker,
+    thread: Option<JoinHandle<()>>,
+}
+
+impl Follower {
+    /// Starts the thread.
+    ///
+    /// # Errors
+    /// What the operating system says if there can be no thread.
+    pub(crate) fn start(shared: Arc<Shared>, source: impl Source + 'static) -> io::Result<Self> {
+        let waker = source.waker();
+        let of_thread = Arc::clone(&shared);
+        let thread = thread::Builder::new().name("nodedev-events".into()).spawn(move || {
+            let end = End(&of_thread);
+            let reason = Following::new(&of_thread, source).run().err();
+            if let Some(error) = &reason {
+                log::error!(error:% = error; "devices are not followed any more");
+            }
+            of_thread.log.end(reason.map(|error| {
+                Error::system(ErrorDomain::NODEDEV, "devices are not followed any more", &error)
+            }));
+            drop(end);
+        })?;
+        Ok(Self { shared, waker, thread: Some(thread) })
+    }
+}
+
+impl Drop for Follower {
+    fn drop(&mut self) {
+        self.shared.stopping.store(true, Ordering::Relaxed);
+        self.waker.wake();
+        if let Some(thread) = self.thread.take() {
+            // A panic in there was reported when it happened.
+            let _ = thread.join();
+        }
+    }
+}
+
+/// However the thread ends, nobody waits for it any longer.
+struct End<'a>(&'a Shared);
+
+impl Drop for End<'_> {
+    fn drop(&mut self) {
+        self.0.complete();
+        self.0.set_followed();
+        self.0.log.end(None);
+    }
+}
+
+struct Following<'a, S> {
+    shared: &'a Shared,
+    source: S,
+    prints: Prints,
+    news: News,
+    /// When definitions will have been left alone for long enough, and when they were touched first.
+    definitions: Option<(Instant, Instant)>,
+}
+
+impl<'a, S: Source> Following<'a, S> {
+    fn new(shared: &'a Shared, source: S) -> Self {
+        Self { shared, source, prints: shared.prints(), news: News::default(), definitions: None }
+    }
+
+    /// Follows the host until the driver is dropped.
+    fn run(&mut self) -> io::Result<()> {
+        if self.shared.begin() {
+            if self.shared.scan(self.prints.clone(), None).is_break() {
+                return Ok(());
+            }
+            self.shared.complete();
+        } else {
+            // What the index has is as old as the call that made it.
+            self.shared.ensure_complete(None);
+            self.rescan(&Touched::default());
+        }
+        self.shared.set_followed();
+        while !self.shared.is_stopping() {
+            let timeout = self.definitions.map(|(due, _)| due.saturating_duration_since(Instant::now()));
+            self.news.clear();
+            self.source.receive(timeout, &mut self.news)?;
+            self.take_news()?;
+        }
+        Ok(())
+    }
+
+    fn take_news(&mut self) -> io::Result<()> {
+        let counters = &self.shared.counters;
+        counters.events.fetch_add(self.news.uevents.len() as u64, Ordering::Relaxed);
+        if self.news.lost {
+            return self.recover();
+        }
+        for step in plan(self.news.uevents.drain(..)) {
+            if self.shared.is_stopping() {
+                return Ok(());
+            }
+            self.step(step);
+        }
+        for address in std::mem::take(&mut self.news.addresses) {
+            self.address(&address);
+        }
+        let now = Instant::now();
+        if self.news.definitions {
+            let first = self.definitions.map_or(now, |(_, first)| first);
+            self.definitions = Some(((now + SETTLE).min(first + SETTLE_LIMIT), first));
+        }
+        if self.definitions.is_some_and(|(due, _)| due <= now) {
+            self.definitions = None;
+            self.read_definitions();
+        }
+        Ok(())
+    }
+
+    /// Does one step: looks at the host first, and then holds the index for a moment.
+    fn step(&self, step: Step) {
+        match step {
+            Step::Remove(path) => self.change(|changes| changes.remove(&path)),
+            Step::Look { path, subsystem, cause } => self.look(&subsystem, &path, &cause),
+            Step::Move { from, path, subsystem } => self.relocate(&from, &path, &subsystem),
+        }
+    }
+
+    fn change(&self, change: impl FnOnce(&mut Changes<'_>)) {
+        let mut index = self.shared.index_mut();
+        let mut changes = Changes::new(&mut index);
+        change(&mut changes);
+        // Before the index is let go, so that what is in it and what was told always agree.
+        self.shared.log.publish(changes.finish());
+    }
+
+    fn look(&self, subsystem: &[u8], path: &[u8], cause: &Cause) {
+        if !has_node_devices(subsystem) {
+            return;
+        }
+        let look = self.look_at(subsystem, path);
+        self.change(|changes| changes.update(subsystem, path, look, cause));
+    }
+
+    fn look_at(&self, subsystem: &[u8], path: &[u8]) -> Look {
+        let issues = Issues::default();
+        let look = Looker::new(&self.shared.root, &issues, self.prints.clone()).look(subsystem, path);
+        if let Look::Device(seen) = &look {
+            self.shared.known_issues().replace(seen.name.clone(), issues.into_inner());
+        }
+        look
+    }
+
+    fn relocate(&self, from: &[u8], path: &[u8], subsystem: &[u8]) {
+        let mut places = vec![(Box::from(from), Box::from(path), Box::from(subsystem))];
+        {
+            let index = self.shared.index();
+            for &id in index.below(from) {
+                let entry = index.entry(id);
+                let below = [path, &entry.path[from.len()..]].concat();
+                places.push((entry.path.clone(), below.into(), index.subsystem(entry).into()));
+            }
+        }
+        let moved: Vec<Moved> = places
+            .into_iter()
+            .map(|(from, path, subsystem): (_, Box<[u8]>, Box<[u8]>)| {
+                let look = self.look_at(&subsystem, &path);
+                Moved { from, path, subsystem, look }
+            })
+            .collect();
+        self.change(|changes| changes.relocate(moved));
+    }
+
+    /// Looks at an interface if it has another address than the one in its name.
+    fn address(&self, link: &LinkAddress) {
+        let address = Some(link.address.as_bytes()).filter(|address| !address.is_empty());
+        let name = DeviceName::from_parts(b"net", &link.name, address);
+        if self.shared.index().by_name(name.as_str()).is_some() {
+            return;
+        }
+        let folder = join(paths::CLASS.as_bytes(), b"net");
+        // One that is not in the index yet is about to be: its uevent is on the way.
+        if let Ok(Some(target)) = self.shared.root.read_link(&join(&folder, &link.name)) {
+            self.look(b"net", &paths::follow(&folder, &target), &Cause::default());
+        }
+    }
+
+    fn read_definitions(&self) {
+        let issues = Issues::default();
+        let definitions = mdevctl::read(&self.shared.root, &issues);
+        self.shared.known_issues().replace_below(paths::MDEVCTL, issues.into_inner());
+        self.change(|changes| changes.define(definitions));
+    }
+
+    /// Some news were lost: takes what is left of them, looks at the whole host, and tells the difference.
+    fn recover(&mut self) -> io::Result<()> {
+        self.shared.counters.overflows.fetch_add(1, Ordering::Relaxed);
+        let mut touched = Touched::default();
+        // To the last: the kernel does not say again that it has no room before that.
+        while !self.shared.is_stopping() {
+            let rest = self.news.uevents.len() + self.news.addresses.len();
+            touched.add(self.news.uevents.drain(..));
+            self.news.clear();
+            if rest == 0 {
+                break;
+            }
+            self.source.receive(Some(Duration::ZERO), &mut self.news)?;
+            self.shared.counters.events.fetch_add(self.news.uevents.len() as u64, Ordering::Relaxed);
+        }
+        self.definitions = None;
+        let start = Instant::now();
+        self.rescan(&touched);
+        let overflows = self.shared.counters.read().overflows;
+        log::warn!(overflows, milliseconds = start.elapsed().as_millis() as u64;
+            "news of devices were lost, since they came too fast; all devices were looked at again");
+        Ok(())
+    }
+
+    /// Looks at the whole host and puts the result in the place of the index.
+    fn rescan(&self, touched: &Touched) {
+        let issues = Issues::default();
+        let mut fresh =
+            Fresh { index: Index::new(self.shared.index().hasher().clone()), shared: self.shared };
+        if scan::scan(&self.shared.root, &issues, self.prints.clone(), &mut fresh, None).is_break() {
+            return;
+        }
+        self.shared.counters.rescans.fetch_add(1, Ordering::Relaxed);
+        // Only this thread changes the index.
+        let happened = diff(&self.shared.index(), &fresh.index, touched);
+        *self.shared.known_issues() = issues.into_inner().into_iter().collect();
+        let mut index = self.shared.index_mut();
+        *index = fresh.index;
+        self.shared.log.publish(happened);
+    }
+}
+
+/// An index that nobody else sees yet.
+struct Fresh<'a> {
+    index: Index,
+    shared: &'a Shared,
+}
+
+impl Access for Fresh<'_> {
+    fn access<T>(&mut self, action: impl FnOnce(&mut Index) -> T) -> T {
+        action(&mut self.index)
+    }
+
+    fn is_cancelled(&self) -> bool {
+        self.shared.is_stopping()
+    }
+}

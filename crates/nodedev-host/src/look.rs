@@ -1,0 +1,106 @@
+//! Looks at one device as far as the index needs it.
+
+use std::hash::{BuildHasher as _, RandomState};
+
+use nodedev_model::{CapabilityType, DeviceName, Visibility};
+use nodedev_sys::paths::{self, basename, join};
+use nodedev_sys::{Root, udev};
+
+use crate::classify::{Class, Kind, classify};
+use crate::kernel::{Issues, KernelDevice};
+
+/// Bound of a `uevent` file; the kernel's own is 4 KiB.
+const UEVENT_LIMIT: usize = 64 << 10;
+
+/// What a look at a device says.
+#[derive(Debug, Clone)]
+pub(crate) enum Look {
+    /// There is no such device.
+    Gone,
+    /// No view shows it.
+    Nothing,
+    /// This is what it is.
+    Device(Seen),
+}
+
+/// A device for the index.
+#[derive(Debug, Clone)]
+pub(crate) struct Seen {
+    pub(crate) name: DeviceName,
+    pub(crate) kind: Kind,
+    pub(crate) visibility: Visibility,
+    pub(crate) fingerprint: u64,
+}
+
+/// Looks at devices one after the other.
+#[derive(Debug)]
+pub(crate) struct Looker<'a> {
+    root: &'a Root,
+    issues: &'a Issues,
+    prints: Prints,
+    path: Vec<u8>,
+    uevent: Vec<u8>,
+}
+
+/// How fingerprints are made.
+#[derive(Debug, Clone)]
+pub(crate) enum Prints {
+    /// Not at all, since nobody will compare them.
+    None,
+    /// From what the kernel says, and from which record udev has where it has any.
+    Made { hasher: RandomState, udev: bool },
+}
+
+impl<'a> Looker<'a> {
+    pub(crate) fn new(root: &'a Root, issues: &'a Issues, prints: Prints) -> Self {
+        Self { root, issues, prints, path: Vec::new(), uevent: Vec::new() }
+    }
+
+    /// What the kernel said of the device that was looked at last.
+    pub(crate) fn uevent(&self) -> &[u8] {
+        &self.uevent
+    }
+
+    /// Looks at the device of a subsystem at `path`.
+    pub(crate) fn look(&mut self, subsystem: &[u8], path: &[u8]) -> Look {
+        self.path.clear();
+        self.path.extend_from_slice(path);
+        self.path.extend_from_slice(b"/uevent");
+        let issues_before = self.issues.len();
+        match self.root.read(&self.path, &mut self.uevent, UEVENT_LIMIT) {
+            Ok(Some(_)) => {}
+            Ok(None) => return Look::Gone,
+            Err(error) if error.is_vanished() => return Look::Gone,
+            Err(error) => {
+                self.issues.error(&error);
+                self.uevent.clear();
+            }
+        }
+        let device = KernelDevice::with_uevent(
+            self.root,
+            path,
+            subsystem,
+            self.issues,
+            std::mem::take(&mut self.uevent),
+        );
+        let class = classify(&device);
+        self.uevent = device.into_uevent();
+        let Some(Class { kind, visibility, suffix }) = class else { return Look::Nothing };
+        let name = match kind {
+            Kind::Libvirt(CapabilityType::ApMatrix) => DeviceName::from_parts(b"ap", b"matrix", None),
+            _ => DeviceName::from_parts(subsystem, basename(path), suffix.as_deref()),
+        };
+        self.issues.attribute(issues_before, &name);
+        let fingerprint = self.fingerprint(subsystem, path);
+        Look::Device(Seen { name, kind, visibility, fingerprint })
+    }
+
+    fn fingerprint(&self, subsystem: &[u8], path: &[u8]) -> u64 {
+        let Prints::Made { hasher, udev } = &self.prints else { return 0 };
+        let record = udev.then(|| {
+            let name = udev::record_name(udev::Uevent::new(&self.uevent), subsystem, basename(path));
+            self.root.stamp(&join(paths::UDEV_DATA.as_bytes(), &name))
+        });
+        hasher.hash_one((&self.uevent, record.flatten()))
+    }
+}

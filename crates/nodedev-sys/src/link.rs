@@ -1,0 +1,169 @@
+//! News of network interfaces' hardware addresses, of which the kernel sends no uevent.
+//!
+//! Format: `RTM_NEWLINK` of rtnetlink, `include/uapi/linux/rtnetlink.h` and `if_link.h`.
+
+use std::io;
+use std::os::fd::{AsFd, BorrowedFd};
+
+use nix::sys::socket::SockProtocol;
+
+use crate::netlink::{Listener, Received};
+
+/// `RTMGRP_LINK` of `include/uapi/linux/rtnetlink.h`.
+const GROUP: u32 = 1;
+const RTM_NEWLINK: u16 = 16;
+/// `struct nlmsghdr`, and `struct ifinfomsg` behind it.
+const HEADER: usize = 16;
+const LINK_HEADER: usize = 16;
+const IFLA_ADDRESS: u16 = 1;
+const IFLA_IFNAME: u16 = 3;
+/// Two bits of a type are flags (`NLA_F_NESTED`, `NLA_F_NET_BYTEORDER`).
+const TYPE: u16 = 0x3fff;
+
+/// An interface and its hardware address, at the time of the message.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LinkAddress {
+    /// The kernel's name of the interface.
+    pub name: Box<[u8]>,
+    /// The address as sysfs has it: pairs of hexadecimal digits with `:` between them.
+    pub address: String,
+}
+
+/// Reads a message of rtnetlink: the interfaces in it with their addresses.
+pub fn addresses(mut content: &[u8]) -> Vec<LinkAddress> {
+    let mut found = Vec::new();
+    while let Some((kind, message)) = chop(&mut content, 4, |head| {
+        let length = u32::from_ne_bytes(head.get(..4)?.try_into().ok()?);
+        Some((usize::try_from(length).ok()?, u16::from_ne_bytes(head.get(4..6)?.try_into().ok()?)))
+    }) {
+        if kind != RTM_NEWLINK {
+            continue;
+        }
+        let Some(mut attributes) = message.get(HEADER + LINK_HEADER..) else { continue };
+        let (mut name, mut address) = (None, None);
+        while let Some((kind, attribute)) = chop(&mut attributes, 4, |head| {
+            let number = |at: usize| Some(u16::from_ne_bytes(head.get(at..at + 2)?.try_into().ok()?));
+            Some((usize::from(number(0)?), number(2)? & TYPE))
+        }) {
+            let value = attribute.get(4..).unwrap_or_default();
+            match kind {
+                IFLA_IFNAME => name = value.split(|&b| b == 0).next().map(Into::into),
+                IFLA_ADDRESS => address = Some(text(value)),
+                _ => {}
+            }
+        }
+        if let (Some(name), Some(address)) = (name, address) {
+            found.push(LinkAddress { name, address });
+        }
+    }
+    found
+}
+
+/// Cuts the first part off, whose head says its length and kind. Parts begin at multiples of `align`.
+fn chop<'a>(
+    content: &mut &'a [u8],
+    align: usize,
+    head: impl Fn(&[u8]) -> Option<(usize, u16)>,
+) -> Option<(u16, &'a [u8])> {
+    let (length, kind) = head(content)?;
+    // A part that is shorter than its head would never end.
+    let part = content.get(..length).filter(|_| length >= align)?;
+    *content = content.get(length.next_multiple_of(align)..).unwrap_or_default();
+    Some((kind, part))
+}
+
+fn text(address: &[u8]) -> String {
+    address.iter().map(|byte| format!("{byte:02x}")).collect::<Vec<_>>().join(":")
+}
+
+/// What one look at the socket gave.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Heard {
+    Message,
+    /// The kernel had no room for some messages.
+    Lost,
+    Nothing,
+}
+
+/// Receives news of interfaces.
+#[derive(Debug)]
+pub struct LinkSocket(Listener);
+
+impl LinkSocket {
+    /// Begins to listen, with room for `buffer` bytes as in [`UeventSocket::open`](crate::uevent::UeventSocket::open).
+    ///
+    /// # Errors
+    /// What the operating system says where there is no such socket or it may not be used.
+    pub fn open(buffer: usize) -> io::Result<Self> {
+        Listener::open(SockProtocol::NetlinkRoute, GROUP, buffer).map(Self)
+    }
+
+    /// Takes the next message, if there is one, and adds the addresses in it to `found`.
+    pub(crate) fn receive(&mut self, found: &mut Vec<LinkAddress>) -> io::Result<Heard> {
+        Ok(match self.0.receive()? {
+            Received::Message { content, port, .. } => {
+                // Only the kernel's own count.
+                if port == 0 {
+                    found.extend(addresses(content));
+                }
+                Heard::Message
+            }
+            Received::Lost => Heard::Lost,
+            Received::Empty => Heard::Nothing,
+        })
+    }
+}
+
+impl AsFd for LinkSocket {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.0.as_fd()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn attribute(kind: u16, value: &[u8]) -> Vec<u8> {
+        let mut part = [(value.len() as u16 + 4).to_ne_bytes(), kind.to_ne_bytes()].concat();
+        part.extend(value);
+        part.resize(part.len().next_multiple_of(4), 0);
+        part
+    }
+
+    fn message(kind: u16, attributes: &[Vec<u8>]) -> Vec<u8> {
+        let body = [vec![0; LINK_HEADER], attributes.concat()].concat();
+        let mut message = (body.len() as u32 + 16).to_ne_bytes().to_vec();
+        message.extend(kind.to_ne_bytes());
+        message.extend([0; 10]);
+        message.extend(body);
+        message
+    }
+
+    #[test]
+    fn names_and_addresses_are_read_from_every_message() {
+        let veth = message(
+            RTM_NEWLINK,
+            &[attribute(3, b"veth0\0"), attribute(51, &[9; 7]), attribute(0x8001, &[2, 0, 0, 0, 0xab, 1])],
+        );
+        let gone = message(17, &[attribute(3, b"x\0"), attribute(1, &[0; 6])]);
+        let tunnel = message(RTM_NEWLINK, &[attribute(3, b"tun0\0")]);
+        let loopback = message(RTM_NEWLINK, &[attribute(1, &[0; 6]), attribute(3, b"lo\0")]);
+        let found = addresses(&[veth, gone, tunnel, loopback].concat());
+        let told: Vec<_> = found.iter().map(|link| (&*link.name, link.address.as_str())).collect();
+        assert_eq!(told, [(&b"veth0"[..], "02:00:00:00:ab:01"), (b"lo", "00:00:00:00:00:00")]);
+    }
+
+    #[test]
+    fn lengths_that_lie_end_the_reading() {
+        let good = message(RTM_NEWLINK, &[attribute(3, b"x\0"), attribute(1, &[1; 6])]);
+        for at in 0..good.len() {
+            for value in [0, 1, 0xff] {
+                let mut broken = good.clone();
+                broken[at] = value;
+                assert!(addresses(&broken).len() <= 1);
+                assert!(addresses(&broken[..at]).is_empty());
+            }
+        }
+    }
+}
