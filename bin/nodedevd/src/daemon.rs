@@ -10,7 +10,7 @@ use nodedev_server::{Access, AllowAll, Options, Service, Settings, Workers};
 use nodedev_sys::Root;
 use rustix::process::Resource;
 use sd_notify::NotifyState;
-use tokio::signal::unix::{SignalKind, signal};
+use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::watch;
 
 use crate::args::Args;
@@ -44,6 +44,14 @@ pub(crate) fn run(args: &Args) -> Result<(), Fatal> {
         (Some(dir), _) | (None, Some(dir)) => dir.clone(),
         (None, None) => sockets::default_dir(is_root)?,
     };
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .worker_threads(std::thread::available_parallelism().map_or(2, usize::from).clamp(2, 8))
+        .thread_name("clients")
+        .build()
+        .map_err(|error| Fatal::system("start threads", &error))?;
+    // Before there are sockets: a daemon that can be seen can be sent a signal.
+    let signals = Signals::catch(&runtime)?;
     sockets::make_dir(&dir, is_root)?;
     let _lock = Lock::take(args.pid_file.clone().unwrap_or_else(|| dir.join("nodedevd.pid")))?;
     let current = current(&config, is_root)?;
@@ -56,12 +64,6 @@ pub(crate) fn run(args: &Args) -> Result<(), Fatal> {
         }
     };
 
-    let runtime = tokio::runtime::Builder::new_multi_thread()
-        .enable_all()
-        .worker_threads(std::thread::available_parallelism().map_or(2, usize::from).clamp(2, 8))
-        .thread_name("clients")
-        .build()
-        .map_err(|error| Fatal::system("start threads", &error))?;
     let options = Options {
         scope: if is_root { Scope::System } else { Scope::Session },
         user: user.as_raw(),
@@ -88,25 +90,42 @@ pub(crate) fn run(args: &Args) -> Result<(), Fatal> {
             }
             Err(fatal) => tracing::error!("the configuration stays as it is: {fatal}"),
         };
-        serve(door, listeners, args.idle(), reload).await
+        serve(door, listeners, signals, args.idle(), reload).await
     });
     // Calls that still run, and clients that still read, are not waited for.
     runtime.shutdown_background();
     result
 }
 
+/// The signals that the daemon acts on.
+struct Signals {
+    terminate: Signal,
+    interrupt: Signal,
+    quit: Signal,
+    hang_up: Signal,
+}
+
+impl Signals {
+    fn catch(runtime: &tokio::runtime::Runtime) -> Result<Self, Fatal> {
+        let _context = runtime.enter();
+        let on = |kind| signal(kind).map_err(|error| Fatal::system("wait for signals", &error));
+        Ok(Self {
+            terminate: on(SignalKind::terminate())?,
+            interrupt: on(SignalKind::interrupt())?,
+            quit: on(SignalKind::quit())?,
+            hang_up: on(SignalKind::hangup())?,
+        })
+    }
+}
+
 /// Serves until a signal or idleness ends it.
 async fn serve(
     door: Arc<Door>,
     listeners: Listeners,
+    mut signals: Signals,
     idle: Option<Duration>,
     reload: impl Fn(),
 ) -> Result<(), Fatal> {
-    let on = |kind| signal(kind).map_err(|error| Fatal::system("wait for signals", &error));
-    let mut terminate = on(SignalKind::terminate())?;
-    let mut interrupt = on(SignalKind::interrupt())?;
-    let mut quit = on(SignalKind::quit())?;
-    let mut hang_up = on(SignalKind::hangup())?;
     let Listeners { all, files: _files, are_given } = listeners;
     tracing::info!(
         sockets = all.len(),
@@ -122,10 +141,10 @@ async fn serve(
     let mut count = door.count();
     let why = loop {
         tokio::select! {
-            _ = terminate.recv() => break "SIGTERM",
-            _ = interrupt.recv() => break "SIGINT",
-            _ = quit.recv() => break "SIGQUIT",
-            _ = hang_up.recv() => {
+            _ = signals.terminate.recv() => break "SIGTERM",
+            _ = signals.interrupt.recv() => break "SIGINT",
+            _ = signals.quit.recv() => break "SIGQUIT",
+            _ = signals.hang_up.recv() => {
                 match NotifyState::monotonic_usec_now() {
                     Ok(now) => notify(&[NotifyState::Reloading, now]),
                     Err(error) => tracing::warn!(%error, "there is no clock"),
