@@ -67,6 +67,7 @@ pub(crate) fn run(args: &Args) -> Result<(), Fatal> {
     let options = Options {
         scope: if is_root { Scope::System } else { Scope::Session },
         user: user.as_raw(),
+        is_recording: args.root.is_some(),
         workers: Workers { quick: config.prio_workers, change: config.max_workers, ..Workers::default() },
     };
     let (sender, receiver) = watch::channel(current);

@@ -50,9 +50,11 @@ impl Gate {
                 verifier.build().map_err(|error| wrong(&config.authority, &error))?,
             )
         };
-        let server = builder
+        let mut server = builder
             .with_single_cert(certificates, key)
             .map_err(|error| wrong(&config.certificate, &error))?;
+        // libvirt's clients read once for the byte below, and give up if a session ticket is what comes first.
+        server.send_tls13_tickets = 0;
         let allowed_names = config.allowed_names.clone().map(Arc::new);
         Ok(Self { acceptor: TlsAcceptor::from(Arc::new(server)), allowed_names })
     }

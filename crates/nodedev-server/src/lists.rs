@@ -59,41 +59,57 @@ impl Names {
 
 struct Kept {
     flags: ListFlags,
-    revision: Revision,
+    as_of: AsOf,
     names: Names,
 }
 
+/// Until when a list is right.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum AsOf {
+    /// Until there is a later revision.
+    Revision(Revision),
+    /// For ever: the devices are those of a recording.
+    Recording,
+}
+
 /// The lists that were asked for last.
-#[derive(Default)]
-pub(crate) struct Lists(Mutex<VecDeque<Kept>>);
+pub(crate) struct Lists {
+    kept: Mutex<VecDeque<Kept>>,
+    is_recording: bool,
+}
 
 impl Lists {
+    pub(crate) fn new(is_recording: bool) -> Self {
+        Self { kept: Mutex::default(), is_recording }
+    }
+
     /// The devices that `flags` select.
     pub(crate) fn get(&self, driver: &dyn Driver, flags: ListFlags) -> Result<Names, Error> {
         // Looked at before the devices are: what changes meanwhile then makes this list an old one.
-        let revision = match flags.intersects(UNANNOUNCED) {
+        let as_of = match flags.intersects(UNANNOUNCED) {
+            _ if self.is_recording => Some(AsOf::Recording),
             true => None,
-            false => driver.watch(None).ok().map(|watch| watch.revision()),
+            false => driver.watch(None).ok().map(|watch| AsOf::Revision(watch.revision())),
         };
-        if let Some(revision) = revision
-            && let Some(names) = self.kept(flags, revision)
+        if let Some(as_of) = as_of
+            && let Some(names) = self.kept(flags, as_of)
         {
             return Ok(names);
         }
         let devices = driver.list(flags)?;
         let names = Names::of(devices.iter().map(|device| device.name.as_str()));
-        if let Some(revision) = revision {
-            let mut kept = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(as_of) = as_of {
+            let mut kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
             kept.retain(|other| other.flags != flags);
             kept.truncate(KEPT - 1);
-            kept.push_front(Kept { flags, revision, names: names.clone() });
+            kept.push_front(Kept { flags, as_of, names: names.clone() });
         }
         Ok(names)
     }
 
-    fn kept(&self, flags: ListFlags, revision: Revision) -> Option<Names> {
-        let kept = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let found = kept.iter().find(|kept| kept.flags == flags && kept.revision == revision)?;
+    fn kept(&self, flags: ListFlags, as_of: AsOf) -> Option<Names> {
+        let kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
+        let found = kept.iter().find(|kept| kept.flags == flags && kept.as_of == as_of)?;
         Some(found.names.clone())
     }
 }

@@ -18,6 +18,8 @@ pub struct Options {
     pub scope: Scope,
     /// The user as whom the server runs: beside root, this one alone may say who it acts for.
     pub user: u32,
+    /// Whether the driver's devices are those of a recording, and so never change.
+    pub is_recording: bool,
     /// Threads for calls.
     pub workers: Workers,
 }
@@ -54,7 +56,7 @@ impl Service {
             driver,
             access,
             options,
-            lists: Lists::default(),
+            lists: Lists::new(options.is_recording),
             lanes,
             hub,
             bulk: Semaphore::new(1),

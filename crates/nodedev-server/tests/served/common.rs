@@ -243,7 +243,8 @@ impl Server {
     pub(crate) fn with_access(driver: Arc<dyn Driver>, access: Arc<dyn Access>) -> Self {
         let runtime =
             tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
-        let options = Options { scope: Scope::System, user: 4242, workers: Workers::default() };
+        let options =
+            Options { scope: Scope::System, user: 4242, is_recording: false, workers: Workers::default() };
         Self { runtime, service: Service::new(driver, access, options), settings: Settings::default() }
     }
 

@@ -105,6 +105,7 @@ impl Timed {
         let options = nodedev_server::Options {
             scope: nodedev_driver::Scope::System,
             user: 0,
+            is_recording: false,
             workers: nodedev_server::Workers::default(),
         };
         let service =

@@ -353,7 +353,7 @@ fn shown(answer: &[u8]) -> String {
 /// Serves a recorded host as `nodedevd` does, at a socket in `dir`.
 fn start(runtime: &tokio::runtime::Runtime, root: &Path, dir: &Path) -> Result<std::path::PathBuf, Failure> {
     let driver = HostDriver::new(nodedev_sys::Root::open(root)?);
-    let options = Options { scope: Scope::System, user: 0, workers: Workers::default() };
+    let options = Options { scope: Scope::System, user: 0, is_recording: true, workers: Workers::default() };
     let service = Service::new(Arc::new(driver), Arc::new(AllowAll), options);
     let socket = dir.join("ours");
     let _context = runtime.enter();
