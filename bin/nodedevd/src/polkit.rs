@@ -110,7 +110,7 @@ fn subject(identity: &Identity, with_handle: bool) -> Option<Subject> {
 
 fn no_bus(error: &zbus::Error) -> Error {
     let reason = match error {
-        zbus::Error::InputOutput(error) => {
+        zbus::Error::InputOutput(error) | zbus::Error::Connection(error, _) => {
             let text = error.to_string();
             format!("Could not connect: {}", text.split(" (os error").next().unwrap_or_default())
         }

@@ -48,6 +48,28 @@ pub(crate) struct Work {
 type Answer = Result<Option<Frame>, Failure>;
 
 impl Work {
+    /// Whether the call takes no longer than handing it to another thread: what it asks for is in the driver's index,
+    /// or kept here.
+    pub(crate) fn is_instant(&self) -> bool {
+        let service = &self.caller.service;
+        if !service.access.allows_all() || !service.hub.is_ready() {
+            return false;
+        }
+        match Call::decode(self.procedure, &self.payload) {
+            Ok(
+                Call::NodeDeviceLookupByName(_)
+                | Call::NodeDeviceGetParent(_)
+                | Call::NodeDeviceIsActive(_)
+                | Call::NodeDeviceIsPersistent(_)
+                | Call::NodeDeviceGetAutostart(_),
+            ) => true,
+            Ok(Call::ConnectListAllNodeDevices(wanted)) => {
+                service.lists.has(&*service.driver, ListFlags::from_bits_retain(wanted.flags))
+            }
+            _ => false,
+        }
+    }
+
     /// Runs the call; its reply is in the client's queue afterwards.
     pub(crate) fn run(self) {
         let Self { header, procedure, payload, caller } = &self;

@@ -1,9 +1,12 @@
 //! Events: who asked for which, and one thread that follows the driver and tells them.
 
 use std::collections::{BTreeSet, HashMap, VecDeque};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 
-use nodedev_driver::{Driver, Entry, Error, ErrorDomain, Event, LibvirtEvent, Next, Stopper, View, Watch};
+use nodedev_driver::{
+    Driver, Entry, Error, ErrorDomain, Event, LibvirtEvent, ListFlags, Next, Stopper, View, Watch,
+};
 use nodedev_model::DeviceName;
 use nodedev_rpc::{Fault, LifecycleEvent, LifecycleKind, NodeDeviceEventId, Procedure, Str, UpdateEvent};
 
@@ -89,6 +92,8 @@ pub(crate) struct Hub {
     registrations: Mutex<Registrations>,
     following: Mutex<Following>,
     begun: Condvar,
+    /// The same as [`Following::has_begun`], without waiting.
+    is_ready: AtomicBool,
 }
 
 /// Whether the driver is followed.
@@ -112,6 +117,7 @@ impl Hub {
             registrations: Mutex::default(),
             following: Mutex::default(),
             begun: Condvar::new(),
+            is_ready: AtomicBool::new(false),
         });
         let follower = Follower::new(Arc::clone(&hub));
         let started = std::thread::Builder::new().name("events".into()).spawn(move || {
@@ -133,6 +139,10 @@ impl Hub {
             Ok(watch) => Some(watch),
             Err(error) => {
                 tracing::debug!(%error, "there will be no events");
+                // The first look at all devices is then made here, and not by the first client's call.
+                if let Err(error) = self.driver.list(ListFlags::empty()) {
+                    tracing::debug!(%error, "the devices can't be listed");
+                }
                 None
             }
         };
@@ -153,6 +163,7 @@ impl Hub {
             stopper.stop();
         }
         following.stopper = stopper;
+        self.is_ready.store(true, Ordering::Release);
         self.begun.notify_all();
     }
 
@@ -164,6 +175,11 @@ impl Hub {
             stopper.stop();
         }
         self.begun.notify_all();
+    }
+
+    /// Whether the driver has looked at all devices.
+    pub(crate) fn is_ready(&self) -> bool {
+        self.is_ready.load(Ordering::Acquire)
     }
 
     /// Waits until what happens is told.

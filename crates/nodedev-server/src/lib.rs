@@ -16,7 +16,8 @@
 //!
 //! Calls of one client run side by side, and replies leave in the order in which they are ready, as in libvirt. No more
 //! than [`Settings::max_requests`] of a client's messages are taken before their replies have left; meanwhile its socket
-//! is not read. Quick calls have threads of their own; lists and descriptions have as many threads as there are
+//! is not read. Calls that the driver answers from its index are run where they arrive, once it has one; other quick calls
+//! have threads of their own; lists and descriptions have as many threads as there are
 //! processors, and large replies leave in pieces, in turn. Events wait in a queue of each client's own; a client whose
 //! queue is full is disconnected, and delays nobody.
 //!

@@ -83,14 +83,24 @@ impl Lists {
         Self { kept: Mutex::default(), is_recording }
     }
 
-    /// The devices that `flags` select.
-    pub(crate) fn get(&self, driver: &dyn Driver, flags: ListFlags) -> Result<Names, Error> {
-        // Looked at before the devices are: what changes meanwhile then makes this list an old one.
-        let as_of = match flags.intersects(UNANNOUNCED) {
+    /// What a list of now would be right as, if it can be kept.
+    fn as_of(&self, driver: &dyn Driver, flags: ListFlags) -> Option<AsOf> {
+        match flags.intersects(UNANNOUNCED) {
             _ if self.is_recording => Some(AsOf::Recording),
             true => None,
             false => driver.watch(None).ok().map(|watch| AsOf::Revision(watch.revision())),
-        };
+        }
+    }
+
+    /// Whether a list is kept and right.
+    pub(crate) fn has(&self, driver: &dyn Driver, flags: ListFlags) -> bool {
+        self.as_of(driver, flags).is_some_and(|as_of| self.kept(flags, as_of).is_some())
+    }
+
+    /// The devices that `flags` select.
+    pub(crate) fn get(&self, driver: &dyn Driver, flags: ListFlags) -> Result<Names, Error> {
+        // Looked at before the devices are: what changes meanwhile then makes this list an old one.
+        let as_of = self.as_of(driver, flags);
         if let Some(as_of) = as_of
             && let Some(names) = self.kept(flags, as_of)
         {

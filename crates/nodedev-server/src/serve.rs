@@ -251,6 +251,7 @@ impl<F: FnOnce()> Reading<'_, F> {
                     self.pings.begin();
                 }
             }
+            Step::Run(_, work) if work.is_instant() => work.run(),
             Step::Run(lane, work) => self.service.lanes.submit(lane, self.outbox, move || work.run()),
             Step::Settle(change) => {
                 let settled = if self.service.access.allows_all() {

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use nodedev_driver::{Error, ErrorCode, ErrorDomain};
 use nodedev_rpc::{
     Array, AuthType, AuthTypes, Call, Fault, Feature, FeatureQuestion, Header, Identity as IdentityCall,
-    Keepalive, Number, Open, Packet, Procedure, Reply, Request, Void,
+    Keepalive, Number, Open, Packet, Procedure, Reader, Reply, Request, Void, Wire as _,
 };
 
 use crate::access::denied;
@@ -138,10 +138,14 @@ impl Session {
             | Procedure::AuthSaslInit
             | Procedure::AuthSaslStart
             | Procedure::AuthSaslStep
-            | Procedure::ConnectSetIdentity
-            | Procedure::ConnectSupportsFeature => {
+            | Procedure::ConnectSetIdentity => {
                 let call = Call::decode(procedure, packet.payload).map_err(|_| Fault::undecodable())?;
                 self.own_call(header, call)
+            }
+            Procedure::ConnectSupportsFeature if asks_for_pings(packet.payload) => {
+                self.wants_pings = true;
+                let answer = Reply::ConnectSupportsFeature(Number { number: 1 });
+                Ok(Step::Reply(reply(&header, &answer)?.unwrap_or_default()))
             }
             _ => {
                 let caller = self.caller.clone();
@@ -168,20 +172,14 @@ impl Session {
             Call::AuthPolkit(_) | Call::AuthSaslInit(_) | Call::AuthSaslStart(_) | Call::AuthSaslStep(_) => {
                 return Err(Fault::authentication_failed().into());
             }
-            Call::ConnectSupportsFeature(FeatureQuestion { feature: Feature::Keepalive }) => {
-                self.wants_pings = true;
-                Reply::ConnectSupportsFeature(Number { number: 1 })
-            }
             Call::ConnectOpen(open) => return self.open(header, &open),
             Call::ConnectClose(Void) => {
                 let frame = reply(&header, &Reply::ConnectClose(Void))?.unwrap_or_default();
                 return Ok(Step::Finish(frame));
             }
             Call::ConnectSetIdentity(identity) => return self.set_identity(header, &identity),
-            other => {
-                let caller = self.caller.clone();
-                return Ok(Step::Reply(caller.answer(&header, &other)?.unwrap_or_default()));
-            }
+            // Only those above are given to this function.
+            other => return Err(Fault::no_support(other.procedure().number()).into()),
         };
         Ok(Step::Reply(reply(&header, &answer)?.unwrap_or_default()))
     }
@@ -238,6 +236,12 @@ impl Session {
         };
         finish(header, answer)
     }
+}
+
+/// Whether the arguments of `CONNECT_SUPPORTS_FEATURE` ask whether PING is answered.
+fn asks_for_pings(payload: &[u8]) -> bool {
+    let question = FeatureQuestion::decode(&mut Reader::new(payload));
+    question.is_ok_and(|question| question.feature == Feature::Keepalive)
 }
 
 fn finish(header: &Header, answer: Result<Option<Frame>, Failure>) -> Frame {

@@ -161,6 +161,8 @@ struct OnlyOwn(AtomicBool);
 
 impl Access for OnlyOwn {
     fn allows(&self, who: &Who, permission: &Permission, device: Option<&str>) -> Result<bool, Error> {
+        // Who asks somebody waits, which the tasks of clients must not.
+        assert!(tokio::runtime::Handle::try_current().is_err(), "asked where nobody may wait");
         self.0.store(true, Ordering::Relaxed);
         Ok(match device {
             Some(name) => who.user_name.as_deref() == Some(name),
@@ -182,6 +184,11 @@ fn clients_see_what_they_may_see_in_lists_lookups_and_events() {
     };
     let (mut eth0, mut eth1) = (client("net_eth0"), client("net_eth1"));
     assert!(access.0.load(Ordering::Relaxed), "opening needs a permission, too");
+    for feature in [Feature::Keepalive, Feature::CloseCallback] {
+        eth0.call(&Call::ConnectSupportsFeature(FeatureQuestion { feature })).reply();
+    }
+    eth0.call(&Call::ConnectGetType(Void)).reply();
+    eth0.call(&Call::ConnectRegisterCloseCallback(Void)).reply();
     assert_eq!((eth0.names(0), eth1.names(0)), (vec!["net_eth0".to_owned()], vec![]));
     let lookup = Call::NodeDeviceLookupByName(crate::common::device("net_eth0"));
     eth0.call(&lookup).reply();
