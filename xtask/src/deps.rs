@@ -24,7 +24,7 @@ const LAYERS: &[(&str, &[&str])] = &[
     ),
     ("nodedev-cli", &["nodedev"]),
     ("nodedev-testkit", &[]),
-    ("nodedev-interop", &["nodedev", "nodedev-rpc", "nodedev-testkit"]),
+    ("nodedev-interop", &["nodedev", "nodedev-driver", "nodedev-remote", "nodedev-rpc", "nodedev-testkit"]),
     (
         "nodedev-fuzz",
         &["nodedev-driver", "nodedev-host", "nodedev-rpc", "nodedev-sys", "nodedev-testkit", "nodedev-xml"],

@@ -8,7 +8,7 @@ use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use nodedev_driver::{Error, ErrorDomain, EventLog, Result};
-use nodedev_rpc::{Call, Header, Packet, Procedure, Response, Void};
+use nodedev_rpc::{Call, Header, Keepalive, MessageType, Packet, Procedure, Response, Void};
 
 use crate::options::Options;
 use crate::transport::{Channel, Relay, Socket};
@@ -269,11 +269,18 @@ impl Shared {
                 self.events.publish(events::happened(&event));
                 Ok(())
             }
-            Response::Keepalive(nodedev_rpc::Keepalive::Ping) => {
-                self.keepalive(nodedev_rpc::Keepalive::Pong);
+            Response::Keepalive(Keepalive::Ping) => {
+                self.keepalive(Keepalive::Pong);
                 Ok(())
             }
-            Response::Keepalive(nodedev_rpc::Keepalive::Pong) | Response::Ignored => Ok(()),
+            Response::Keepalive(Keepalive::Pong) => Ok(()),
+            Response::Ignored => match packet.header.kind {
+                // Whoever is there, is no daemon; perhaps what was said comes back.
+                MessageType::Call | MessageType::CallWithDescriptors | MessageType::Unknown(_) => {
+                    Err(failure::unexpected(&packet.header))
+                }
+                _ => Ok(()),
+            },
         }
     }
 
@@ -302,7 +309,7 @@ impl Shared {
     }
 
     /// Sends a PING or PONG after what is to be sent already. A daemon that pings faster than it reads gets fewer answers.
-    pub(crate) fn keepalive(&self, message: nodedev_rpc::Keepalive) {
+    pub(crate) fn keepalive(&self, message: Keepalive) {
         let mut state = self.lock();
         if state.out.len() < crate::WINDOW_BYTES {
             message.encode(&mut state.out);

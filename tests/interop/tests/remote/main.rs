@@ -1,0 +1,22 @@
+//! nodedev as a client of the real daemon: over every transport, and what it prints then beside what it prints of the same
+//! host without a daemon.
+
+mod alike;
+mod certificates;
+mod contract;
+mod listening;
+mod relays;
+mod tcp;
+mod tls;
+
+use nodedev_driver::{ConnectUri, RemoteUri, Result};
+use nodedev_remote::{Options, RemoteDriver};
+
+/// A connection to what `uri` names, which is a daemon's.
+fn open(uri: &str) -> Result<RemoteDriver> {
+    let uri: RemoteUri = match uri.parse()? {
+        ConnectUri::Remote(uri) => *uri,
+        other => panic!("{uri}: {other:?}"),
+    };
+    RemoteDriver::open(&uri, &Options::default())
+}
