@@ -3,6 +3,7 @@
 
 mod alike;
 mod certificates;
+mod changes;
 mod contract;
 mod listening;
 mod relays;
