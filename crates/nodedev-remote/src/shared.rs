@@ -14,7 +14,7 @@ use crate::{events, failure};
 
 /// Bytes of answers that may wait to be taken before the connection is given up: far more than honest answers to
 /// [`WINDOW_CALLS`](crate::WINDOW_CALLS) calls take, and a list of as many devices as a list may have.
-pub const HELD_BYTES: usize = 256 << 20;
+pub const HELD_BYTES: usize = 64 << 20;
 
 pub(crate) struct Shared {
     state: Mutex<State>,

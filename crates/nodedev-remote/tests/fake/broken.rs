@@ -1,6 +1,7 @@
 //! A daemon that breaks the protocol, or fails.
 
 use nodedev_driver::{Driver as _, Error, ErrorCode, ErrorDomain, ListFlags, Next};
+use nodedev_model::DeviceName;
 use nodedev_remote::RemoteDriver;
 use nodedev_rpc::{
     AllDevices, Array, ErrorObject, Fault, Header, Number, OptionalText, Procedure, Reply, Status, Str, Void,
@@ -192,6 +193,31 @@ fn an_argument_that_would_be_cut_is_refused_here() {
     assert_eq!(driver.destroy("pci_a\0b").expect_err("no such device").code(), ErrorCode::NO_NODE_DEVICE);
     let long = "x".repeat(5 << 20);
     assert_eq!(driver.is_active(&long).expect_err("too long").message(), "Unable to encode message payload");
+    drop(driver);
+    server.join();
+}
+
+#[test]
+fn answers_that_pile_up_end_the_connection() {
+    /// Answers with as much behind them as a message may have, which means nothing.
+    const FILLED: usize = 32 << 20;
+    let names: Vec<DeviceName> =
+        (0..20).map(|number| format!("pci_{number}").parse().expect("a name")).collect();
+    let server = Server::start(|mut peer| {
+        peer.welcome();
+        // The first call is never answered, so that the answers to the others wait.
+        peer.expect(Procedure::NodeDeviceGetParent);
+        while let Some(call) = peer.receive() {
+            let mut out = no_parent(call.header.serial);
+            out.resize(FILLED, 0);
+            let length = u32::try_from(FILLED).expect("short");
+            out.splice(..4, length.to_be_bytes());
+            peer.send(&out);
+        }
+    });
+    let driver = server.open().expect("open");
+    let error = driver.parents(&names).expect_err("too much");
+    assert!(error.message().ends_with("more than 64 MiB of answers at once"), "{error}");
     drop(driver);
     server.join();
 }

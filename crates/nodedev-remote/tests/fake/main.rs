@@ -6,4 +6,5 @@ mod events;
 mod login;
 mod order;
 mod pings;
+mod random;
 mod server;

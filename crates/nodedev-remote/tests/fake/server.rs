@@ -97,15 +97,18 @@ impl Received {
 }
 
 impl Peer {
-    /// The next message, or `None` at the end.
+    /// The next message, or `None` at the end, and when nothing comes.
     pub(crate) fn receive(&mut self) -> Option<Received> {
         loop {
             if let Some(Packet { header, payload, .. }) = self.decoder.next_packet().expect("messages") {
                 return Some(Received { header, payload: payload.to_vec() });
             }
             let count = match self.socket.read(self.decoder.space()) {
-                Err(error) if error.kind() == io::ErrorKind::ConnectionReset => 0,
-                count => count.expect("the client says something"),
+                Err(error) => match error.kind() {
+                    io::ErrorKind::ConnectionReset | io::ErrorKind::WouldBlock => 0,
+                    _ => panic!("{error}"),
+                },
+                Ok(count) => count,
             };
             if count == 0 {
                 return None;
