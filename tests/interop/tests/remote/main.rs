@@ -9,6 +9,7 @@ mod listening;
 mod relays;
 mod tcp;
 mod tls;
+mod uris;
 
 use nodedev_driver::{ConnectUri, RemoteUri, Result};
 use nodedev_remote::{Options, RemoteDriver};
