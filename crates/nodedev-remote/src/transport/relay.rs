@@ -4,7 +4,7 @@ use std::io::{self, Read as _};
 use std::os::fd::OwnedFd;
 use std::os::unix::net::UnixStream;
 use std::process::{Child, ChildStderr, Command, Stdio};
-use std::sync::mpsc::{self, Receiver, RecvTimeoutError};
+use std::sync::mpsc::{self, Receiver};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -110,9 +110,8 @@ impl Said {
     /// What it said, once it has closed its output.
     pub(crate) fn after_the_end(&self) -> String {
         if let Some(end) = self.end.lock().unwrap_or_else(PoisonError::into_inner).take() {
-            // A program of its own that it left behind may keep standard error open.
-            let (Err(RecvTimeoutError::Disconnected | RecvTimeoutError::Timeout) | Ok(())) =
-                end.recv_timeout(LAST_WORDS);
+            // Not without end: a program of its own that it left behind may keep standard error open.
+            let _ = end.recv_timeout(LAST_WORDS);
         }
         let text = self.text.lock().unwrap_or_else(PoisonError::into_inner);
         String::from_utf8_lossy(&text).into_owned()

@@ -55,8 +55,4 @@ fn a_port_that_nobody_listens_on_is_an_error_as_libvirts() {
     assert_eq!(error.code(), ErrorCode::SYSTEM_ERROR);
     let want = format!("unable to connect to server at '127.0.0.1:{port}': Connection refused");
     assert_eq!(error.message(), want);
-    let error = open("nodedev+tcp://no.such.host.invalid/system").expect_err("no such host");
-    assert!(
-        error.message().starts_with("Unable to resolve address 'no.such.host.invalid' service '16509': ")
-    );
 }
