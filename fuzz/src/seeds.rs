@@ -65,6 +65,35 @@ pub(crate) fn uevents() -> io::Result<Vec<Vec<u8>>> {
     recorded(|path| path.ends_with("uevent"))
 }
 
+/// Messages of the kernel and of udev about devices.
+pub(crate) fn uevent_messages() -> Vec<Vec<u8>> {
+    let mut seeds = Vec::new();
+    for (action, more) in
+        [("add", ""), ("move", "DEVPATH_OLD=/devices/virtual/net/b\0"), ("bind", "DRIVER=vfio-pci\0")]
+    {
+        let head = format!("{action}@/devices/virtual/net/a\0");
+        let properties = format!(
+            "ACTION={action}\0DEVPATH=/devices/virtual/net/a\0SUBSYSTEM=net\0{more}INTERFACE=a\0SEQNUM=7\0"
+        );
+        seeds.push([head.as_bytes(), properties.as_bytes()].concat());
+        let mut message = b"libudev\0\xfe\xed\xca\xfe".to_vec();
+        for number in [40, 40, properties.len() as u32, 0, 0, 0, 0] {
+            message.extend(number.to_ne_bytes());
+        }
+        message.extend(properties.as_bytes());
+        seeds.push(message);
+    }
+    seeds
+}
+
+/// A message of rtnetlink about an interface.
+pub(crate) fn link_messages() -> Vec<Vec<u8>> {
+    let mut message = vec![56, 0, 0, 0, 16, 0];
+    message.resize(32, 0);
+    message.extend(b"\x0a\0\x03\0veth0\0\0\0\x0a\0\x01\0\x02\0\0\0\0\x01\0\0");
+    vec![message]
+}
+
 /// Lists of PCI ids.
 pub(crate) fn pci_ids() -> io::Result<Vec<Vec<u8>>> {
     recorded(|path| path.ends_with("pci.ids"))

@@ -3,7 +3,9 @@
 use std::io::Write as _;
 use std::{fs, io};
 
+use nodedev_sys::link;
 use nodedev_sys::udev::{Record, Uevent, record_name};
+use nodedev_sys::uevent::Message;
 
 use crate::seeds;
 
@@ -122,6 +124,39 @@ pub(crate) const TARGETS: &[Target] = &[
         },
         seeds: seeds::uevents,
         words: &[b"MAJOR=", b"MINOR=", b"IFINDEX=", b"DEVNAME=", b"DEVTYPE=disk", b"=", b"\n", b"4294967296"],
+        cost: 1,
+    },
+    Target {
+        name: "uevent-message",
+        parse: |input| {
+            for message in [Message::from_kernel(input), Message::from_udev(input)].into_iter().flatten() {
+                assert!(message.path.starts_with(b"sys/devices/"));
+                assert!(!message.path.split(|&b| b == b'/').any(|part| part == b".."));
+            }
+        },
+        seeds: || Ok(seeds::uevent_messages()),
+        words: &[
+            b"libudev\0\xfe\xed\xca\xfe",
+            b"\x28\0\0\0",
+            b"\xff\xff\xff\xff",
+            b"ACTION=move\0",
+            b"DEVPATH=/devices/",
+            b"DEVPATH_OLD=/devices/",
+            b"SUBSYSTEM=net\0",
+            b"/../",
+            b"@",
+            b"\0",
+        ],
+        cost: 1,
+    },
+    Target {
+        name: "link-message",
+        parse: |input| {
+            // Each needs a header in the message, so that there are never many.
+            assert!(link::addresses(input).len() <= input.len() / 32);
+        },
+        seeds: || Ok(seeds::link_messages()),
+        words: &[b"\x10\0", b"\x04\0", b"\0\0", b"\x03\0", b"\x01\0", b"\xff\xff", b"\x20\0\0\0"],
         cost: 1,
     },
     Target { name: "rpc-packet", parse: packets, seeds: seeds::messages, words: WIRE, cost: 1 },

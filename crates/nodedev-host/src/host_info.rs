@@ -33,6 +33,23 @@ pub(crate) fn read(root: &Root) -> HostInfo {
     }
 }
 
+/// The files that tell of the machine, but for its name and its UUID, by which it could be told from others.
+pub(crate) fn files(root: &Root) -> Vec<String> {
+    let cpus = list(&content(root, paths::CPUS, "online").unwrap_or_default());
+    let of_cpus = cpus
+        .iter()
+        .flat_map(|cpu| TOPOLOGY.iter().map(move |name| format!("{}/cpu{cpu}/topology/{name}", paths::CPUS)));
+    [paths::MEMINFO, paths::CPUINFO, paths::ARCHITECTURE]
+        .map(str::to_owned)
+        .into_iter()
+        .chain([format!("{}/online", paths::CPUS)])
+        .chain(of_cpus)
+        .collect()
+}
+
+/// Where a processor is: package, die in it, core in that.
+const TOPOLOGY: [&str; 3] = ["physical_package_id", "die_id", "core_id"];
+
 fn content(root: &Root, folder: &str, name: &str) -> Option<String> {
     let mut buffer = Vec::new();
     let content = root.read(&join(folder.as_bytes(), name.as_bytes()), &mut buffer, LIMIT).ok()??;
@@ -89,8 +106,9 @@ impl Topology {
             .map(|cpu| {
                 let folder = format!("{}/cpu{cpu}/topology", paths::CPUS);
                 let number = |name: &str| content(root, &folder, name)?.parse().ok();
+                let [package, die, core] = TOPOLOGY.map(number);
                 // Without dies, all cores of a package are of one.
-                Some((number("physical_package_id")?, number("die_id").unwrap_or(0), number("core_id")?))
+                Some((package?, die.unwrap_or(0), core?))
             })
             .collect();
         let places: Option<Vec<(i64, i64, i64)>> = places.into_iter().collect();

@@ -15,6 +15,7 @@ use nodedev_sys::{News, Waker};
 use super::Source;
 use super::apply::{Changes, Moved};
 use super::diff::diff;
+use super::missing::{Missing, Place};
 use super::plan::{Cause, Step, Touched, plan};
 use crate::enumerate::has_node_devices;
 use crate::index::Index;
@@ -87,13 +88,24 @@ struct Following<'a, S> {
     source: S,
     prints: Prints,
     news: News,
+    missing: Missing,
+    /// There was no room for one more that is missing.
+    lost_track: bool,
     /// When definitions will have been left alone for long enough, and when they were touched first.
     definitions: Option<(Instant, Instant)>,
 }
 
 impl<'a, S: Source> Following<'a, S> {
     fn new(shared: &'a Shared, source: S) -> Self {
-        Self { shared, source, prints: shared.prints(), news: News::default(), definitions: None }
+        Self {
+            shared,
+            source,
+            prints: shared.prints(),
+            news: News::default(),
+            missing: Missing::default(),
+            lost_track: false,
+            definitions: None,
+        }
     }
 
     /// Follows the host until the driver is dropped.
@@ -133,6 +145,9 @@ impl<'a, S: Source> Following<'a, S> {
         for address in std::mem::take(&mut self.news.addresses) {
             self.address(&address);
         }
+        if std::mem::take(&mut self.lost_track) {
+            self.rescan(&Touched::default());
+        }
         let now = Instant::now();
         if self.news.definitions {
             let first = self.definitions.map_or(now, |(_, first)| first);
@@ -146,9 +161,12 @@ impl<'a, S: Source> Following<'a, S> {
     }
 
     /// Does one step: looks at the host first, and then holds the index for a moment.
-    fn step(&self, step: Step) {
+    fn step(&mut self, step: Step) {
         match step {
-            Step::Remove(path) => self.change(|changes| changes.remove(&path)),
+            Step::Remove(path) => {
+                self.missing.take(&path);
+                self.change(|changes| changes.remove(&path));
+            }
             Step::Look { path, subsystem, cause } => self.look(&subsystem, &path, &cause),
             Step::Move { from, path, subsystem } => self.relocate(&from, &path, &subsystem),
         }
@@ -162,12 +180,19 @@ impl<'a, S: Source> Following<'a, S> {
         self.shared.log.publish(changes.finish());
     }
 
-    fn look(&self, subsystem: &[u8], path: &[u8], cause: &Cause) {
+    fn look(&mut self, subsystem: &[u8], path: &[u8], cause: &Cause) {
         if !has_node_devices(subsystem) {
             return;
         }
         let look = self.look_at(subsystem, path);
+        if matches!(look, Look::Gone) {
+            self.note_missing(path, subsystem);
+        }
         self.change(|changes| changes.update(subsystem, path, look, cause));
+    }
+
+    fn note_missing(&mut self, path: &[u8], subsystem: &[u8]) {
+        self.lost_track |= !self.missing.add(path, subsystem);
     }
 
     fn look_at(&self, subsystem: &[u8], path: &[u8]) -> Look {
@@ -179,28 +204,28 @@ impl<'a, S: Source> Following<'a, S> {
         look
     }
 
-    fn relocate(&self, from: &[u8], path: &[u8], subsystem: &[u8]) {
-        let mut places = vec![(Box::from(from), Box::from(path), Box::from(subsystem))];
+    fn relocate(&mut self, from: &[u8], path: &[u8], subsystem: &[u8]) {
+        let mut places: Vec<Place> = vec![(from.into(), subsystem.into())];
         {
             let index = self.shared.index();
-            for &id in index.below(from) {
-                let entry = index.entry(id);
-                let below = [path, &entry.path[from.len()..]].concat();
-                places.push((entry.path.clone(), below.into(), index.subsystem(entry).into()));
-            }
+            let below = index.below(from).iter().map(|&id| index.entry(id));
+            places.extend(below.map(|entry| (entry.path.clone(), index.subsystem(entry).into())));
         }
-        let moved: Vec<Moved> = places
-            .into_iter()
-            .map(|(from, path, subsystem): (_, Box<[u8]>, Box<[u8]>)| {
-                let look = self.look_at(&subsystem, &path);
-                Moved { from, path, subsystem, look }
-            })
-            .collect();
+        places.extend(self.missing.take(from).into_iter().filter(|(place, _)| **place != *from));
+        let mut moved = Vec::with_capacity(places.len());
+        for (place, subsystem) in places {
+            let path: Box<[u8]> = [path, &place[from.len()..]].concat().into();
+            let look = self.look_at(&subsystem, &path);
+            if matches!(look, Look::Gone) {
+                self.note_missing(&path, &subsystem);
+            }
+            moved.push(Moved { from: place, path, subsystem, look });
+        }
         self.change(|changes| changes.relocate(moved));
     }
 
     /// Looks at an interface if it has another address than the one in its name.
-    fn address(&self, link: &LinkAddress) {
+    fn address(&mut self, link: &LinkAddress) {
         let address = Some(link.address.as_bytes()).filter(|address| !address.is_empty());
         let name = DeviceName::from_parts(b"net", &link.name, address);
         if self.shared.index().by_name(name.as_str()).is_some() {
@@ -245,7 +270,8 @@ impl<'a, S: Source> Following<'a, S> {
     }
 
     /// Looks at the whole host and puts the result in the place of the index.
-    fn rescan(&self, touched: &Touched) {
+    fn rescan(&mut self, touched: &Touched) {
+        self.missing.clear();
         let issues = Issues::default();
         let mut fresh =
             Fresh { index: Index::new(self.shared.index().hasher().clone()), shared: self.shared };

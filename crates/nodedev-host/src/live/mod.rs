@@ -8,6 +8,7 @@
 mod apply;
 mod diff;
 mod follower;
+mod missing;
 mod plan;
 
 use std::io;

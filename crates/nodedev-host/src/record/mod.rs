@@ -17,6 +17,7 @@ use nodedev_sys::paths::{self, join, parent};
 use nodedev_sys::{Folder, Root, SysError};
 
 use crate::enumerate::{Found, enumerate};
+use crate::host_info;
 use crate::kernel::{Issues, KernelDevice};
 use mask::Mask;
 use output::Output;
@@ -138,6 +139,12 @@ impl Recorder<'_> {
         }
         for path in attributes::HOST_FILES {
             self.file(path.as_bytes())?;
+        }
+        for path in host_info::files(self.root) {
+            self.file(path.as_bytes())?;
+        }
+        if self.mask.is_none() {
+            self.file(paths::HOSTNAME.as_bytes())?;
         }
         for path in paths::PCI_IDS {
             self.file(path.as_bytes())?;

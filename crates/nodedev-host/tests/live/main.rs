@@ -6,3 +6,4 @@ mod feed;
 mod random;
 mod rows;
 mod starting;
+mod world;

@@ -8,7 +8,8 @@ use nodedev_sys::link::LinkAddress;
 use nodedev_testkit::random::Random;
 use nodedev_testkit::tree::Device;
 
-use super::feed::{Live, Piece};
+use super::feed::Piece;
+use super::world::Live;
 
 const UUIDS: [&str; 2] = ["2ba9b46c-9c1f-4f2c-a1d8-2a8c0c4a9a10", "3ba9b46c-9c1f-4f2c-a1d8-2a8c0c4a9a10"];
 const HOSTS: u64 = 12;

@@ -6,7 +6,8 @@ use nodedev_driver::{Driver, View, XmlFlags};
 use nodedev_sys::link::LinkAddress;
 use nodedev_testkit::tree::Device;
 
-use super::feed::{Live, Piece};
+use super::feed::Piece;
+use super::world::Live;
 
 const TOP: &str = "devices/pci0000:00/0000:00:03.0";
 const NET: &str = "devices/pci0000:00/0000:00:03.0/net/eth0";
@@ -30,7 +31,7 @@ fn host() -> Live {
 fn expect(live: &mut Live, want: &[&str]) {
     live.feed.settle();
     let events = live.events();
-    let told: Vec<_> = events.iter().map(|event| super::feed::describe(event)).collect();
+    let told: Vec<_> = events.iter().map(|event| super::world::describe(event)).collect();
     assert_eq!(told, want);
     live.check(&events);
     live.start = live.driver.snapshot(View::Native).unwrap();

@@ -8,7 +8,8 @@ use nodedev_sys::Root;
 use nodedev_testkit::synthetic::Host;
 use nodedev_testkit::tree::Tree;
 
-use super::feed::{Feed, Live};
+use super::feed::Feed;
+use super::world::Live;
 
 #[test]
 fn a_recording_has_no_events() {
