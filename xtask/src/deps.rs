@@ -33,7 +33,9 @@ const LAYERS: &[(&str, &[&str])] = &[
             "nodedev-driver",
             "nodedev-host",
             "nodedev-model",
+            "nodedev-remote",
             "nodedev-rpc",
+            "nodedev-server",
             "nodedev-sys",
             "nodedev-testkit",
         ],
@@ -42,7 +44,7 @@ const LAYERS: &[(&str, &[&str])] = &[
         "nodedev-fuzz",
         &["nodedev-driver", "nodedev-host", "nodedev-rpc", "nodedev-sys", "nodedev-testkit", "nodedev-xml"],
     ),
-    ("xtask", &["nodedev-cli", "nodedev-testkit"]),
+    ("xtask", &["nodedev", "nodedev-cli", "nodedev-testkit"]),
 ];
 /// Packages that are only here to help tests and people who work on the project.
 const FOR_TESTS: &[&str] = &["nodedev-testkit", "nodedev-interop", "nodedev-fuzz", "xtask"];

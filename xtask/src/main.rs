@@ -33,8 +33,12 @@ enum Task {
     Peers,
     /// Check the invariants of ARCHITECTURE.md: who may depend on whom, name paths, hold unsafe code or state
     CheckDeps,
-    /// Measure nodedev on synthetic hosts against the least that any program must ask the kernel
+    /// Measure nodedev on synthetic hosts against the least that any program must ask the kernel, and nodedevd against
+    /// the real daemon
     Bench(bench::Options),
+    /// The part of bench that runs where a daemon does
+    #[command(hide = true)]
+    BenchEvents(bench::EventOptions),
     /// Write manual pages into target/man
     Man,
     /// Write a synthetic host into a folder that then stands for /
@@ -83,6 +87,7 @@ fn run() -> Result<()> {
         Task::Peers => peers::install(),
         Task::CheckDeps => deps::check(nodedev_testkit::repository()),
         Task::Bench(options) => bench::run(&options),
+        Task::BenchEvents(options) => bench::run_events(&options),
         Task::Man => man::make(),
         Task::Synthetic { out, devices, seed, mdev } => {
             let host = Host::new(devices).seed(seed).mdev(mdev).share_contents(true);

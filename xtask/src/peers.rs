@@ -9,12 +9,22 @@ use anyhow::{Context as _, Result, bail};
 use nodedev_testkit::peer::{Libvirt, privileged};
 
 /// Packages that the tests need wherever they run.
-const PACKAGES: &[&str] =
-    &["libvirt-daemon", "libvirt-clients", "mdevctl", "pci.ids", "iproute2", "util-linux"];
+const PACKAGES: &[&str] = &[
+    "libvirt-daemon",
+    "libvirt-clients",
+    "mdevctl",
+    "pci.ids",
+    "iproute2",
+    "util-linux",
+    // For connections to it.
+    "gnutls-bin",
+    "netcat-openbsd",
+    "socat",
+];
 /// Before libvirt 11 the driver was part of libvirt-daemon.
 const DRIVER: &str = "libvirt-daemon-driver-nodedev";
 /// Programs that come with them.
-const PROGRAMS: &[&str] = &["mdevctl", "ip", "unshare", "nsenter", "mount"];
+const PROGRAMS: &[&str] = &["mdevctl", "ip", "unshare", "nsenter", "mount", "certtool", "nc", "socat"];
 /// The release of Debian whose own libvirt is too old, and where a newer one is.
 const OLD_DEBIAN: (&str, &str) = ("bookworm", "bookworm-backports");
 

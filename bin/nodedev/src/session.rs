@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 use std::time::Instant;
 
-use nodedev::{Connection, DeviceName, Error, ErrorCode, View, near_matches};
+use nodedev::{ConnectUri, Connection, DeviceName, Error, ErrorCode, Options, View, near_matches};
 
 use crate::args::Global;
 use crate::progress::Progress;
@@ -15,13 +15,23 @@ pub(crate) fn open(global: &Global) -> anyhow::Result<Connection> {
     let progress = Progress::start_quiet_phase("reading the host");
     let connection = match (&global.root, &global.connect) {
         (Some(root), _) => Connection::open_root(root)?,
-        // Commands look, and change nothing.
-        (None, Some(uri)) => Connection::open_read_only(uri)?,
+        (None, Some(uri)) => connect(uri)?,
         (None, None) => Connection::open("nodedev:///system")?,
     };
     drop(progress);
     log::info!("opened {} in {:.1?}", describe(global), start.elapsed());
     Ok(connection)
+}
+
+/// Opens what a URI names, read-only: commands look, and change nothing.
+fn connect(uri: &str) -> nodedev::Result<Connection> {
+    let uri: ConnectUri = uri.parse()?;
+    if let ConnectUri::Remote(remote) = &uri {
+        for parameter in &remote.ignored {
+            log::warn!("the parameter {parameter} of the URI has no effect here");
+        }
+    }
+    Connection::open_uri(&uri, &Options { read_only: true, ..Options::default() })
 }
 
 fn describe(global: &Global) -> String {

@@ -34,6 +34,18 @@ fn an_unknown_name_is_answered_with_near_ones() {
 }
 
 #[test]
+fn parameters_of_a_uri_that_mean_nothing_are_named() {
+    let ran = run(
+        "--connect nodedev+tls://host/system?tls_priority=NORMAL&no_sanity=1&pkipath=/does/not/exist list",
+    );
+    assert_eq!((ran.code, ran.stdout.as_str()), (1, ""));
+    let want = "warning: the parameter tls_priority of the URI has no effect here\n\
+        warning: the parameter no_sanity of the URI has no effect here\n\
+        error: Cannot read CA certificate '/does/not/exist/cacert.pem': No such file or directory\n";
+    assert!(ran.stderr.starts_with(want), "{}", ran.stderr);
+}
+
+#[test]
 fn errors_say_what_and_where_and_what_to_do() {
     let folder = tempfile::tempdir().unwrap();
     let empty = folder.path().display().to_string();

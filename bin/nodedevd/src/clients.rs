@@ -3,22 +3,27 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use nodedev_server::{End, Identity, Login, Peer, Service, Settings, serve};
-use tokio::net::{TcpListener, UnixListener, UnixStream};
+use nodedev_server::{Identity, Login, Peer, Service, Settings, serve};
+use tokio::net::{TcpListener, TcpStream, UnixListener, UnixStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 
 use crate::config::Auth;
 use crate::listeners::Listener;
+use crate::tls::Gate;
 
 /// Pause after a client that could not be accepted, for instance since there are too many open files.
 const PAUSE: Duration = Duration::from_millis(100);
+/// How long a client may take for the handshake of TLS.
+const HANDSHAKE: Duration = Duration::from_secs(20);
 
 /// What may change while the daemon runs.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub(crate) struct Current {
     pub(crate) settings: Settings,
     pub(crate) auth: Auth,
     pub(crate) read_only_auth: Auth,
+    /// There if TLS is listened for.
+    pub(crate) gate: Option<Gate>,
 }
 
 /// Where clients come in.
@@ -82,15 +87,28 @@ impl Door {
                     }
                 }
             }
-            Listener::Tcp(socket) | Listener::Tls(socket) => {
-                socket.set_nonblocking(true)?;
-                let socket = TcpListener::from_std(socket)?;
-                loop {
-                    match socket.accept().await {
-                        Ok((stream, _)) => drop(stream),
-                        Err(error) => failed(&error).await,
+            Listener::Tcp(socket) => self.network(socket, |stream| Came::Tcp { stream }).await,
+            Listener::Tls(socket) => self.network(socket, |stream| Came::Tls { stream }).await,
+        }
+    }
+
+    async fn network(
+        self: Arc<Self>,
+        socket: std::net::TcpListener,
+        came: fn(TcpStream) -> Came,
+    ) -> std::io::Result<()> {
+        socket.set_nonblocking(true)?;
+        let socket = TcpListener::from_std(socket)?;
+        loop {
+            match socket.accept().await {
+                Ok((stream, _)) => {
+                    // Messages are written whole; waiting for more only delays them.
+                    if let Err(error) = stream.set_nodelay(true) {
+                        tracing::debug!(%error, "cannot set TCP_NODELAY");
                     }
+                    self.admit(came(stream)).await;
                 }
+                Err(error) => failed(&error).await,
             }
         }
     }
@@ -108,19 +126,42 @@ impl Door {
         });
     }
 
-    async fn serve(&self, came: Came, anonymous: OwnedSemaphorePermit) -> End {
-        let current = self.current.borrow().clone();
-        let Came::Unix { stream, read_only } = came;
-        let auth = if read_only { current.read_only_auth } else { current.auth };
-        let login = (auth == Auth::Polkit).then(|| Arc::clone(&self.login));
-        let peer = Peer { identity: identity(&stream), read_only, login };
-        serve(&self.service, stream, peer, &current.settings, || drop(anonymous)).await
+    async fn serve(&self, came: Came, anonymous: OwnedSemaphorePermit) {
+        let Current { settings, auth, read_only_auth, gate } = self.current.borrow().clone();
+        let logged_in = || drop(anonymous);
+        match came {
+            Came::Unix { stream, read_only } => {
+                let auth = if read_only { read_only_auth } else { auth };
+                let login = (auth == Auth::Polkit).then(|| Arc::clone(&self.login));
+                let peer = Peer { identity: identity(&stream), read_only, login };
+                serve(&self.service, stream, peer, &settings, logged_in).await;
+            }
+            Came::Tcp { stream } => {
+                let peer = Peer { identity: Identity::default(), read_only: false, login: None };
+                serve(&self.service, stream, peer, &settings, logged_in).await;
+            }
+            Came::Tls { stream } => {
+                let Some(gate) = gate else { return };
+                let address = stream.peer_addr();
+                let entered = tokio::time::timeout(HANDSHAKE, gate.enter(stream)).await;
+                match entered.unwrap_or_else(|_| Err(std::io::ErrorKind::TimedOut.into())) {
+                    Ok((stream, x509_name)) => {
+                        let identity = Identity { x509_name, ..Identity::default() };
+                        let peer = Peer { identity, read_only: false, login: None };
+                        serve(&self.service, stream, peer, &settings, logged_in).await;
+                    }
+                    Err(error) => tracing::warn!(%error, ?address, "a client was not let in"),
+                }
+            }
+        }
     }
 }
 
 /// A client that was accepted.
 enum Came {
     Unix { stream: UnixStream, read_only: bool },
+    Tcp { stream: TcpStream },
+    Tls { stream: TcpStream },
 }
 
 async fn failed(error: &std::io::Error) {

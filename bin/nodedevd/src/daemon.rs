@@ -6,11 +6,11 @@ use std::time::Duration;
 
 use nodedev_driver::Scope;
 use nodedev_host::HostDriver;
-use nodedev_server::{AllowAll, Decision, Identity, Login, Options, Service, Settings, Workers};
+use nodedev_server::{Access, AllowAll, Options, Service, Settings, Workers};
 use nodedev_sys::Root;
 use rustix::process::Resource;
 use sd_notify::NotifyState;
-use tokio::signal::unix::{SignalKind, signal};
+use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::watch;
 
 use crate::args::Args;
@@ -19,7 +19,9 @@ use crate::config::{self, Auth, Config};
 use crate::exit::{Exit, Fatal};
 use crate::listeners::{self, Listeners, UnixSockets};
 use crate::logging::Logging;
+use crate::polkit::{Polkit, PolkitAccess};
 use crate::sockets::{self, Lock};
+use crate::tls::Gate;
 
 /// Runs the daemon until it is told to end.
 pub(crate) fn run(args: &Args) -> Result<(), Fatal> {
@@ -34,14 +36,25 @@ pub(crate) fn run(args: &Args) -> Result<(), Fatal> {
     let logging = Logging::start(&config, args.verbose)?;
     warn_of(&config);
     more_files();
-    let driver = HostDriver::new(open_root(args)?);
+    let driver = HostDriver::watching(open_root(args)?).map_err(|error| {
+        Fatal::system("follow the devices of this machine", &error)
+            .help("nodedevd needs netlink sockets (AF_NETLINK), which a sandbox can forbid")
+    })?;
     let dir = match (&args.run_dir, &config.unix.dir) {
         (Some(dir), _) | (None, Some(dir)) => dir.clone(),
         (None, None) => sockets::default_dir(is_root)?,
     };
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .worker_threads(std::thread::available_parallelism().map_or(2, usize::from).clamp(2, 8))
+        .thread_name("clients")
+        .build()
+        .map_err(|error| Fatal::system("start threads", &error))?;
+    // Before there are sockets: a daemon that can be seen can be sent a signal.
+    let signals = Signals::catch(&runtime)?;
     sockets::make_dir(&dir, is_root)?;
     let _lock = Lock::take(args.pid_file.clone().unwrap_or_else(|| dir.join("nodedevd.pid")))?;
-    let current = current(&config, is_root);
+    let current = current(&config, is_root)?;
     let listeners = match listeners::given()? {
         Some(given) => given,
         None => {
@@ -51,12 +64,6 @@ pub(crate) fn run(args: &Args) -> Result<(), Fatal> {
         }
     };
 
-    let runtime = tokio::runtime::Builder::new_multi_thread()
-        .enable_all()
-        .worker_threads(std::thread::available_parallelism().map_or(2, usize::from).clamp(2, 8))
-        .thread_name("clients")
-        .build()
-        .map_err(|error| Fatal::system("start threads", &error))?;
     let options = Options {
         scope: if is_root { Scope::System } else { Scope::Session },
         user: user.as_raw(),
@@ -64,39 +71,61 @@ pub(crate) fn run(args: &Args) -> Result<(), Fatal> {
     };
     let (sender, receiver) = watch::channel(current);
     let result = runtime.block_on(async {
-        let service = Service::new(Arc::new(driver), Arc::new(AllowAll), options);
+        let polkit = Arc::new(Polkit::new(tokio::runtime::Handle::current()));
+        let access: Arc<dyn Access> = match config.access_polkit {
+            true => Arc::new(PolkitAccess(Arc::clone(&polkit))),
+            false => Arc::new(AllowAll),
+        };
+        let service = Service::new(Arc::new(driver), access, options);
         let places = (config.max_clients, config.max_anonymous_clients);
-        let door = Arc::new(Door::new(service, Arc::new(Nobody), receiver, places));
-        let reload = || match read() {
-            Ok(config) => {
+        let door = Arc::new(Door::new(service, polkit, receiver, places));
+        let reload = || match read().and_then(|config| Ok((self::current(&config, is_root)?, config))) {
+            Ok((current, config)) => {
                 warn_of(&config);
                 logging.reload(&config);
-                sender.send_replace(self::current(&config, is_root));
+                sender.send_replace(current);
                 tracing::info!(
-                    "the configuration was read again; sockets, limits of clients and workers stay"
+                    "the configuration was read again; sockets, access drivers and the numbers of clients and workers stay"
                 );
             }
             Err(fatal) => tracing::error!("the configuration stays as it is: {fatal}"),
         };
-        serve(door, listeners, args.idle(), reload).await
+        serve(door, listeners, signals, args.idle(), reload).await
     });
     // Calls that still run, and clients that still read, are not waited for.
     runtime.shutdown_background();
     result
 }
 
+/// The signals that the daemon acts on.
+struct Signals {
+    terminate: Signal,
+    interrupt: Signal,
+    quit: Signal,
+    hang_up: Signal,
+}
+
+impl Signals {
+    fn catch(runtime: &tokio::runtime::Runtime) -> Result<Self, Fatal> {
+        let _context = runtime.enter();
+        let on = |kind| signal(kind).map_err(|error| Fatal::system("wait for signals", &error));
+        Ok(Self {
+            terminate: on(SignalKind::terminate())?,
+            interrupt: on(SignalKind::interrupt())?,
+            quit: on(SignalKind::quit())?,
+            hang_up: on(SignalKind::hangup())?,
+        })
+    }
+}
+
 /// Serves until a signal or idleness ends it.
 async fn serve(
     door: Arc<Door>,
     listeners: Listeners,
+    mut signals: Signals,
     idle: Option<Duration>,
     reload: impl Fn(),
 ) -> Result<(), Fatal> {
-    let on = |kind| signal(kind).map_err(|error| Fatal::system("wait for signals", &error));
-    let mut terminate = on(SignalKind::terminate())?;
-    let mut interrupt = on(SignalKind::interrupt())?;
-    let mut quit = on(SignalKind::quit())?;
-    let mut hang_up = on(SignalKind::hangup())?;
     let Listeners { all, files: _files, are_given } = listeners;
     tracing::info!(
         sockets = all.len(),
@@ -112,10 +141,10 @@ async fn serve(
     let mut count = door.count();
     let why = loop {
         tokio::select! {
-            _ = terminate.recv() => break "SIGTERM",
-            _ = interrupt.recv() => break "SIGINT",
-            _ = quit.recv() => break "SIGQUIT",
-            _ = hang_up.recv() => {
+            _ = signals.terminate.recv() => break "SIGTERM",
+            _ = signals.interrupt.recv() => break "SIGINT",
+            _ = signals.quit.recv() => break "SIGQUIT",
+            _ = signals.hang_up.recv() => {
                 match NotifyState::monotonic_usec_now() {
                     Ok(now) => notify(&[NotifyState::Reloading, now]),
                     Err(error) => tracing::warn!(%error, "there is no clock"),
@@ -179,9 +208,9 @@ fn warn_of(config: &Config) {
 }
 
 /// What the configuration says about clients.
-fn current(config: &Config, is_root: bool) -> Current {
+fn current(config: &Config, is_root: bool) -> Result<Current, Fatal> {
     let default = if is_root { Auth::Polkit } else { Auth::None };
-    Current {
+    Ok(Current {
         settings: Settings {
             max_requests: config.max_client_requests,
             max_queued_events: config.max_queued_events,
@@ -192,7 +221,8 @@ fn current(config: &Config, is_root: bool) -> Current {
         },
         auth: config.unix.auth.unwrap_or(default),
         read_only_auth: config.unix.read_only_auth.unwrap_or(default),
-    }
+        gate: config.tls.listen.then(|| Gate::new(&config.tls)).transpose()?,
+    })
 }
 
 fn open_root(args: &Args) -> Result<Root, Fatal> {
@@ -214,13 +244,5 @@ fn more_files() {
     limit.current = limit.maximum;
     if let Err(error) = rustix::process::setrlimit(Resource::Nofile, limit) {
         tracing::warn!(%error, "cannot raise the number of files that may be open");
-    }
-}
-
-struct Nobody;
-
-impl Login for Nobody {
-    fn login<'a>(&'a self, _: &'a Identity, _: bool) -> Decision<'a> {
-        Box::pin(async { Err(nodedev_driver::Error::unknown_cause()) })
     }
 }

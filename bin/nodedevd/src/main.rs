@@ -7,7 +7,9 @@ mod daemon;
 mod exit;
 mod listeners;
 mod logging;
+mod polkit;
 mod sockets;
+mod tls;
 
 use std::process::ExitCode;
 

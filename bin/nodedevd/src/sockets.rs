@@ -135,7 +135,7 @@ pub(crate) fn listen(
             _ => fatal,
         }
     };
-    // Nobody may connect before the mode is as it should be. No other thread runs yet that could make files.
+    // Nobody may connect before the mode is as it should be. No other thread makes files yet.
     let before = rustix::process::umask(Mode::from_raw_mode(0o177));
     let listener = UnixListener::bind(path);
     rustix::process::umask(before);

@@ -19,7 +19,8 @@ const SCHEMA: &str = "/usr/share/libvirt/schemas/nodedev.rng";
 /// Those of the document.
 pub fn parse_document(xml: &[u8], mode: Mode, validate: bool, oui: u32) -> Result<NodeDevice> {
     let document = Document::parse(xml)?;
-    if validate {
+    // What is no device at all is refused as such, before any schema is looked at.
+    if validate && document.local_name(document.root_element()) == "device" {
         let mistakes = nodedev_xml::validate(xml)?;
         if !mistakes.is_empty() {
             return Err(XmlError::schema(SCHEMA, &mistakes).into());

@@ -9,7 +9,8 @@ use nodedev_rpc::{Call, Rpc};
 
 use crate::call::reply;
 use crate::failure;
-use crate::link::{Answer, Link};
+use crate::link::Link;
+use crate::shared::Answer;
 
 /// Calls of one caller that may be without an answer, or answered and not taken: with a round trip of 50 ms, 10,000
 /// calls a second.

@@ -4,7 +4,8 @@ use nodedev_driver::Result;
 use nodedev_rpc::{Call, Rpc};
 
 use crate::failure;
-use crate::link::{Answer, Link, Message};
+use crate::link::Link;
+use crate::shared::{Answer, Message};
 
 impl Link {
     /// Makes one call and reads its reply with `read`. `P` is the procedure of `call`.

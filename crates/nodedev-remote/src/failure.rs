@@ -4,7 +4,7 @@ use std::fmt::Display;
 use std::io;
 
 use nodedev_driver::{Error, ErrorCode, ErrorDomain, ErrorLevel};
-use nodedev_rpc::{ErrorObject, Str};
+use nodedev_rpc::{ErrorObject, Header, Str};
 
 /// `VIR_ERR_AUTH_FAILED`.
 const AUTH_FAILED: ErrorCode = ErrorCode(45);
@@ -63,6 +63,16 @@ pub(crate) fn relay_ended(said: &str) -> Error {
 /// The daemon says what no daemon says.
 pub(crate) fn violation(detail: impl Display) -> Error {
     Error::new(ErrorDomain::RPC, ErrorCode::RPC, format!("the daemon's answer makes no sense: {detail}"))
+        .with_help("the connection was closed; is it a libvirt daemon that listens there?")
+}
+
+/// What came is nothing that a daemon sends.
+pub(crate) fn unexpected(header: &Header) -> Error {
+    let Header { program, version, procedure, kind, .. } = header;
+    let kind = u32::from(*kind);
+    let detail =
+        format!("got unexpected RPC call prog {program} vers {version} proc {procedure} type {kind}");
+    Error::new(ErrorDomain::RPC, ErrorCode::RPC, detail)
         .with_help("the connection was closed; is it a libvirt daemon that listens there?")
 }
 

@@ -40,10 +40,11 @@ mod link;
 mod login;
 mod options;
 mod reader;
+mod shared;
 mod transport;
 mod writer;
 
 pub use bulk::{WINDOW_BYTES, WINDOW_CALLS};
 pub use driver::RemoteDriver;
-pub use link::HELD_BYTES;
 pub use options::{Options, Pings};
+pub use shared::HELD_BYTES;

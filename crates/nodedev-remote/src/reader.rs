@@ -5,8 +5,8 @@ use nodedev_driver::Error;
 use nodedev_rpc::{Decoder, Keepalive};
 
 use crate::failure;
-use crate::link::Shared;
 use crate::options::Pings;
+use crate::shared::Shared;
 use crate::transport::Said;
 
 /// Reads until the connection ends, and tells all who wait why it did.

@@ -1,7 +1,7 @@
 use std::io::Write;
 
 use crate::failure;
-use crate::link::Shared;
+use crate::shared::Shared;
 
 /// What is kept of the memory of a large call.
 const KEEP: usize = 65_536;

@@ -1,7 +1,7 @@
 //! Events: who asked for which, and one thread that follows the driver and tells them.
 
 use std::collections::{BTreeSet, HashMap, VecDeque};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 
 use nodedev_driver::{Driver, Entry, Error, ErrorDomain, Event, LibvirtEvent, Next, Stopper, View, Watch};
 use nodedev_model::DeviceName;
@@ -87,42 +87,96 @@ pub(crate) struct Hub {
     access: Arc<dyn Access>,
     lanes: Arc<Lanes>,
     registrations: Mutex<Registrations>,
+    following: Mutex<Following>,
+    begun: Condvar,
+}
+
+/// Whether the driver is followed.
+#[derive(Default)]
+struct Following {
+    /// It is, or it tells of no changes: what happens from now on is told.
+    has_begun: bool,
+    /// Nobody needs it any more.
+    is_over: bool,
+    stopper: Option<Stopper>,
 }
 
 impl Hub {
-    /// Begins to follow the driver, if it tells of changes. The thread ends with the stopper.
-    pub(crate) fn start(
-        driver: Arc<dyn Driver>,
-        access: Arc<dyn Access>,
-        lanes: Arc<Lanes>,
-    ) -> (Arc<Self>, Option<Stopper>) {
-        let hub = Arc::new(Self { driver, access, lanes, registrations: Mutex::default() });
-        let watch = match hub.driver.watch(None) {
-            Ok(watch) => watch,
+    /// Begins to follow the driver, if it tells of changes, in a thread of its own: a driver can take as long as it
+    /// takes to look at all devices before it does.
+    pub(crate) fn start(driver: Arc<dyn Driver>, access: Arc<dyn Access>, lanes: Arc<Lanes>) -> Arc<Self> {
+        let hub = Arc::new(Self {
+            driver,
+            access,
+            lanes,
+            registrations: Mutex::default(),
+            following: Mutex::default(),
+            begun: Condvar::new(),
+        });
+        let follower = Follower::new(Arc::clone(&hub));
+        let started = std::thread::Builder::new().name("events".into()).spawn(move || {
+            let watch = follower.hub.watch();
+            if let Some(watch) = watch {
+                follower.run(watch);
+            }
+        });
+        if let Err(error) = started {
+            tracing::error!(%error, "cannot start the thread for events: there will be none");
+            hub.begin(None);
+        }
+        hub
+    }
+
+    /// Begins to follow the driver.
+    fn watch(&self) -> Option<Watch> {
+        let watch = match self.driver.watch(None) {
+            Ok(watch) => Some(watch),
             Err(error) => {
                 tracing::debug!(%error, "there will be no events");
-                return (hub, None);
+                None
             }
         };
-        let stopper = watch.stopper();
-        let following = Arc::clone(&hub);
-        let started = std::thread::Builder::new()
-            .name("events".into())
-            .spawn(move || Follower::new(following).run(watch));
-        match started {
-            Ok(_) => (hub, Some(stopper)),
-            Err(error) => {
-                tracing::error!(%error, "cannot start the thread for events: there will be none");
-                (hub, None)
-            }
+        self.begin(watch.as_ref().map(Watch::stopper));
+        watch
+    }
+
+    fn following(&self) -> MutexGuard<'_, Following> {
+        self.following.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn begin(&self, stopper: Option<Stopper>) {
+        let mut following = self.following();
+        following.has_begun = true;
+        if following.is_over
+            && let Some(stopper) = &stopper
+        {
+            stopper.stop();
         }
+        following.stopper = stopper;
+        self.begun.notify_all();
+    }
+
+    /// Ends the thread, and whoever waits for it.
+    pub(crate) fn stop(&self) {
+        let mut following = self.following();
+        (following.has_begun, following.is_over) = (true, true);
+        if let Some(stopper) = &following.stopper {
+            stopper.stop();
+        }
+        self.begun.notify_all();
+    }
+
+    /// Waits until what happens is told.
+    fn wait_begun(&self) {
+        let waiting = self.begun.wait_while(self.following(), |following| !following.has_begun);
+        drop(waiting.unwrap_or_else(PoisonError::into_inner));
     }
 
     fn lock(&self) -> MutexGuard<'_, Registrations> {
         self.registrations.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Registers a client; `reply` gets the number and puts the reply into the client's queue, before any event can.
+    /// Registers a client, and waits for that until the driver is followed; `reply` gets the number and puts the reply into the client's queue, before any event can.
     pub(crate) fn register(
         &self,
         listener: &Arc<Listener>,
@@ -137,6 +191,7 @@ impl Hub {
             NodeDeviceEventId::Unknown(id) => return Err(Fault::unsupported_event(id).into()),
         };
         let wanted = (kind, device.map(|name| name.as_bytes().into()));
+        self.wait_begun();
         let mut all = self.lock();
         let number = all.next;
         let own = all.by_client.entry(listener.id).or_default();

@@ -44,6 +44,8 @@ impl Lane {
             P::NodeNumOfDevices | P::NodeListDevices | P::ConnectListAllNodeDevices => Self::Look,
             P::NodeDeviceGetXmlDesc | P::NodeDeviceNumOfCaps | P::NodeDeviceListCaps => Self::Look,
             P::NodeDeviceLookupScsiHostByWwn | P::ConnectGetCapabilities | P::NodeGetInfo => Self::Look,
+            // It waits until the driver is followed, which is after its first look at all devices.
+            P::ConnectNodeDeviceEventRegisterAny => Self::Change,
             _ if procedure.effect() == nodedev_rpc::Effect::Writes => Self::Change,
             _ if procedure.priority() == Priority::Low => Self::Change,
             _ => Self::Quick,

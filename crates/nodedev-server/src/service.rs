@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use nodedev_driver::{Driver, Scope, Stopper};
+use nodedev_driver::{Driver, Scope};
 use tokio::sync::Semaphore;
 
 use crate::access::Access;
@@ -36,7 +36,6 @@ pub(crate) struct Shared {
     /// Large replies are written by one client after another, a piece at a time, so that small ones don't wait.
     pub(crate) bulk: Semaphore,
     pub(crate) counters: Counters,
-    stopper: Option<Stopper>,
 }
 
 /// What happened since the start.
@@ -50,7 +49,7 @@ impl Service {
     /// Begins to serve `driver`: starts to follow its changes. Clients are added with [`serve`](crate::serve).
     pub fn new(driver: Arc<dyn Driver>, access: Arc<dyn Access>, options: Options) -> Self {
         let lanes = Arc::new(Lanes::new(options.workers));
-        let (hub, stopper) = Hub::start(Arc::clone(&driver), Arc::clone(&access), Arc::clone(&lanes));
+        let hub = Hub::start(Arc::clone(&driver), Arc::clone(&access), Arc::clone(&lanes));
         Self(Arc::new(Shared {
             driver,
             access,
@@ -60,7 +59,6 @@ impl Service {
             hub,
             bulk: Semaphore::new(1),
             counters: Counters::default(),
-            stopper,
         }))
     }
 
@@ -83,8 +81,6 @@ impl std::fmt::Debug for Service {
 
 impl Drop for Shared {
     fn drop(&mut self) {
-        if let Some(stopper) = &self.stopper {
-            stopper.stop();
-        }
+        self.hub.stop();
     }
 }

@@ -75,6 +75,8 @@ impl Change {
 /// One client's state.
 pub(crate) struct Session {
     caller: Caller,
+    /// Who the client itself is, whoever it acts for.
+    peer: Arc<Identity>,
     auth: Auth,
     is_logged_in: bool,
     /// The client came by the socket for those who only look.
@@ -85,7 +87,8 @@ pub(crate) struct Session {
 
 impl Session {
     pub(crate) fn new(caller: Caller, auth: Auth, read_only: bool) -> Self {
-        Self { caller, auth, is_logged_in: auth == Auth::None, read_only, wants_pings: false }
+        let peer = Arc::clone(&caller.identity);
+        Self { caller, peer, auth, is_logged_in: auth == Auth::None, read_only, wants_pings: false }
     }
 
     pub(crate) fn is_logged_in(&self) -> bool {
@@ -153,7 +156,7 @@ impl Session {
         let answer = match call {
             Call::AuthList(Void) => {
                 // root need not ask polkit, but has to ask how to log in.
-                let is_root = self.caller.identity.user_id == Some(0);
+                let is_root = self.peer.user_id == Some(0);
                 self.is_logged_in |= is_root;
                 let auth = if self.is_logged_in { AuthType::None } else { AuthType::Polkit };
                 let types = Array::new(vec![auth]).unwrap_or_default();
@@ -200,11 +203,7 @@ impl Session {
             return Err(Fault::connection_not_open().into());
         }
         let identity = Identity::of(&call.parameters)?;
-        if call.flags != 0 {
-            let function = "virConnectSetIdentity";
-            return Err(Error::unsupported_flags(ErrorDomain::DOMAIN, call.flags, function).into());
-        }
-        if !self.caller.identity.may_speak_for_others(self.caller.service.options.user) {
+        if !self.peer.may_speak_for_others(self.caller.service.options.user) {
             return Err(denied().into());
         }
         let what = What::Identity(identity);

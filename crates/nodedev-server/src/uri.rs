@@ -11,7 +11,10 @@ pub(crate) fn check(name: Str<'_>, scope: Scope) -> Result<(), Error> {
     }
     let path = match uri.split_once(':') {
         Some(("nodedev", rest)) => path(rest),
-        _ => None,
+        Some(_) => None,
+        None => {
+            return Err(Error::no_connect(&format!("URI '{uri}' does not include a driver name")));
+        }
     };
     // Another scheme, or another server.
     let path = path.ok_or_else(|| Error::no_connect(&uri))?;
@@ -51,18 +54,16 @@ mod tests {
             let text = format!("internal error: unexpected nodedev URI path '{path}', try nodedev:///system");
             assert_eq!(refused(name), Some((1, 0, text)), "{name}");
         }
-        for name in [
-            "qemu:///system",
-            "NODEDEV:///system",
-            "nodedev+unix:///system",
-            "nodedev",
-            "nodedev://host/system",
-        ] {
+        for name in ["qemu:///system", "NODEDEV:///system", "nodedev+unix:///system", "nodedev://host/system"]
+        {
             let text = format!("no connection driver available for {name}");
             assert_eq!(refused(name), Some((5, 0, text)), "{name}");
         }
         let text = "no connection driver available for <null>".to_owned();
         assert_eq!(refused(""), Some((5, 0, text)));
+        let text =
+            "no connection driver available for URI 'nodedev' does not include a driver name".to_owned();
+        assert_eq!(refused("nodedev"), Some((5, 0, text)));
         assert!(check(Str::truncated("nodedev:///session"), Scope::Session).is_ok());
     }
 }

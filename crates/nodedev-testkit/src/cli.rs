@@ -5,46 +5,9 @@ use std::ffi::OsStr;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
-use std::sync::OnceLock;
 
 use crate::answers::{Answers, CAPABILITIES, LISTS, lines};
-
-/// The `nodedev` program of this workspace, built if it is not up to date. `NODEDEV_BIN` names another one.
-///
-/// # Errors
-/// If cargo fails; its output is in the error.
-pub fn nodedev() -> io::Result<PathBuf> {
-    static BUILT: OnceLock<Result<PathBuf, String>> = OnceLock::new();
-    if let Some(path) = std::env::var_os("NODEDEV_BIN") {
-        return Ok(path.into());
-    }
-    BUILT.get_or_init(|| build().map_err(|error| error.to_string())).clone().map_err(io::Error::other)
-}
-
-fn build() -> io::Result<PathBuf> {
-    // The test runs from TARGET/PROFILE/deps; the program belongs beside it, in the same profile.
-    let test = std::env::current_exe()?;
-    let profile_dir = test
-        .ancestors()
-        .find(|dir| dir.file_name() == Some(OsStr::new("deps")))
-        .and_then(Path::parent)
-        .or_else(|| test.parent())
-        .ok_or_else(|| io::Error::other("the test is in no directory"))?;
-    let profile = match profile_dir.file_name().and_then(OsStr::to_str) {
-        Some("debug") | None => "dev",
-        Some(name) => name,
-    };
-    let mut command = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
-    command.args(["build", "--quiet", "--package", "nodedev-cli", "--bin", "nodedev", "--profile", profile]);
-    if let Some(target) = profile_dir.parent() {
-        command.arg("--target-dir").arg(target);
-    }
-    let output = command.current_dir(crate::repository()).output()?;
-    if !output.status.success() {
-        return Err(io::Error::other(String::from_utf8_lossy(&output.stderr).into_owned()));
-    }
-    Ok(profile_dir.join("nodedev"))
-}
+use crate::programs::nodedev;
 
 /// The program with options that go before every subcommand, such as `--root DIR`.
 #[derive(Debug, Clone)]

@@ -4,7 +4,7 @@
 //! * [`tree`] makes a small host by hand, device by device; [`synthetic`] makes one of any size.
 //! * [`corrupt`] breaks every file of a host, one after the other.
 //! * [`fixtures`] unpacks the recorded hosts of this repository.
-//! * [`peer`] asks the real libvirt, [`cli`] the command line of nodedev; [`answers`] and [`compare`] hold what both
+//! * [`peer`] asks the real libvirt and `nodedevd`, [`cli`] the command line of nodedev; [`answers`] and [`compare`] hold what both
 //!   say against each other, [`golden`] against what the repository expects.
 
 pub mod answers;
@@ -15,6 +15,7 @@ pub mod fixtures;
 pub mod golden;
 pub mod pci_bytes;
 pub mod peer;
+pub mod programs;
 pub mod random;
 pub mod shrink;
 pub mod synthetic;

@@ -40,16 +40,17 @@ impl Connection {
         Self::open_uri(&uri.parse()?, &Options::default())
     }
 
-    /// Like [`Connection::open`], for programs that change nothing: of a daemon, the socket that everybody may use, and
-    /// changing calls are refused there.
-    ///
-    /// # Errors
-    /// As [`Connection::open`].
-    pub fn open_read_only(uri: &str) -> Result<Self> {
-        Self::open_uri(&uri.parse()?, &Options { read_only: true, ..Options::default() })
-    }
-
     /// Opens the source that a parsed URI names; the options are for those of a daemon.
+    ///
+    /// ```no_run
+    /// use nodedev::{Connection, Options};
+    ///
+    /// // Whoever only looks needs no more than the socket that everybody may use.
+    /// let options = Options { read_only: true, ..Options::default() };
+    /// let connection = Connection::open_uri(&"nodedev+unix:///system".parse()?, &options)?;
+    /// println!("{} devices", connection.names(None)?.len());
+    /// # Ok::<(), nodedev::Error>(())
+    /// ```
     ///
     /// # Errors
     /// Those of opening this machine, the recording or the file, or of connecting to the daemon.

@@ -6,7 +6,7 @@ mod syntax;
 
 use std::path::Path;
 
-pub(crate) use meaning::{Auth, Config, LogOutput};
+pub(crate) use meaning::{Auth, Config, LogOutput, Tls};
 
 use crate::exit::{Exit, Fatal};
 
@@ -82,7 +82,7 @@ mod tests {
             let line = example.split(", as in ").nth(1).unwrap();
             if let Err(mistake) = parse(line) {
                 // A value of the right type can still be none of those that are allowed, or need another setting.
-                let refused = ["\"text\"", "must not be less", "needs auth_tcp"];
+                let refused = ["\"text\"", "write one output", "must not be less", "needs auth_tcp"];
                 assert!(refused.iter().any(|text| mistake.what.contains(text)), "{line}: {}", mistake.what);
             }
             let wrong = if line.contains('[') { "1" } else { "[ \"x\" ]" };

@@ -5,6 +5,8 @@ use std::net::TcpStream;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use nodedev_driver::{Error, RemoteUri, Result};
+use nodedev_rpc::Packet;
+use nodedev_rpc::bounds::MESSAGE_MAX;
 use rustls::client::WebPkiServerVerifier;
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
 use rustls::crypto::{CryptoProvider, verify_tls12_signature, verify_tls13_signature};
@@ -93,7 +95,7 @@ fn unfit(error: &CertificateError, host: &str) -> Error {
             "the certificate must have '{host}' as a subject alternative name (dns_name or ip_address for certtool); the \
              common name alone does not count"
         ),
-        CertificateError::UnknownIssuer => {
+        CertificateError::UnknownIssuer | CertificateError::BadSignature => {
             "cacert.pem must be the certificate of the authority that signed the daemon's".to_owned()
         }
         CertificateError::Expired | CertificateError::ExpiredContext { .. } => {
@@ -236,7 +238,8 @@ impl Read for Reader {
     }
 }
 
-/// The writing half.
+/// The writing half. It is given whole messages, and makes each a record of its own: of a record with several, libvirt's
+/// daemons take one, and do not look for the others before the next record comes.
 struct Writer {
     socket: Socket,
     tls: Arc<Mutex<ClientConnection>>,
@@ -246,16 +249,24 @@ struct Writer {
 impl Write for Writer {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         self.output.clear();
-        let count = {
+        let mut rest = bytes;
+        {
             let mut tls = lock(&self.tls);
-            let count = tls.writer().write(bytes)?;
-            while tls.wants_write() {
-                tls.write_tls(&mut self.output)?;
+            while !rest.is_empty() {
+                let length = Packet::length(rest, MESSAGE_MAX).ok().flatten().unwrap_or(rest.len());
+                let (mut message, others) = rest.split_at(length.min(rest.len()));
+                while !message.is_empty() {
+                    let count = tls.writer().write(message)?;
+                    message = message.get(count..).unwrap_or_default();
+                    while tls.wants_write() {
+                        tls.write_tls(&mut self.output)?;
+                    }
+                }
+                rest = others;
             }
-            count
-        };
+        }
         self.socket.write_all(&self.output)?;
-        Ok(count)
+        Ok(bytes.len())
     }
 
     fn flush(&mut self) -> io::Result<()> {

@@ -7,13 +7,15 @@ use std::time::{Duration, Instant};
 
 use tempfile::TempDir;
 
-use super::{Libvirt, PeerError, Scene, privileged, tails};
-use crate::answers::lines;
+use super::{Libvirt, PeerError, Scene, Virsh, privileged, tails};
+use crate::answers::Answers;
 
 /// Until when a daemon has to have answered. Thousands of devices take libvirt seconds; 50,000 take it minutes.
 const PATIENCE: Duration = Duration::from_secs(120);
 /// Between two looks at whether it is up.
 const PAUSE: Duration = Duration::from_millis(50);
+/// The same where every millisecond is measured.
+const SOON: Duration = Duration::from_millis(2);
 /// For how long the list has to stay the same.
 const SETTLED: Duration = Duration::from_millis(200);
 /// How long defined mediated devices may take to appear: libvirt asks mdevctl for them after its first answer. Those
@@ -25,12 +27,21 @@ const DEFINITIONS: Duration = Duration::from_secs(10);
 pub struct Daemon {
     child: Child,
     work: TempDir,
-    virsh: PathBuf,
-    uri: String,
+    virsh: Virsh,
 }
 
 impl Daemon {
     pub(super) fn start(libvirt: &Libvirt, scene: &Scene) -> Result<Self, PeerError> {
+        let mut daemon = Self::launch(libvirt, scene)?;
+        let root = match scene {
+            Scene::Tree(tree) => tree.as_path(),
+            Scene::Live | Scene::Network(_) => Path::new("/"),
+        };
+        daemon.wait_for(definitions(root))?;
+        Ok(daemon)
+    }
+
+    pub(super) fn launch(libvirt: &Libvirt, scene: &Scene) -> Result<Self, PeerError> {
         // Not $TMPDIR: the path of a Unix socket has at most 107 bytes.
         let work = tempfile::Builder::new()
             .prefix("nodedev-peer-")
@@ -67,17 +78,31 @@ impl Daemon {
 
         let socket = work.path().join("sock/libvirt-sock");
         let uri = format!("nodedev+unix:///system?socket={}", socket.display());
-        let mut daemon = Self { child, work, virsh: libvirt.virsh.clone(), uri };
-        let root = match scene {
-            Scene::Tree(tree) => tree.as_path(),
-            Scene::Live | Scene::Network(_) => Path::new("/"),
-        };
-        daemon.wait_for(&socket, definitions(root))?;
+        let mut daemon = Self { child, work, virsh: Virsh::new(libvirt.virsh.clone(), uri) };
+        let until = Instant::now() + PATIENCE;
+        while std::os::unix::net::UnixStream::connect(&socket).is_err() {
+            let ended = daemon.child.try_wait().map_err(PeerError::io("wait for libvirtd"))?.is_some();
+            if ended || Instant::now() >= until {
+                return Err(PeerError::NotUp { log: daemon.log() });
+            }
+            std::thread::sleep(SOON);
+        }
         Ok(daemon)
     }
 
+    /// The process of `libvirtd` itself.
+    ///
+    /// # Errors
+    /// If it ended.
+    pub fn process(&self) -> Result<u32, PeerError> {
+        descendants(self.child.id())
+            .into_iter()
+            .find(|pid| comm(*pid).is_some_and(|name| name == "libvirtd"))
+            .ok_or_else(|| PeerError::NotUp { log: self.log() })
+    }
+
     /// Waits until the daemon has answered, the answer stays the same, and defined devices are in it.
-    fn wait_for(&mut self, socket: &Path, definitions: usize) -> Result<(), PeerError> {
+    fn wait_for(&mut self, definitions: usize) -> Result<(), PeerError> {
         let until = Instant::now() + PATIENCE;
         let mut answered: Option<Instant> = None;
         let mut last: Option<(Instant, String)> = None;
@@ -86,9 +111,7 @@ impl Daemon {
             if ended {
                 break;
             }
-            if socket.exists()
-                && let Ok(list) = self.virsh(&["nodedev-list", "--all"])
-            {
+            if let Ok(list) = self.virsh(&["nodedev-list", "--all"]) {
                 let complete = list.lines().filter(|name| name.starts_with("mdev_")).count() >= definitions;
                 let late = answered.get_or_insert_with(Instant::now).elapsed() >= DEFINITIONS;
                 match &last {
@@ -110,41 +133,30 @@ impl Daemon {
         tails(&["stderr", "libvirtd.out", "libvirtd.log"].map(|name| self.work.path().join(name)))
     }
 
+    /// The real `virsh`, connected to this daemon.
+    pub fn client(&self) -> &Virsh {
+        &self.virsh
+    }
+
     /// The connection URI under which any libvirt client reaches this daemon.
     pub fn uri(&self) -> &str {
-        &self.uri
+        self.virsh.uri()
     }
 
     /// Runs one `virsh` command and returns its output without the blank line that virsh ends lists with.
     ///
     /// # Errors
     /// [`PeerError::Virsh`] if it fails.
-    pub fn virsh(&self, command: &[&str]) -> Result<String, PeerError> {
-        let failed = |message: String| PeerError::Virsh { command: command.join(" "), message };
-        let output = Command::new(&self.virsh)
-            .args(["--connect", &self.uri])
-            .args(command)
-            .env("LC_ALL", "C")
-            .stdin(Stdio::null())
-            .output()
-            .map_err(PeerError::io("run virsh"))?;
-        if !output.status.success() {
-            return Err(failed(String::from_utf8_lossy(&output.stderr).trim().to_owned()));
-        }
-        let text = String::from_utf8(output.stdout).map_err(|_| failed("its output is not UTF-8".into()))?;
-        Ok(lines(&text))
+    pub fn virsh(&self, words: &[&str]) -> Result<String, PeerError> {
+        self.virsh.text(words)
     }
 
-    /// Runs many commands in one `virsh` and returns its standard output; a command that fails only leaves its part out.
-    pub(super) fn virsh_script(&self, script: &str) -> Result<Vec<u8>, PeerError> {
-        let output = Command::new(&self.virsh)
-            .args(["--connect", &self.uri, script])
-            .env("LC_ALL", "C")
-            .stdin(Stdio::null())
-            .stderr(Stdio::null())
-            .output()
-            .map_err(PeerError::io("run virsh"))?;
-        Ok(output.stdout)
+    /// Asks for every list, filter, the tree and every document.
+    ///
+    /// # Errors
+    /// If `virsh` fails. A device that went away meanwhile is only missing in the documents.
+    pub fn answers(&self) -> Result<Answers, PeerError> {
+        self.virsh.answers()
     }
 
     /// A command that runs `program` where the daemon runs: same mounts, same network.
@@ -152,25 +164,46 @@ impl Daemon {
     /// # Errors
     /// If the daemon's processes can't be found, because it ended.
     pub fn inside(&self, program: &Path) -> Result<Command, PeerError> {
-        let mut pid = self.child.id();
+        self.enter(&["--mount", "--net", "--root"], program)
+    }
+
+    /// A command that runs `program` in the network of the daemon, where events of devices can be sent to it, and
+    /// otherwise where this process runs.
+    ///
+    /// # Errors
+    /// As [`Daemon::inside`].
+    pub fn in_network(&self, program: &Path) -> Result<Command, PeerError> {
+        self.enter(&["--net"], program)
+    }
+
+    fn enter(&self, namespaces: &[&str], program: &Path) -> Result<Command, PeerError> {
         // Under sudo the child is sudo, and unshare one of its descendants.
-        while fs::read_to_string(format!("/proc/{pid}/comm"))
-            .map_err(PeerError::io("find the daemon"))?
-            .trim()
-            != "unshare"
-        {
-            let children = fs::read_to_string(format!("/proc/{pid}/task/{pid}/children"))
-                .map_err(PeerError::io("find the daemon"))?;
-            pid = children
-                .split_whitespace()
-                .next()
-                .and_then(|text| text.parse().ok())
-                .ok_or_else(|| PeerError::NotUp { log: self.log() })?;
-        }
+        let mut pids = std::iter::once(self.child.id()).chain(descendants(self.child.id()));
+        let pid = pids
+            .find(|pid| comm(*pid).is_some_and(|name| name == "unshare"))
+            .ok_or_else(|| PeerError::NotUp { log: self.log() })?;
         let mut command = privileged("nsenter");
-        command.arg("--target").arg(pid.to_string()).args(["--mount", "--net", "--root"]).arg(program);
+        command.arg("--target").arg(pid.to_string()).args(namespaces).arg(program);
         Ok(command)
     }
+}
+
+/// The processes below one, nearest first.
+fn descendants(pid: u32) -> Vec<u32> {
+    let mut found = Vec::new();
+    let mut next = vec![pid];
+    while let Some(pid) = next.pop() {
+        let children = fs::read_to_string(format!("/proc/{pid}/task/{pid}/children")).unwrap_or_default();
+        for child in children.split_whitespace().filter_map(|text| text.parse().ok()) {
+            found.push(child);
+            next.push(child);
+        }
+    }
+    found
+}
+
+fn comm(pid: u32) -> Option<String> {
+    fs::read_to_string(format!("/proc/{pid}/comm")).ok().map(|name| name.trim().to_owned())
 }
 
 /// How many mediated devices are defined on a host: a file for each, in a directory for each parent.

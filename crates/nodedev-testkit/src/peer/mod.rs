@@ -14,6 +14,7 @@
 //! ```
 
 mod daemon;
+mod nodedevd;
 mod questions;
 
 use std::fmt::Write as _;
@@ -22,6 +23,8 @@ use std::process::Command;
 use std::{fs, io};
 
 pub use daemon::Daemon;
+pub use nodedevd::Nodedevd;
+pub use questions::Virsh;
 
 /// Why the real libvirt could not be asked.
 #[derive(Debug, thiserror::Error)]
@@ -124,6 +127,14 @@ impl Libvirt {
     /// If the namespaces can't be made (this needs root, or `sudo` that asks for no password) or the daemon fails.
     pub fn start(&self, scene: &Scene) -> Result<Daemon, PeerError> {
         Daemon::start(self, scene)
+    }
+
+    /// Starts the daemon over `scene` and returns as soon as it listens, while it still looks for devices.
+    ///
+    /// # Errors
+    /// As [`Libvirt::start`].
+    pub fn launch(&self, scene: &Scene) -> Result<Daemon, PeerError> {
+        Daemon::launch(self, scene)
     }
 }
 

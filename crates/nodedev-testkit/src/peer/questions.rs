@@ -1,15 +1,62 @@
-//! Everything that the real libvirt has to say about its devices, as [`Answers`].
+//! The real `virsh` as a client of any daemon, and everything that a daemon has to say through it, as [`Answers`].
 
 use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::process::{Command, Output, Stdio};
 
-use super::{Daemon, PeerError};
-use crate::answers::{Answers, CAPABILITIES, LISTS};
+use super::PeerError;
+use crate::answers::{Answers, CAPABILITIES, LISTS, lines};
 
 /// A single argument of a program has at most 128 KiB; a name at most some 250 bytes, and it is given twice.
 const NAMES_PER_SCRIPT: usize = 200;
 const MARK: &str = "@@ ";
 
-impl Daemon {
+/// The real `virsh`, connected to one daemon: libvirt's or ours.
+#[derive(Debug, Clone)]
+pub struct Virsh {
+    program: PathBuf,
+    uri: String,
+}
+
+impl Virsh {
+    pub(super) fn new(program: PathBuf, uri: String) -> Self {
+        Self { program, uri }
+    }
+
+    /// The URI under which any libvirt client reaches the daemon.
+    pub fn uri(&self) -> &str {
+        &self.uri
+    }
+
+    /// The command, to which words of virsh can be added: `nodedev-list`, `--tree` …
+    pub fn command(&self) -> Command {
+        let mut command = Command::new(&self.program);
+        command.args(["--connect", &self.uri]).env("LC_ALL", "C").stdin(Stdio::null());
+        command
+    }
+
+    /// Runs one command, with whatever exit status.
+    ///
+    /// # Errors
+    /// If `virsh` can't be run.
+    pub fn output(&self, words: &[&str]) -> Result<Output, PeerError> {
+        self.command().args(words).output().map_err(PeerError::io("run virsh"))
+    }
+
+    /// Runs one command and returns its output without the blank line that virsh ends lists with.
+    ///
+    /// # Errors
+    /// [`PeerError::Virsh`] if it fails.
+    pub fn text(&self, words: &[&str]) -> Result<String, PeerError> {
+        let failed = |message: String| PeerError::Virsh { command: words.join(" "), message };
+        let output = self.output(words)?;
+        if !output.status.success() {
+            return Err(failed(String::from_utf8_lossy(&output.stderr).trim().to_owned()));
+        }
+        let text = String::from_utf8(output.stdout).map_err(|_| failed("its output is not UTF-8".into()))?;
+        Ok(lines(&text))
+    }
+
     /// Asks for every list, filter, the tree and every document.
     ///
     /// # Errors
@@ -19,13 +66,13 @@ impl Daemon {
         for list in LISTS {
             let mut command = vec!["nodedev-list"];
             command.extend(list.options);
-            answers.lists.insert(list.name.to_owned(), self.virsh(&command)?);
+            answers.lists.insert(list.name.to_owned(), self.text(&command)?);
         }
-        answers.tree = self.virsh(&["nodedev-list", "--tree"])?;
+        answers.tree = self.text(&["nodedev-list", "--tree"])?;
         for capability in CAPABILITIES {
             answers.by_capability.insert(
                 (*capability).to_owned(),
-                self.virsh(&["nodedev-list", "--all", "--cap", capability])?,
+                self.text(&["nodedev-list", "--all", "--cap", capability])?,
             );
         }
         let all = answers.names("list-all");
@@ -33,7 +80,7 @@ impl Daemon {
         answers.xml = self.documents(&all, false)?;
         answers.inactive_xml = self.documents(&persistent, true)?;
         for name in persistent {
-            answers.info.insert(name.clone(), self.virsh(&["nodedev-info", &name])?);
+            answers.info.insert(name.clone(), self.text(&["nodedev-info", &name])?);
         }
         Ok(answers)
     }
@@ -54,7 +101,8 @@ impl Daemon {
                 .iter()
                 .map(|name| format!("echo '{MARK}{name}'; nodedev-dumpxml {name}{option}; "))
                 .collect();
-            let output = self.virsh_script(&format!("{script}echo '{MARK}'"))?;
+            // A command that fails only leaves its part out.
+            let output = self.output(&[&format!("{script}echo '{MARK}'")])?.stdout;
             let mut rest = output.as_slice();
             for name in names {
                 let mark = format!("{MARK}{name}\n");

@@ -1,4 +1,4 @@
-//! `cargo xtask bench`: whole runs of nodedev on synthetic hosts, against the least that any program must ask the kernel.
+//! Whole runs of `nodedev` on synthetic hosts, against the least that any program must ask the kernel.
 
 use std::ffi::OsString;
 use std::fs;
@@ -8,6 +8,8 @@ use std::process::Command;
 use anyhow::{Context as _, Result, bail};
 use nodedev_testkit::repository;
 use nodedev_testkit::synthetic::Host;
+
+use super::{Options, Promises, release_build};
 
 /// What is measured, and the level of the floor it is held against.
 const RUNS: &[(&str, &[&str], &str)] = &[
@@ -22,26 +24,6 @@ const MOST_KIB: f64 = 1.0;
 /// Highest exponent from 1,000 devices up.
 const MOST_EXPONENT: f64 = 1.05;
 
-/// Options of the task.
-#[derive(clap::Args)]
-pub(crate) struct Options {
-    /// Numbers of devices
-    #[arg(long, value_delimiter = ',', default_values_t = [100, 1_000, 10_000, 50_000])]
-    sizes: Vec<usize>,
-    /// Measurements of each; the median counts
-    #[arg(long, default_value_t = 7)]
-    repeat: usize,
-    /// Folder for the hosts, in memory: a file system on a disk measures the disk
-    #[arg(long, default_value = "/dev/shm")]
-    memory: PathBuf,
-    /// The nodedev to measure, in place of a release build of this one
-    #[arg(long)]
-    program: Option<PathBuf>,
-    /// A host that is there already, in place of synthetic ones
-    #[arg(long, conflicts_with = "sizes")]
-    host: Option<PathBuf>,
-}
-
 /// What a run took: microseconds and KiB.
 #[derive(Clone, Copy, Default)]
 struct Took {
@@ -52,11 +34,7 @@ struct Took {
 
 /// The median of each figure.
 fn median(runs: &[Took]) -> Took {
-    let of = |figure: fn(&Took) -> f64| {
-        let mut values: Vec<f64> = runs.iter().map(figure).collect();
-        values.sort_by(f64::total_cmp);
-        values.get(values.len() / 2).copied().unwrap_or_default()
-    };
+    let of = |figure: fn(&Took) -> f64| super::median(runs.iter().map(figure).collect());
     Took { wall: of(|run| run.wall), cpu: of(|run| run.cpu), memory: of(|run| run.memory) }
 }
 
@@ -65,11 +43,11 @@ struct Bench {
     nodedev: PathBuf,
 }
 
-/// Measures everything and prints a table.
-pub(crate) fn run(options: &Options) -> Result<()> {
+/// Measures everything and prints a table; returns which promises are missed.
+pub(super) fn run(options: &Options) -> Result<Vec<String>> {
     let nodedev = match &options.program {
         Some(program) => program.clone(),
-        None => release_build()?,
+        None => release_build("nodedev-cli", "nodedev")?,
     };
     let bench = Bench { tools: tempfile::tempdir()?, nodedev };
     bench.compile("floor")?;
@@ -84,7 +62,7 @@ pub(crate) fn run(options: &Options) -> Result<()> {
     if let Some(host) = &options.host {
         let count = count(&bench, host)?;
         bench.host(host, count, empty, options.repeat)?;
-        return Ok(());
+        return Ok(Vec::new());
     }
     let mut found: Vec<(usize, Vec<(Took, Took)>)> = Vec::new();
     for size in &options.sizes {
@@ -98,18 +76,7 @@ pub(crate) fn run(options: &Options) -> Result<()> {
             .context("the host can't be made; --memory names a folder with more room")?;
         found.push((*size, bench.host(host.path(), *size, empty, options.repeat)?));
     }
-    verdict(&found, empty)
-}
-
-fn release_build() -> Result<PathBuf> {
-    let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
-    let build = ["build", "--release", "--quiet", "--package", "nodedev-cli", "--bin", "nodedev"];
-    if !Command::new(cargo).args(build).current_dir(repository()).status()?.success() {
-        bail!("nodedev can't be built");
-    }
-    let target =
-        std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| repository().join("target"), PathBuf::from);
-    Ok(target.join("release/nodedev"))
+    Ok(verdict(&found, empty))
 }
 
 /// How many devices nodedev lists on a host, not counting `computer`.
@@ -193,33 +160,28 @@ fn per_device(took: Took, empty: Took, size: usize) -> f64 {
 }
 
 /// Holds the figures against what the project promises.
-fn verdict(found: &[(usize, Vec<(Took, Took)>)], empty: Took) -> Result<()> {
-    let mut missed = Vec::new();
-    let mut check = |what: String, value: f64, most: f64| {
-        println!("{} {what}: {value:.2}, at most {most:.2}", if value <= most { "ok    " } else { "MISSED" });
-        if value > most {
-            missed.push(what);
-        }
-    };
+fn verdict(found: &[(usize, Vec<(Took, Took)>)], empty: Took) -> Vec<String> {
+    let mut promises = Promises::default();
     let large: Vec<_> = found.iter().filter(|(size, _)| *size >= 1_000).collect();
     for (at, (name, ..)) in RUNS.iter().enumerate() {
         for (size, runs) in &large {
             let (floor, ours) = runs[at];
-            check(format!("{name} of {size}: CPU over the floor's"), ours.cpu / floor.cpu, MOST_OVER_FLOOR);
+            let what = format!("{name} of {size}: CPU over the floor's");
+            promises.at_most(what, ours.cpu / floor.cpu, MOST_OVER_FLOOR);
         }
         if let [(small, first), .., (big, last)] = large.as_slice() {
             let exponent = (last[at].1.cpu / first[at].1.cpu).ln() / (*big as f64 / *small as f64).ln();
-            check(format!("{name}: exponent from {small} to {big}"), exponent, MOST_EXPONENT);
+            promises.at_most(format!("{name}: exponent from {small} to {big}"), exponent, MOST_EXPONENT);
         }
     }
     if let Some((size, runs)) = large.last() {
-        check(format!("list of {size}: KiB a device"), per_device(runs[0].1, empty, *size), MOST_KIB);
+        promises.at_most(
+            format!("list of {size}: KiB a device"),
+            per_device(runs[0].1, empty, *size),
+            MOST_KIB,
+        );
     }
-    if missed.is_empty() {
-        Ok(())
-    } else {
-        bail!("{} of the promises are missed: {}", missed.len(), missed.join("; "))
-    }
+    promises.missed
 }
 
 #[cfg(test)]

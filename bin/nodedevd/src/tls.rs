@@ -1,0 +1,197 @@
+//! TLS: the certificates, who may connect with which, and the handshake.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use rustls::RootCertStore;
+use rustls::pki_types::pem::PemObject as _;
+use rustls::pki_types::{CertificateDer, CertificateRevocationListDer, PrivateKeyDer};
+use rustls::server::WebPkiClientVerifier;
+use tokio::io::AsyncWriteExt as _;
+use tokio::net::TcpStream;
+use tokio_rustls::TlsAcceptor;
+use tokio_rustls::server::TlsStream;
+use x509_parser::prelude::{FromDer as _, X509Certificate};
+
+use crate::config::Tls;
+use crate::exit::{Exit, Fatal};
+
+/// The default list of revoked certificates; it need not be there.
+const REVOKED: &str = "/etc/pki/CA/cacrl.pem";
+/// What libvirt's server sends once it has accepted a client's certificate.
+const ACCEPTED: u8 = 1;
+
+/// Lets clients in.
+#[derive(Clone)]
+pub(crate) struct Gate {
+    acceptor: TlsAcceptor,
+    allowed_names: Option<Arc<Vec<String>>>,
+}
+
+impl Gate {
+    /// Reads keys and certificates.
+    pub(crate) fn new(config: &Tls) -> Result<Self, Fatal> {
+        let certificates = certificates(&config.certificate)?;
+        let key =
+            PrivateKeyDer::from_pem_file(&config.key).map_err(|error| unreadable(&config.key, &error))?;
+        let builder = rustls::ServerConfig::builder_with_provider(provider())
+            .with_safe_default_protocol_versions()
+            .map_err(|error| wrong(&config.certificate, &error))?;
+        let builder = if config.any_client {
+            builder.with_no_client_auth()
+        } else {
+            let mut roots = RootCertStore::empty();
+            for authority in self::certificates(&config.authority)? {
+                roots.add(authority).map_err(|error| wrong(&config.authority, &error))?;
+            }
+            let verifier = WebPkiClientVerifier::builder_with_provider(Arc::new(roots), provider())
+                .with_crls(revoked(config)?);
+            builder.with_client_cert_verifier(
+                verifier.build().map_err(|error| wrong(&config.authority, &error))?,
+            )
+        };
+        let server = builder
+            .with_single_cert(certificates, key)
+            .map_err(|error| wrong(&config.certificate, &error))?;
+        let allowed_names = config.allowed_names.clone().map(Arc::new);
+        Ok(Self { acceptor: TlsAcceptor::from(Arc::new(server)), allowed_names })
+    }
+
+    /// Shakes hands; returns the stream with the client's distinguished name.
+    pub(crate) async fn enter(
+        &self,
+        stream: TcpStream,
+    ) -> std::io::Result<(TlsStream<TcpStream>, Option<String>)> {
+        let mut stream = self.acceptor.accept(stream).await?;
+        let (_, session) = stream.get_ref();
+        let name = session
+            .peer_certificates()
+            .and_then(<[_]>::first)
+            .and_then(|certificate| distinguished_name(certificate));
+        if let Some(allowed) = &self.allowed_names
+            && !name.as_deref().is_some_and(|name| allowed.iter().any(|pattern| matches(pattern, name)))
+        {
+            let shown = name.unwrap_or_else(|| "(none)".into());
+            return Err(std::io::Error::other(format!(
+                "the certificate's name {shown} is not in tls_allowed_dn_list"
+            )));
+        }
+        stream.write_all(&[ACCEPTED]).await?;
+        stream.flush().await?;
+        Ok((stream, name))
+    }
+}
+
+fn provider() -> Arc<rustls::crypto::CryptoProvider> {
+    Arc::new(rustls::crypto::ring::default_provider())
+}
+
+fn certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>, Fatal> {
+    let read = CertificateDer::pem_file_iter(path).and_then(Iterator::collect::<Result<Vec<_>, _>>);
+    match read {
+        Ok(certificates) if certificates.is_empty() => {
+            Err(unusable(format!("{} holds no certificate in PEM", path.display())))
+        }
+        Ok(certificates) => Ok(certificates),
+        Err(error) => Err(unreadable(path, &error)),
+    }
+}
+
+fn revoked(config: &Tls) -> Result<Vec<CertificateRevocationListDer<'static>>, Fatal> {
+    let path = match &config.revoked {
+        Some(path) => path.as_path(),
+        None if Path::new(REVOKED).exists() => Path::new(REVOKED),
+        None => return Ok(Vec::new()),
+    };
+    let read =
+        CertificateRevocationListDer::pem_file_iter(path).and_then(Iterator::collect::<Result<Vec<_>, _>>);
+    read.map_err(|error| unreadable(path, &error))
+}
+
+fn unusable(what: String) -> Fatal {
+    Fatal::new(Exit::Config, what)
+        .help("check cert_file, key_file, ca_file and crl_file, or set listen_tls = 0")
+}
+
+fn unreadable(path: &Path, error: &rustls::pki_types::pem::Error) -> Fatal {
+    unusable(format!("cannot read {}: {error}", path.display()))
+}
+
+fn wrong(path: &Path, error: &dyn std::error::Error) -> Fatal {
+    unusable(format!("cannot use {}: {error}", path.display()))
+}
+
+/// The subject as GnuTLS, and so libvirt's list, writes it: `CN=…,O=…`, the most particular part first.
+fn distinguished_name(certificate: &CertificateDer<'_>) -> Option<String> {
+    let (_, certificate) = X509Certificate::from_der(certificate).ok()?;
+    let mut parts = Vec::new();
+    for attribute in certificate.subject().iter_attributes() {
+        let key =
+            x509_parser::objects::oid2abbrev(attribute.attr_type(), x509_parser::objects::oid_registry());
+        let key = key.map_or_else(|_| attribute.attr_type().to_id_string(), str::to_owned);
+        parts.push(format!("{key}={}", attribute.as_str().ok()?));
+    }
+    parts.reverse();
+    Some(parts.join(","))
+}
+
+/// Whether a name is one that a pattern means: `*` stands for any text, `?` for one character.
+fn matches(pattern: &str, name: &str) -> bool {
+    let (pattern, name): (Vec<char>, Vec<char>) = (pattern.chars().collect(), name.chars().collect());
+    let (mut at, mut of) = (0, 0);
+    // Where the last * was, and how much of the name it stands for so far: linear in both but for one going back.
+    let mut star = None;
+    while at < name.len() {
+        match pattern.get(of) {
+            Some('*') => {
+                star = Some((of, at));
+                of += 1;
+            }
+            Some(&wanted) if wanted == '?' || name.get(at) == Some(&wanted) => {
+                at += 1;
+                of += 1;
+            }
+            _ => match star {
+                Some((place, taken)) => {
+                    star = Some((place, taken + 1));
+                    (of, at) = (place + 1, taken + 1);
+                }
+                None => return false,
+            },
+        }
+    }
+    pattern.get(of..).unwrap_or_default().iter().all(|rest| *rest == '*')
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn patterns_mean_what_they_do_in_a_shell() {
+        for (pattern, name, expected) in [
+            ("CN=host,O=Example", "CN=host,O=Example", true),
+            ("CN=host", "CN=host,O=Example", false),
+            ("CN=*,O=Example", "CN=a.b,O=Example", true),
+            ("CN=*,O=Example", "CN=a,O=Other", false),
+            ("CN=h?st*", "CN=hast,O=x", true),
+            ("CN=h?st", "CN=hst", false),
+            ("*", "", true),
+            ("", "x", false),
+            ("*a*b", "xaybzb", true),
+            ("**c", "c", true),
+        ] {
+            assert_eq!(matches(pattern, name), expected, "{pattern} {name}");
+        }
+    }
+
+    #[test]
+    fn missing_certificates_are_named_with_the_keys_to_check() {
+        let mut tls = crate::config::Config::default().tls;
+        tls.certificate = "/nonexistent/cert.pem".into();
+        let Err(fatal) = Gate::new(&tls) else { panic!("made of nothing") };
+        let text = fatal.to_string();
+        assert!(text.contains("/nonexistent/cert.pem") && text.contains("check cert_file"), "{text}");
+        assert_eq!(fatal.exit(), Exit::Config);
+    }
+}

@@ -1,0 +1,358 @@
+//! The program as systemd and people run it: start, sockets, signals, mistakes, restart.
+
+#![allow(clippy::unwrap_used, reason = "all of this is a test, and what fails in it says where")]
+
+use std::fs;
+use std::io::{Read as _, Write as _};
+use std::os::unix::fs::PermissionsExt as _;
+use std::os::unix::net::{UnixDatagram, UnixListener, UnixStream};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Output, Stdio};
+use std::time::{Duration, Instant};
+
+use nodedev_rpc::{Call, Decoder, Device, Open, Procedure, Reply, Status, Str, Void};
+use nodedev_testkit::synthetic::Host;
+use tempfile::TempDir;
+
+const PATIENCE: Duration = Duration::from_secs(20);
+
+/// A directory for sockets, with a host to serve. Paths of sockets have at most 107 bytes, so not in $TMPDIR.
+struct Scene {
+    dir: TempDir,
+}
+
+impl Scene {
+    fn new() -> Self {
+        let dir = tempfile::Builder::new().prefix("nodedevd-").tempdir_in("/tmp").unwrap();
+        Host::new(20).write(&dir.path().join("host")).unwrap();
+        let scene = Self { dir };
+        scene.configure("auth_unix_rw = \"none\"\nauth_unix_ro = \"none\"\n");
+        scene
+    }
+
+    fn path(&self, name: &str) -> PathBuf {
+        self.dir.path().join(name)
+    }
+
+    fn configure(&self, text: &str) {
+        fs::write(self.path("conf"), text).unwrap();
+    }
+
+    fn command(&self) -> Command {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_nodedevd"));
+        command
+            .args(["--config", self.path("conf").to_str().unwrap()])
+            .args(["--run-dir", self.path("run").to_str().unwrap()])
+            .args(["--root", self.path("host").to_str().unwrap()])
+            .env_remove("NOTIFY_SOCKET")
+            .env_remove("JOURNAL_STREAM")
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped());
+        command
+    }
+
+    fn socket(&self) -> PathBuf {
+        self.path("run/virtnodedevd-sock")
+    }
+
+    /// Starts the daemon and waits until it answers.
+    fn start(&self) -> Daemon {
+        self.started(self.command())
+    }
+
+    fn started(&self, mut command: Command) -> Daemon {
+        let mut daemon = Daemon(command.spawn().unwrap());
+        let until = Instant::now() + PATIENCE;
+        while UnixStream::connect(self.socket()).is_err() {
+            if let Some(status) = daemon.0.try_wait().unwrap() {
+                panic!("{status}: {}", daemon.errors());
+            }
+            assert!(Instant::now() < until, "nobody listens");
+            std::thread::sleep(Duration::from_millis(2));
+        }
+        daemon
+    }
+
+    /// Runs the daemon, which must fail.
+    fn fail(&self, mut command: Command) -> (i32, String) {
+        let Output { status, stderr, .. } = command.output().unwrap();
+        (status.code().unwrap_or(-1), String::from_utf8(stderr).unwrap())
+    }
+}
+
+struct Daemon(Child);
+
+impl Daemon {
+    fn errors(&mut self) -> String {
+        let mut text = String::new();
+        self.0.stderr.take().unwrap().read_to_string(&mut text).unwrap();
+        text
+    }
+
+    fn signal(&self, signal: rustix::process::Signal) {
+        let pid = rustix::process::Pid::from_child(&self.0);
+        rustix::process::kill_process(pid, signal).unwrap();
+    }
+
+    /// Waits for the end; returns its status and how long it took.
+    fn wait(&mut self) -> (Option<i32>, Duration) {
+        let start = Instant::now();
+        loop {
+            if let Some(status) = self.0.try_wait().unwrap() {
+                return (status.code(), start.elapsed());
+            }
+            assert!(start.elapsed() < PATIENCE, "it does not end");
+            std::thread::sleep(Duration::from_millis(1));
+        }
+    }
+}
+
+impl Drop for Daemon {
+    fn drop(&mut self) {
+        // It may have ended already.
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+/// One client with its connection open.
+struct Client(UnixStream, Decoder);
+
+impl Client {
+    fn connect(socket: &Path) -> Self {
+        let stream = UnixStream::connect(socket).unwrap();
+        stream.set_read_timeout(Some(PATIENCE)).unwrap();
+        let mut client = Self(stream, Decoder::default());
+        assert_eq!(client.call(&Call::AuthList(Void)), Some(Status::Ok));
+        // What is served depends on who runs the daemon.
+        let scope = if rustix::process::geteuid().is_root() { "system" } else { "session" };
+        let uri = format!("nodedev:///{scope}");
+        let open = Open { name: Some(Str::new(&uri).unwrap()), flags: 0 };
+        assert_eq!(client.call(&Call::ConnectOpen(open)), Some(Status::Ok));
+        client
+    }
+
+    /// How a call went; nothing if the daemon has gone.
+    fn call(&mut self, call: &Call<'_>) -> Option<Status> {
+        let mut out = Vec::new();
+        call.encode(0, &mut out).unwrap();
+        self.0.write_all(&out).ok()?;
+        loop {
+            if let Some(packet) = self.1.next_packet().unwrap() {
+                let procedure = Procedure::from_number(packet.header.procedure).unwrap();
+                if packet.header.status == Status::Ok {
+                    Reply::decode(procedure, packet.payload).unwrap();
+                }
+                return Some(packet.header.status);
+            }
+            let count = self.0.read(self.1.space()).ok()?;
+            if count == 0 {
+                return None;
+            }
+            self.1.filled(count);
+        }
+    }
+
+    fn lookup(&mut self) -> Option<Status> {
+        self.call(&Call::NodeDeviceLookupByName(Device { name: Str::new("computer").unwrap() }))
+    }
+}
+
+#[test]
+fn it_serves_its_sockets_and_ends_at_once_when_told_to() {
+    for signal in [rustix::process::Signal::TERM, rustix::process::Signal::INT] {
+        let scene = Scene::new();
+        let mut daemon = scene.start();
+        let mut client = Client::connect(&scene.socket());
+        assert_eq!(client.lookup(), Some(Status::Ok));
+        let mode = |path: &Path| fs::metadata(path).unwrap().permissions().mode() & 0o777;
+        assert_eq!(mode(&scene.socket()), 0o700, "without a login the mode decides");
+        let read_only = scene.path("run/virtnodedevd-sock-ro");
+        if rustix::process::geteuid().is_root() {
+            assert_eq!(mode(&read_only), 0o777);
+            assert_eq!(Client::connect(&read_only).lookup(), Some(Status::Ok));
+        } else {
+            assert!(!read_only.exists());
+        }
+        let pid = fs::read_to_string(scene.path("run/nodedevd.pid")).unwrap();
+        assert_eq!(pid.trim(), daemon.0.id().to_string());
+        daemon.signal(signal);
+        let (code, took) = daemon.wait();
+        assert_eq!(code, Some(0), "{}", daemon.errors());
+        // Milliseconds, but for a machine that is busy with other tests; and no waiting for the client.
+        assert!(took < Duration::from_secs(1), "{took:?} with a client that is there");
+        assert_eq!(client.lookup(), None);
+        assert_eq!(fs::read_dir(scene.path("run")).unwrap().count(), 0, "nothing is left behind");
+    }
+}
+
+#[test]
+fn killed_it_leaves_nothing_that_keeps_the_next_one_from_starting() {
+    let scene = Scene::new();
+    for _ in 0..3 {
+        let mut daemon = scene.start();
+        let mut client = Client::connect(&scene.socket());
+        assert_eq!(client.lookup(), Some(Status::Ok));
+        daemon.0.kill().unwrap();
+        daemon.wait();
+        assert_eq!(client.lookup(), None);
+        assert!(scene.socket().exists());
+    }
+    let _daemon = scene.start();
+    assert_eq!(Client::connect(&scene.socket()).lookup(), Some(Status::Ok));
+}
+
+#[test]
+fn a_socket_that_is_taken_is_refused_with_the_cure() {
+    let scene = Scene::new();
+    let daemon = scene.start();
+    let (code, text) = scene.fail(scene.command());
+    assert_eq!(code, 69, "{text}");
+    assert!(text.contains(&format!("process {} has locked", daemon.0.id())), "{text}");
+    drop(daemon);
+    // By another program.
+    fs::remove_file(scene.socket()).unwrap();
+    let listener = UnixListener::bind(scene.socket()).unwrap();
+    let (code, text) = scene.fail(scene.command());
+    assert_eq!(code, 69, "{text}");
+    assert!(text.contains("another program listens at") && text.contains("help: stop it first"), "{text}");
+    drop(listener);
+    fs::remove_file(scene.socket()).unwrap();
+    fs::write(scene.socket(), "precious").unwrap();
+    let (code, text) = scene.fail(scene.command());
+    assert_eq!((code, text.contains("is no socket")), (69, true), "{text}");
+    assert_eq!(fs::read(scene.socket()).unwrap(), b"precious");
+}
+
+#[test]
+fn mistakes_are_told_with_place_cure_and_exit_status() {
+    let scene = Scene::new();
+    scene.configure("# one\nmax_clients = \"many\"\n");
+    let (code, text) = scene.fail(scene.command());
+    assert_eq!(code, 78);
+    let place = format!("{}:2: max_clients is a number", scene.path("conf").display());
+    assert!(text.contains(&place) && text.contains("help: "), "{text}");
+    scene.configure("listen_tls = 1\ncert_file = \"/nonexistent/cert\"\nauth_unix_rw = \"none\"\n");
+    let (code, text) = scene.fail(scene.command());
+    assert_eq!((code, text.contains("/nonexistent/cert")), (78, true), "{text}");
+    scene.configure("unix_sock_group = \"no-such-group\"\n");
+    let (code, text) = scene.fail(scene.command());
+    assert_eq!((code, text.contains("no-such-group")), (78, true), "{text}");
+    scene.configure("");
+    let mut command = scene.command();
+    command.args(["--config", "/nonexistent/conf"]);
+    assert_eq!(scene.fail(command).0, 64, "two configurations");
+    let mut command = Command::new(env!("CARGO_BIN_EXE_nodedevd"));
+    command.args(["--config", "/nonexistent/conf", "--run-dir", "/nonexistent"]);
+    let (code, text) = scene.fail(command);
+    assert_eq!((code, text.contains("cannot read /nonexistent/conf")), (78, true), "{text}");
+    let mut command = Command::new(env!("CARGO_BIN_EXE_nodedevd"));
+    command.args(["--root", "/nonexistent/host", "--config", scene.path("conf").to_str().unwrap()]);
+    let (code, text) = scene.fail(command);
+    assert_eq!((code, text.contains("/nonexistent/host")), (66, true), "{text}");
+    fs::write(scene.path("file"), "").unwrap();
+    let mut command = scene.command();
+    command.args(["--pid-file", scene.path("file/pid").to_str().unwrap()]);
+    let (code, text) = scene.fail(command);
+    assert_eq!((code, text.contains("cannot make")), (73, true), "{text}");
+    for (option, code) in [("--help", 0), ("--version", 0), ("--nonsense", 64)] {
+        let output = Command::new(env!("CARGO_BIN_EXE_nodedevd")).arg(option).output().unwrap();
+        assert_eq!(output.status.code(), Some(code), "{option}");
+    }
+}
+
+#[test]
+fn without_clients_it_ends_after_its_time_and_not_before() {
+    let scene = Scene::new();
+    let mut command = scene.command();
+    command.args(["--timeout", "1"]);
+    let mut daemon = scene.started(command);
+    let mut client = Client::connect(&scene.socket());
+    // Nothing tells that something does not happen but time: half as long again as it would wait.
+    std::thread::sleep(Duration::from_millis(1500));
+    assert_eq!(client.lookup(), Some(Status::Ok), "a client is there");
+    drop(client);
+    let (code, took) = daemon.wait();
+    assert_eq!(code, Some(0));
+    assert!(took >= Duration::from_millis(900), "{took:?}");
+}
+
+#[test]
+fn systemd_is_told_and_its_sockets_are_taken() {
+    let scene = Scene::new();
+    let notify = scene.path("notify");
+    let manager = UnixDatagram::bind(&notify).unwrap();
+    manager.set_read_timeout(Some(PATIENCE)).unwrap();
+    let told = || {
+        let mut buffer = [0; 512];
+        let count = manager.recv(&mut buffer).unwrap();
+        String::from_utf8(buffer[..count].to_vec()).unwrap()
+    };
+    let mut command = scene.command();
+    command.env("NOTIFY_SOCKET", &notify);
+    let mut daemon = scene.started(command);
+    assert_eq!(told(), "READY=1\n");
+    scene.configure("max_clients = \"wrong\"\n");
+    daemon.signal(rustix::process::Signal::HUP);
+    let reloading = told();
+    assert!(reloading.contains("RELOADING=1\n") && reloading.contains("MONOTONIC_USEC="), "{reloading}");
+    assert_eq!(told(), "READY=1\n", "with the configuration that it had");
+    assert_eq!(Client::connect(&scene.socket()).lookup(), Some(Status::Ok));
+    daemon.signal(rustix::process::Signal::TERM);
+    assert_eq!(told(), "STOPPING=1\n");
+    assert_eq!(daemon.wait().0, Some(0));
+    let text = daemon.errors();
+    assert!(text.contains("the configuration stays as it is") && text.contains("conf:1:"), "{text}");
+}
+
+#[test]
+fn a_changed_configuration_is_taken_over_by_sighup() {
+    let scene = Scene::new();
+    let notify = scene.path("notify");
+    let manager = UnixDatagram::bind(&notify).unwrap();
+    manager.set_read_timeout(Some(PATIENCE)).unwrap();
+    let mut command = scene.command();
+    command.env("NOTIFY_SOCKET", &notify);
+    let mut daemon = scene.started(command);
+    scene.configure("auth_unix_rw = \"none\"\nauth_unix_ro = \"none\"\nlog_level = 2\n");
+    daemon.signal(rustix::process::Signal::HUP);
+    // READY, RELOADING and READY again.
+    for _ in 0..3 {
+        manager.recv(&mut [0; 512]).unwrap();
+    }
+    daemon.signal(rustix::process::Signal::TERM);
+    daemon.wait();
+    // Only with the new level is it said.
+    let text = daemon.errors();
+    assert!(text.contains("the configuration was read again"), "{text}");
+}
+
+#[test]
+fn settings_that_do_nothing_are_warned_of() {
+    let scene = Scene::new();
+    scene.configure("auth_unix_rw = \"none\"\naudit_level = 1\n");
+    let mut daemon = scene.start();
+    daemon.signal(rustix::process::Signal::TERM);
+    daemon.wait();
+    let text = daemon.errors();
+    assert!(text.contains("audit_level") && text.contains("this setting does nothing"), "{text}");
+}
+
+#[test]
+fn no_more_clients_are_served_than_allowed_until_one_goes() {
+    let scene = Scene::new();
+    scene.configure("auth_unix_rw = \"none\"\nmax_clients = 2\nmax_anonymous_clients = 2\n");
+    let _daemon = scene.start();
+    let first = Client::connect(&scene.socket());
+    let _second = Client::connect(&scene.socket());
+    let mut waiting = UnixStream::connect(scene.socket()).unwrap();
+    let mut call = Vec::new();
+    Call::AuthList(Void).encode(0, &mut call).unwrap();
+    waiting.write_all(&call).unwrap();
+    waiting.set_read_timeout(Some(Duration::from_millis(300))).unwrap();
+    assert!(waiting.read(&mut [0; 64]).is_err(), "it was served");
+    drop(first);
+    waiting.set_read_timeout(Some(PATIENCE)).unwrap();
+    assert!(waiting.read(&mut [0; 64]).unwrap() > 0);
+}

@@ -1,0 +1,91 @@
+//! Certificates, made by certtool the way libvirt's documentation makes them.
+
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+
+/// An authority and its folder.
+pub(crate) struct Authority {
+    dir: PathBuf,
+}
+
+fn certtool(arguments: &[&str], files: &[(&str, &Path)]) -> io::Result<()> {
+    let mut command = Command::new("certtool");
+    command.args(arguments);
+    for (option, path) in files {
+        command.arg(option).arg(path);
+    }
+    let output = command.stdin(Stdio::null()).output()?;
+    if output.status.success() {
+        return Ok(());
+    }
+    Err(io::Error::other(format!("certtool {arguments:?}: {}", String::from_utf8_lossy(&output.stderr))))
+}
+
+fn key(path: &Path) -> io::Result<()> {
+    certtool(&["--generate-privkey", "--key-type", "rsa", "--bits", "2048"], &[("--outfile", path)])
+}
+
+impl Authority {
+    /// Makes it in a folder, which is created; its certificate is `cacert.pem`.
+    pub(crate) fn new(dir: PathBuf) -> io::Result<Self> {
+        fs::create_dir_all(&dir)?;
+        let this = Self { dir };
+        let (key_file, template) = (this.file("cakey.pem"), this.file("ca.info"));
+        key(&key_file)?;
+        fs::write(&template, "cn = test\nca\ncert_signing_key\ncrl_signing_key\nexpiration_days = 2\n")?;
+        let cert = this.file("cacert.pem");
+        let files = [
+            ("--load-privkey", key_file.as_path()),
+            ("--template", template.as_path()),
+            ("--outfile", cert.as_path()),
+        ];
+        certtool(&["--generate-self-signed"], &files)?;
+        Ok(this)
+    }
+
+    pub(crate) fn file(&self, name: &str) -> PathBuf {
+        self.dir.join(name)
+    }
+
+    pub(crate) fn dir(&self) -> &Path {
+        &self.dir
+    }
+
+    /// Makes `NAMEkey.pem` and `NAMEcert.pem` from the lines of a template.
+    pub(crate) fn sign(&self, name: &str, lines: &str) -> io::Result<()> {
+        let (key_file, cert) = (self.file(&format!("{name}key.pem")), self.file(&format!("{name}cert.pem")));
+        let template = self.file(&format!("{name}.info"));
+        key(&key_file)?;
+        fs::write(
+            &template,
+            format!("organization = test\nexpiration_days = 2\nsigning_key\nencryption_key\n{lines}"),
+        )?;
+        let (ca, ca_key) = (self.file("cacert.pem"), self.file("cakey.pem"));
+        let files = [
+            ("--load-privkey", key_file.as_path()),
+            ("--load-ca-certificate", ca.as_path()),
+            ("--load-ca-privkey", ca_key.as_path()),
+            ("--template", template.as_path()),
+            ("--outfile", cert.as_path()),
+        ];
+        certtool(&["--generate-certificate"], &files)
+    }
+
+    /// Makes `cacrl.pem`, which takes back the certificate of `name`.
+    pub(crate) fn revoke(&self, name: &str) -> io::Result<()> {
+        let template = self.file("crl.info");
+        fs::write(&template, "crl_next_update = 2\ncrl_number = 1\n")?;
+        let (ca, ca_key) = (self.file("cacert.pem"), self.file("cakey.pem"));
+        let (cert, crl) = (self.file(&format!("{name}cert.pem")), self.file("cacrl.pem"));
+        let files = [
+            ("--load-ca-certificate", ca.as_path()),
+            ("--load-ca-privkey", ca_key.as_path()),
+            ("--load-certificate", cert.as_path()),
+            ("--template", template.as_path()),
+            ("--outfile", crl.as_path()),
+        ];
+        certtool(&["--generate-crl"], &files)
+    }
+}

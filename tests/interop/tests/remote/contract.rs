@@ -1,0 +1,37 @@
+//! The suite of all drivers, over the real daemon.
+
+use nodedev_driver::contract::{Expect, check};
+use nodedev_interop::Failure;
+use nodedev_interop::made::ALL;
+use nodedev_testkit::peer::{Libvirt, Scene};
+use nodedev_testkit::synthetic::Host;
+
+use crate::open;
+
+/// libvirt's view, and no other.
+pub(crate) const DAEMON: Expect = Expect { native_view: false, ..Expect::HOST };
+
+#[test]
+#[ignore = "asks the real libvirt: cargo xtask test"]
+fn the_remote_driver_keeps_the_contract_on_a_synthetic_host() -> Result<(), Failure> {
+    let dir = tempfile::tempdir()?;
+    Host::new(150).mdev(true).write(dir.path())?;
+    let daemon = Libvirt::find()?.start(&Scene::Tree(dir.path().into()))?;
+    let driver = open(daemon.uri()).map_err(|error| error.to_string())?;
+    check(&driver, &DAEMON);
+    Ok(())
+}
+
+#[test]
+#[ignore = "asks the real libvirt: cargo xtask test"]
+fn the_remote_driver_keeps_the_contract_on_hand_made_hosts() -> Result<(), Failure> {
+    let libvirt = Libvirt::find()?;
+    // Those whose documents can be read again: names and texts of the others are made to break readers.
+    for made in ALL.iter().filter(|made| ["pci", "storage", "mainframe"].contains(&made.name)) {
+        let tree = made.tree()?;
+        let daemon = libvirt.start(&Scene::Tree(tree.root().into()))?;
+        let driver = open(daemon.uri()).map_err(|error| error.to_string())?;
+        check(&driver, &DAEMON);
+    }
+    Ok(())
+}
