@@ -20,11 +20,14 @@ const PACKAGES: &[&str] = &[
     "gnutls-bin",
     "netcat-openbsd",
     "socat",
+    // For events of udev.
+    "udev",
 ];
 /// Before libvirt 11 the driver was part of libvirt-daemon.
 const DRIVER: &str = "libvirt-daemon-driver-nodedev";
 /// Programs that come with them.
-const PROGRAMS: &[&str] = &["mdevctl", "ip", "unshare", "nsenter", "mount", "certtool", "nc", "socat"];
+const PROGRAMS: &[&str] =
+    &["mdevctl", "ip", "unshare", "nsenter", "mount", "certtool", "nc", "socat", "udevadm"];
 /// The release of Debian whose own libvirt is too old, and where a newer one is.
 const OLD_DEBIAN: (&str, &str) = ("bookworm", "bookworm-backports");
 

@@ -2,12 +2,14 @@
 //! they happen.
 
 use std::collections::BTreeSet;
+use std::path::Path;
 use std::process::{Command, Stdio};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 use std::{fs, io, thread};
 
+use nix::mount::{MsFlags, mount};
 use nodedev_driver::{Driver, Next, View, Watch};
 use nodedev_host::HostDriver;
 use nodedev_host::live::Source;
@@ -172,6 +174,32 @@ fn interfaces_that_come_change_and_go_are_told() -> Result<(), Failure> {
         other.wait()?;
         ip("link del vx")?;
         watcher.expect(&["net_vx_02_00_00_00_00_09 deleted", "net_vb_02_00_00_00_00_02 deleted"])?;
+        watcher.check()
+    })
+}
+
+#[test]
+#[ignore = "makes network namespaces, as root: cargo xtask test"]
+fn definitions_are_told_even_where_there_were_none_at_the_start() -> Result<(), Failure> {
+    const NAME: &str = "mdev_2ba9b46c_9c1f_4f2c_a1d8_2a8c0c4a9a10_0000_00_03_0";
+    private(|| {
+        mount(Some("none"), "/etc", Some("tmpfs"), MsFlags::empty(), None::<&str>)
+            .map_err(|error| format!("cannot mount /etc: {error}"))?;
+        let driver = follow(None)?;
+        let mut watcher = Watcher::new(&driver)?;
+        let folder = Path::new("/etc/mdevctl.d/0000:00:03.0");
+        let file = folder.join("2ba9b46c-9c1f-4f2c-a1d8-2a8c0c4a9a10");
+        let text = |start: &str| format!(r#"{{"mdev_type":"i915-GVTg_V5_4","start":"{start}"}}"#);
+        fs::create_dir_all(folder)?;
+        fs::write(&file, text("manual"))?;
+        watcher.expect(&[&format!("{NAME} defined")])?;
+        fs::write(&file, text("auto"))?;
+        watcher.expect(&[&format!("{NAME} updated")])?;
+        fs::remove_dir_all("/etc/mdevctl.d")?;
+        watcher.expect(&[&format!("{NAME} undefined")])?;
+        fs::create_dir_all(folder)?;
+        fs::write(&file, text("manual"))?;
+        watcher.expect(&[&format!("{NAME} defined")])?;
         watcher.check()
     })
 }

@@ -5,5 +5,6 @@
 mod feed;
 mod random;
 mod rows;
+mod sequences;
 mod starting;
 mod world;
