@@ -4,13 +4,12 @@ use std::collections::{BTreeSet, HashMap, VecDeque};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 
-use nodedev_driver::{
-    Driver, Entry, Error, ErrorDomain, Event, LibvirtEvent, ListFlags, Next, Stopper, View, Watch,
-};
+use nodedev_driver::{Driver, Error, ErrorDomain, LibvirtEvent, ListFlags, Stopper, Watch};
 use nodedev_model::DeviceName;
 use nodedev_rpc::{Fault, LifecycleEvent, LifecycleKind, NodeDeviceEventId, Procedure, Str, UpdateEvent};
 
 use crate::access::Access;
+use crate::follower::Follower;
 use crate::identity::Identity;
 use crate::lanes::{Lane, Lanes};
 use crate::outbox::Outbox;
@@ -119,9 +118,9 @@ impl Hub {
             begun: Condvar::new(),
             is_ready: AtomicBool::new(false),
         });
-        let follower = Follower::new(Arc::clone(&hub));
+        let (follower, beginning) = (Follower::new(Arc::clone(&hub)), Arc::clone(&hub));
         let started = std::thread::Builder::new().name("events".into()).spawn(move || {
-            let watch = follower.hub.watch();
+            let watch = beginning.watch();
             if let Some(watch) = watch {
                 follower.run(watch);
             }
@@ -131,6 +130,11 @@ impl Hub {
             hub.begin(None);
         }
         hub
+    }
+
+    /// The driver that is followed.
+    pub(crate) fn driver(&self) -> &dyn Driver {
+        &*self.driver
     }
 
     /// Begins to follow the driver.
@@ -254,7 +258,7 @@ impl Hub {
     }
 
     /// Tells those who want it what happened to a device, as the change of this number.
-    fn tell(&self, name: &DeviceName, event: LibvirtEvent, number: u64) {
+    pub(crate) fn tell(&self, name: &DeviceName, event: LibvirtEvent, number: u64) {
         let all = self.lock();
         if all.by_number.is_empty() {
             return;
@@ -375,132 +379,4 @@ impl From<Error> for Refused {
     fn from(error: Error) -> Self {
         Self::Error(error)
     }
-}
-
-/// What is known to be of a device in the libvirt view.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-struct Known {
-    active: bool,
-    persistent: bool,
-}
-
-/// Follows the driver, and knows which devices there are, for when changes were missed.
-struct Follower {
-    hub: Arc<Hub>,
-    known: HashMap<DeviceName, Known>,
-    /// `known` is how it was after this change.
-    at: u64,
-}
-
-impl Follower {
-    fn new(hub: Arc<Hub>) -> Self {
-        Self { hub, known: HashMap::new(), at: 0 }
-    }
-
-    fn run(mut self, mut watch: Watch) {
-        // Before the first snapshot, which can take as long as the first look at the machine, changes wait in the
-        // history. They are in the snapshot, and told as well: a client may have registered before them.
-        if let Some((at, known)) = self.snapshot() {
-            (self.at, self.known) = (at, known);
-        }
-        // Changes up to here are told already.
-        let mut told = 0;
-        loop {
-            match watch.next(None) {
-                Next::Event(event) if event.revision.number > told => self.event(&event),
-                Next::Event(_) | Next::TimedOut => {}
-                Next::Missed(revision) => {
-                    tracing::warn!(
-                        revision = %revision,
-                        "changes came faster than they could be told; clients get the difference"
-                    );
-                    told = self.resynchronize().unwrap_or(told);
-                }
-                Next::Stopped => return,
-                Next::Ended(reason) => {
-                    let reason = reason.map_or_else(|| "it was closed".to_owned(), |error| error.to_string());
-                    tracing::warn!(reason, "the source of events has ended");
-                    return;
-                }
-            }
-        }
-    }
-
-    fn event(&mut self, event: &Event) {
-        let number = event.revision.number;
-        for (name, what) in event.libvirt_events() {
-            if number > self.at {
-                self.apply(name, what);
-            }
-            self.hub.tell(name, what, number);
-        }
-    }
-
-    fn apply(&mut self, name: &DeviceName, event: LibvirtEvent) {
-        let known = self.known.get(name).copied().unwrap_or_default();
-        let known = match event {
-            LibvirtEvent::Created => Known { active: true, ..known },
-            LibvirtEvent::Deleted => Known { active: false, ..known },
-            LibvirtEvent::Defined => Known { persistent: true, ..known },
-            LibvirtEvent::Undefined => Known { persistent: false, ..known },
-            LibvirtEvent::Updated => return,
-        };
-        if known == Known::default() {
-            self.known.remove(name);
-        } else {
-            self.known.insert(name.clone(), known);
-        }
-    }
-
-    /// Tells the difference between what was known and what is; returns up to which change that is.
-    fn resynchronize(&mut self) -> Option<u64> {
-        let (at, now) = self.snapshot()?;
-        let before = std::mem::replace(&mut self.known, now);
-        self.at = at;
-        let mut differences = Vec::new();
-        for (name, was) in &before {
-            let is = self.known.get(name).copied().unwrap_or_default();
-            differences.extend(difference(*was, is).map(|event| (name, event)));
-            if was.active && is.active {
-                differences.push((name, LibvirtEvent::Updated));
-            }
-        }
-        for (name, is) in &self.known {
-            if !before.contains_key(name) {
-                differences.extend(difference(Known::default(), *is).map(|event| (name, event)));
-            }
-        }
-        for (name, event) in differences {
-            self.hub.tell(name, event, at);
-        }
-        Some(at)
-    }
-
-    fn snapshot(&self) -> Option<(u64, HashMap<DeviceName, Known>)> {
-        match self.hub.driver.snapshot(View::Libvirt) {
-            Ok(snapshot) => {
-                let known = snapshot.entries.into_iter().map(|Entry { name, state, .. }| {
-                    (name, Known { active: state.active, persistent: state.persistent })
-                });
-                Some((snapshot.revision.number, known.collect()))
-            }
-            Err(error) => {
-                tracing::error!(%error, "cannot look at all devices; changes that were missed can't be told");
-                None
-            }
-        }
-    }
-}
-
-/// What must have happened, in libvirt's order.
-fn difference(was: Known, is: Known) -> impl Iterator<Item = LibvirtEvent> {
-    let event = |happened: bool, event| happened.then_some(event);
-    [
-        event(was.persistent && !is.persistent, LibvirtEvent::Undefined),
-        event(was.active && !is.active, LibvirtEvent::Deleted),
-        event(!was.persistent && is.persistent, LibvirtEvent::Defined),
-        event(!was.active && is.active, LibvirtEvent::Created),
-    ]
-    .into_iter()
-    .flatten()
 }

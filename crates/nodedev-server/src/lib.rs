@@ -30,12 +30,14 @@
 mod access;
 mod dispatch;
 mod failure;
+mod follower;
 mod host;
 mod hub;
 mod identity;
 mod lanes;
 mod lists;
 mod outbox;
+mod pings;
 mod serve;
 mod service;
 mod session;

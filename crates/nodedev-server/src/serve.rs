@@ -2,15 +2,15 @@
 
 use std::future::Future;
 use std::pin::{Pin, pin};
+use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use std::sync::{Arc, Mutex, PoisonError};
 use std::task::Poll;
 use std::time::Duration;
 
 use nodedev_driver::Error;
-use nodedev_rpc::{Decoder, Keepalive};
+use nodedev_rpc::Decoder;
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _, split};
-use tokio::sync::{Notify, oneshot};
+use tokio::sync::oneshot;
 use tokio::time::Instant;
 
 use crate::dispatch::Caller;
@@ -18,6 +18,7 @@ use crate::hub::Listener;
 use crate::identity::Identity;
 use crate::lanes::Lane;
 use crate::outbox::{Bounds, Closed, Outbox};
+use crate::pings::Pings;
 use crate::service::{Service, Shared};
 use crate::session::{Auth, Session, Step, no_login};
 
@@ -350,57 +351,4 @@ async fn write_chunk(
     }
     stream.write_all(rest).await?;
     stream.flush().await
-}
-
-/// Whether the client still lives.
-struct Pings {
-    interval: Option<Duration>,
-    count: u32,
-    heard: Mutex<Instant>,
-    begun: Notify,
-}
-
-impl Pings {
-    fn new(settings: &Settings) -> Self {
-        Self {
-            interval: settings.keepalive_interval,
-            count: settings.keepalive_count,
-            heard: Mutex::new(Instant::now()),
-            begun: Notify::new(),
-        }
-    }
-
-    fn last_heard(&self) -> Instant {
-        *self.heard.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    fn heard(&self) {
-        *self.heard.lock().unwrap_or_else(PoisonError::into_inner) = Instant::now();
-    }
-
-    fn begin(&self) {
-        self.begun.notify_one();
-    }
-
-    /// Sends PINGs once the client wants them, and ends when it leaves them unanswered.
-    async fn run(&self, outbox: &Outbox) -> End {
-        self.begun.notified().await;
-        let Some(interval) = self.interval else { return std::future::pending().await };
-        let mut sent = 0;
-        let mut heard = self.last_heard();
-        loop {
-            tokio::time::sleep_until(heard + interval * (sent + 1)).await;
-            let now = self.last_heard();
-            if now > heard {
-                (heard, sent) = (now, 0);
-            } else if sent >= self.count {
-                return End::Mute;
-            } else {
-                let mut ping = Vec::new();
-                Keepalive::Ping.encode(&mut ping);
-                outbox.message(ping);
-                sent += 1;
-            }
-        }
-    }
 }
