@@ -99,6 +99,9 @@ fn events(driver: &dyn Driver) {
         }
     };
     assert_eq!(watch.next(Some(Duration::ZERO)), Next::TimedOut, "the devices do not change meanwhile");
+    if let Some(revision) = driver.revision() {
+        assert_eq!(revision, watch.revision(), "revision and watch");
+    }
     for view in [View::Libvirt, View::Native] {
         match driver.snapshot(view) {
             Ok(snapshot) => {

@@ -280,6 +280,12 @@ pub trait Driver: Send + Sync {
         Err(Error::no_events())
     }
 
+    /// The revision that the devices are at, at once. Absent where changes are not followed, or not yet: then nothing tells
+    /// how long what was seen is right.
+    fn revision(&self) -> Option<Revision> {
+        None
+    }
+
     /// Tells what happens to devices from now on, or since a revision that an earlier watch or snapshot gave
     /// (`virConnectNodeDeviceEventRegisterAny`). Devices of both views; [`Event::libvirt_events`](crate::Event) tells
     /// what of it shows in libvirt's.

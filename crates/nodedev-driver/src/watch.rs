@@ -73,6 +73,11 @@ impl EventLog {
         self.0.revision(self.0.lock().last)
     }
 
+    /// Whether nothing will come any more.
+    pub fn has_ended(&self) -> bool {
+        self.0.lock().ended.is_some()
+    }
+
     /// Adds changes and wakes who waits for them.
     pub fn publish(&self, changes: impl IntoIterator<Item = Happened>) {
         let mut state = self.0.lock();

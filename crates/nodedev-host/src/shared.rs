@@ -164,6 +164,11 @@ impl Shared {
         self.progressed.notify_all();
     }
 
+    /// Whether changes come into the index by now.
+    pub(crate) fn is_followed(&self) -> bool {
+        self.progress().followed
+    }
+
     /// Waits until changes come into the index.
     pub(crate) fn wait_followed(&self) {
         self.wait_until(|progress| progress.followed);

@@ -290,11 +290,3 @@ fn of_devices_with_one_name_the_later_path_is_shown() {
     let shown = driver.device("net_a_b").unwrap();
     assert_eq!(shown.syspath.unwrap(), "/sys/devices/virtual/net/a_b");
 }
-
-#[test]
-fn a_missing_device_is_told_with_names_like_it() {
-    let (_tree, driver) = host(&[pci("0000:00:03.0"), pci("0000:00:04.0")]);
-    let error = driver.lookup("pci_0000_00_03_1").unwrap_err();
-    assert_eq!(error.code(), ErrorCode::NO_NODE_DEVICE);
-    assert!(error.help().is_some_and(|help| help.contains("pci_0000_00_03_0")), "{:?}", error.help());
-}

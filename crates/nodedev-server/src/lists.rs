@@ -88,7 +88,7 @@ impl Lists {
         match flags.intersects(UNANNOUNCED) {
             _ if self.is_recording => Some(AsOf::Recording),
             true => None,
-            false => driver.watch(None).ok().map(|watch| AsOf::Revision(watch.revision())),
+            false => driver.revision().map(AsOf::Revision),
         }
     }
 

@@ -184,6 +184,10 @@ impl Driver for TestDriver {
         Ok(Snapshot { revision: self.log.revision(), entries: devices.values().map(entry).collect() })
     }
 
+    fn revision(&self) -> Option<Revision> {
+        Some(self.log.revision())
+    }
+
     fn watch(&self, since: Option<Revision>) -> Result<Watch> {
         self.log.watch(since)
     }

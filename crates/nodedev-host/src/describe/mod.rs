@@ -4,6 +4,7 @@ mod ap;
 mod ccw;
 mod drm;
 mod mdev;
+pub(crate) mod nested;
 mod net;
 mod pci;
 pub(crate) mod scsi;

@@ -120,7 +120,7 @@ fn virtual_functions(context: &Describer<'_>, device: &KernelDevice<'_>) -> Opti
     (max_count > 0 || !functions.is_empty()).then_some(VirtualFunctions { max_count, functions })
 }
 
-fn vital_product_data(device: &KernelDevice<'_>) -> Option<Box<nodedev_model::VpdCapability>> {
+pub(super) fn vital_product_data(device: &KernelDevice<'_>) -> Option<Box<nodedev_model::VpdCapability>> {
     let mut data = Vec::new();
     // Absent on most devices; a device that refuses the read has none for libvirt either.
     let content = device.folder()?.read_start(b"vpd", &mut data, vpd::MAX_LENGTH).ok()??;

@@ -187,6 +187,11 @@ impl Driver for HostDriver {
         Ok(Snapshot { revision: self.shared.log.revision(), entries: entries(&index, view) })
     }
 
+    fn revision(&self) -> Option<Revision> {
+        let is_followed = self.shared.is_followed() && !self.shared.log.has_ended();
+        is_followed.then(|| self.shared.log.revision())
+    }
+
     fn watch(&self, since: Option<Revision>) -> Result<Watch> {
         self.follow()?;
         self.shared.log.watch(since)

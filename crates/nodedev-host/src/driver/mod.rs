@@ -9,19 +9,12 @@ use nodedev_model::{CapabilityType, DeviceName, NodeDevice, Text, Visibility};
 use nodedev_sys::{Monitor, Root};
 
 use crate::classify::Kind;
-use crate::describe::Describer;
+use crate::describe::{Describer, nested};
 use crate::index::{Id, Index};
 use crate::kernel::Issues;
 use crate::live::{FollowStats, Follower, Source};
 use crate::scan::Uevents;
 use crate::shared::{Known, Shared};
-
-/// Types that only a look at the device itself can tell, since they are nested in others.
-const NESTED: ListFlags = ListFlags::CAP_FC_HOST
-    .union(ListFlags::CAP_VPORTS)
-    .union(ListFlags::CAP_MDEV_TYPES)
-    .union(ListFlags::CAP_VPD)
-    .union(ListFlags::CAP_CCWGROUP_MEMBER);
 
 /// The node devices of a host: this machine, or a recording of one.
 ///
@@ -112,12 +105,8 @@ impl HostDriver {
 
     /// Gives the device of a name to `use_it`; the index is not changed meanwhile.
     fn with_any<T>(&self, name: &str, use_it: impl FnOnce(&Index, Id) -> T) -> Result<T> {
-        self.shared.with(name, use_it).ok_or_else(|| {
-            let index = self.shared.index();
-            let names: Vec<&DeviceName> = index.sorted().map(|id| &index.entry(id).name).collect();
-            let near = nodedev_driver::near_matches(name, names.iter().copied());
-            Error::no_device(ErrorDomain::NODEDEV, name).with_suggestions(&near)
-        })
+        // Near names are for people: whoever talks to them looks for some.
+        self.shared.with(name, use_it).ok_or_else(|| Error::no_device(ErrorDomain::NODEDEV, name))
     }
 
     /// The same for a device of the libvirt view.
@@ -145,39 +134,55 @@ impl HostDriver {
         index.sorted().filter(|&id| index.shows(id, view)).map(|id| index.entry(id).name.clone()).collect()
     }
 
-    /// The devices that flags select. Only nested types make it look at the devices themselves.
+    /// The devices that flags select. Only where a nested type decides is the device itself looked at.
     fn select(&self, flags: ListFlags) -> Result<Vec<DeviceRef>> {
         flags.check(ErrorDomain::NODEDEV, "nodeConnectListAllNodeDevices")?;
         self.shared.ensure_complete(None);
-        if flags.intersects(NESTED) {
-            return Ok(self.select_deep(flags));
-        }
-        let index = self.shared.index();
-        let parents = index.parents(View::Libvirt);
-        let selected = index.sorted().filter(|&id| {
-            let entry = index.entry(id);
-            let Kind::Libvirt(kind) = entry.kind else { return false };
-            entry.visibility == Visibility::Libvirt && flags.selects(kind.bit(), index.state(id))
-        });
-        Ok(selected.map(|id| reference(&index, id, parents.get(id as usize).copied())).collect())
+        let candidates = self.candidates(flags);
+        let is_selected = |candidate: &Candidate| {
+            candidate.doubt.as_ref().is_none_or(|Doubt { kind, path, subsystem }| {
+                !nested::present(self.root(), *kind, path, subsystem, flags).is_empty()
+            })
+        };
+        Ok(candidates.into_iter().filter(is_selected).map(|candidate| candidate.device).collect())
     }
 
-    fn select_deep(&self, flags: ListFlags) -> Vec<DeviceRef> {
-        let (describer, issues) = (self.describer(), Issues::default());
-        let selected = |name: DeviceName| {
-            let known = self.shared.known(&name)?;
-            let Kind::Libvirt(kind) = known.kind else { return None };
-            let (parent, state) = (known.parent.clone(), known.state);
-            let mut capabilities = kind.bit();
-            if may_nest(kind) {
-                let described = describer.describe(known, &issues);
-                let nested = described.iter().flat_map(|device| device.capability_types());
-                capabilities = nested.fold(capabilities, |bits, kind| bits | kind.bit());
+    /// The devices that flags select for what the index knows, and those that they may select.
+    fn candidates(&self, flags: ListFlags) -> Vec<Candidate> {
+        let index = self.shared.index();
+        let parents = index.parents(View::Libvirt);
+        let candidate = |id: Id| {
+            let entry = index.entry(id);
+            let Kind::Libvirt(kind) = entry.kind else { return None };
+            if entry.visibility != Visibility::Libvirt {
+                return None;
             }
-            flags.selects(capabilities, state).then_some(DeviceRef { name, parent })
+            let state = index.state(id);
+            let doubt = if flags.selects(kind.bit(), state) {
+                None
+            } else if flags.selects(kind.bit() | nested::possible(kind).bits(), state) {
+                let (path, subsystem) = (entry.path.clone(), index.subsystem(entry).into());
+                Some(Doubt { kind, path, subsystem })
+            } else {
+                return None;
+            };
+            Some(Candidate { device: reference(&index, id, parents.get(id as usize).copied()), doubt })
         };
-        self.all_names(View::Libvirt).into_iter().filter_map(selected).collect()
+        index.sorted().filter_map(candidate).collect()
     }
+}
+
+/// A device that flags select, unless there is doubt.
+struct Candidate {
+    device: DeviceRef,
+    doubt: Option<Doubt>,
+}
+
+/// A device that is selected if it has a nested type, which only a look at it can tell.
+struct Doubt {
+    kind: CapabilityType,
+    path: Box<[u8]>,
+    subsystem: Box<[u8]>,
 }
 
 fn reference(index: &Index, id: Id, parent: Option<Id>) -> DeviceRef {
@@ -186,10 +191,4 @@ fn reference(index: &Index, id: Id, parent: Option<Id>) -> DeviceRef {
         name: index.entry(id).name.clone(),
         parent: parent.map(|parent| index.entry(parent).name.clone()),
     }
-}
-
-/// Whether devices of this type can have nested types.
-fn may_nest(kind: CapabilityType) -> bool {
-    use CapabilityType as T;
-    matches!(kind, T::Pci | T::ScsiHost | T::Css | T::ApMatrix | T::Ccw)
 }
