@@ -60,8 +60,9 @@ impl<'a> Changes<'a> {
     /// A device was looked at.
     pub(super) fn update(&mut self, subsystem: &[u8], path: &[u8], look: Look, cause: &Cause) {
         match (self.index.at_path(path), look) {
-            (_, Look::Gone) => self.remove(path),
-            (None, Look::Nothing) => {}
+            // That it went, or where it is now, is told by news that are on the way. If it was renamed, what is known
+            // of it and of those below it is needed then.
+            (_, Look::Gone) | (None, Look::Nothing) => {}
             (None, Look::Device(seen)) => {
                 if cause != &Cause::default() {
                     let children = self.children(path, &seen.name);

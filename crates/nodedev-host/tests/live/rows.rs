@@ -111,6 +111,27 @@ fn a_renamed_interface_keeps_what_is_below_it() {
 }
 
 #[test]
+fn news_under_a_former_name_lose_nothing_below_the_device() {
+    let mut live = host();
+    live.plug(&Device::new(format!("{NET}/phy0"), "class/ieee80211"));
+    live.feed.uevent("add", &format!("{NET}/phy0"), "ieee80211", &[]);
+    expect(&mut live, &["ieee80211_phy0 created"]);
+    let to = NET.replace("eth0", "lan0");
+    fs::rename(live.sys(NET), live.sys(&to)).unwrap();
+    for (folder, old, new) in [("net", "eth0", to.clone()), ("ieee80211", "phy0", format!("{to}/phy0"))] {
+        fs::remove_file(live.sys(&format!("class/{folder}/{old}"))).unwrap();
+        live.tree.link(&format!("class/{folder}/{}", new.rsplit('/').next().unwrap()), &new).unwrap();
+    }
+    live.write(&format!("{to}/uevent"), "INTERFACE=lan0\nIFINDEX=2\n");
+    // It was changed before it was renamed, and is looked at after that.
+    live.feed.uevent("change", NET, "net", &[]);
+    live.feed.settle();
+    live.feed.uevent("move", &to, "net", &[("DEVPATH_OLD", &format!("/{NET}"))]);
+    let renamed = "net_lan0_02_00_00_00_00_01 renamed DELETED(net_eth0_02_00_00_00_00_01) CREATED";
+    expect(&mut live, &[renamed, "ieee80211_phy0 updated", "ieee80211_phy0 parent-changed"]);
+}
+
+#[test]
 fn another_hardware_address_is_another_name() {
     let mut live = host();
     let link =
