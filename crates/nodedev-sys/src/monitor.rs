@@ -80,14 +80,15 @@ pub struct Monitor {
 }
 
 impl Monitor {
-    /// Begins to listen: what happens from now on will be told. udev is asked where it runs, the kernel elsewhere.
+    /// Begins to listen: what happens from now on will be told. udev tells where it runs, the
+    /// kernel elsewhere and until it does.
     ///
     /// # Errors
     /// What the operating system says where nobody tells of devices.
     pub fn open(root: &Root) -> io::Result<Self> {
         let teller = match root.exists(paths::UDEV_CONTROL.as_bytes()) {
             true => Teller::Udev,
-            false => Teller::Kernel,
+            false => Teller::Whoever,
         };
         Self::with_buffer(teller, BUFFER)
     }

@@ -23,8 +23,8 @@ pub(crate) struct Listener {
 
 /// What one look at the socket gave.
 pub(crate) enum Received<'a> {
-    /// A message, from the kernel if `port` is 0. `uid` is the sender's where the socket asks for it.
-    Message { content: &'a [u8], port: u32, uid: Option<u32> },
+    /// A message to one of the groups, from the kernel if `port` is 0. `uid` is the sender's where the socket asks for it.
+    Message { content: &'a [u8], group: u32, port: u32, uid: Option<u32> },
     /// The kernel had no room for some messages, or one was longer than any should be.
     Lost,
     /// Nothing is waiting.
@@ -74,7 +74,12 @@ impl Listener {
                 })
             });
             let length = message.bytes;
-            return Ok(Received::Message { content: &self.buffer[..length], port: sender.0, uid });
+            return Ok(Received::Message {
+                content: &self.buffer[..length],
+                group: sender.1,
+                port: sender.0,
+                uid,
+            });
         }
     }
 }

@@ -9,6 +9,7 @@ use std::os::fd::{AsFd, BorrowedFd};
 
 use nix::sys::socket::SockProtocol;
 
+use crate::folders::absolute;
 use crate::netlink::{Listener, Received};
 use crate::paths;
 
@@ -119,16 +120,29 @@ pub enum Teller {
     Kernel,
     /// udev, when its rules have run and its database has the device.
     Udev,
+    /// The kernel as long as no udev runs, and whoever sends udev's messages: for where udev may start later.
+    Whoever,
 }
 
 impl Teller {
-    /// The multicast group of `NETLINK_KOBJECT_UEVENT`.
-    fn group(self) -> u32 {
+    /// The multicast groups of `NETLINK_KOBJECT_UEVENT`, as a mask.
+    fn groups(self) -> u32 {
         match self {
-            Self::Kernel => 1,
-            Self::Udev => 2,
+            Self::Kernel => KERNEL,
+            Self::Udev => UDEV,
+            Self::Whoever => KERNEL | UDEV,
         }
     }
+}
+
+/// The kernel's group.
+const KERNEL: u32 = 1;
+/// udev's.
+const UDEV: u32 = 2;
+
+/// Whether a udev runs. Its rules then decide what a device is, and its messages come a little after the kernel's.
+fn udev_runs() -> bool {
+    absolute(paths::UDEV_CONTROL.as_bytes()).exists()
 }
 
 /// Receives news of devices.
@@ -157,7 +171,7 @@ impl UeventSocket {
     /// What the operating system says where there is no such socket or it may not be used.
     pub fn open(teller: Teller, buffer: usize) -> io::Result<Self> {
         let protocol = SockProtocol::NetlinkKObjectUEvent;
-        Ok(Self { listener: Listener::open(protocol, teller.group(), buffer)?, teller })
+        Ok(Self { listener: Listener::open(protocol, teller.groups(), buffer)?, teller })
     }
 
     /// Takes the next news, if there is some. What others than the kernel and root's udev sent is passed over.
@@ -166,15 +180,18 @@ impl UeventSocket {
     /// What the operating system says; too little room is no error but [`News::Lost`].
     pub fn receive(&mut self) -> io::Result<News> {
         loop {
-            let (content, port, uid) = match self.listener.receive()? {
-                Received::Message { content, port, uid } => (content, port, uid),
+            let (content, group, port, uid) = match self.listener.receive()? {
+                Received::Message { content, group, port, uid } => (content, group, port, uid),
                 Received::Lost => return Ok(News::Lost),
                 Received::Empty => return Ok(News::Empty),
             };
-            let message = match self.teller {
+            let message = match group {
                 // A port is given by the kernel, and 0 is its own.
-                Teller::Kernel if port == 0 => Message::from_kernel(content),
-                Teller::Udev if uid == Some(0) => Message::from_udev(content),
+                KERNEL if port == 0 => match self.teller {
+                    Teller::Whoever if udev_runs() => None,
+                    _ => Message::from_kernel(content),
+                },
+                UDEV if uid == Some(0) => Message::from_udev(content),
                 _ => {
                     log::warn!(port, uid:? = uid; "dropped news of a device from a sender that is not trusted");
                     None

@@ -6,6 +6,7 @@
 //! * [`fixtures`] unpacks the recorded hosts of this repository.
 //! * [`peer`] asks the real libvirt and `nodedevd`, [`cli`] the command line of nodedev; [`answers`] and [`compare`] hold what both
 //!   say against each other, [`golden`] against what the repository expects.
+//! * [`uevents`] speaks in udev's place.
 
 pub mod answers;
 pub mod cli;
@@ -20,6 +21,7 @@ pub mod random;
 pub mod shrink;
 pub mod synthetic;
 pub mod tree;
+pub mod uevents;
 
 use std::path::Path;
 

@@ -2,17 +2,12 @@
 //! the network namespace where the daemon listens, and follows the daemon as a client.
 
 use std::collections::HashSet;
-use std::io;
-use std::os::fd::{AsRawFd as _, OwnedFd};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, bail};
-use nix::sys::socket::{
-    AddressFamily, MsgFlags, NetlinkAddr, SockFlag, SockProtocol, SockType, sendto, setsockopt, socket,
-    sockopt,
-};
 use nodedev::{Connection, LibvirtEvent, ListFlags, Next, Watch, XmlFlags};
+use nodedev_testkit::uevents::Sender;
 
 use super::daemon::{cpu_seconds, resident_kib};
 use super::median;
@@ -103,42 +98,9 @@ struct Subject {
     properties: String,
 }
 
-/// Sends what udev would.
-struct Sender {
-    socket: OwnedFd,
-    serial: u64,
-}
-
-impl Sender {
-    fn new() -> Result<Self> {
-        let protocol = SockProtocol::NetlinkKObjectUEvent;
-        let socket = socket(AddressFamily::Netlink, SockType::Raw, SockFlag::SOCK_CLOEXEC, protocol)?;
-        setsockopt(&socket, sockopt::SndBuf, &(8 << 20))?;
-        Ok(Self { socket, serial: 1_000_000 })
-    }
-
-    fn send(&mut self, action: &str, device: &Subject) -> Result<()> {
-        const HEADER: u32 = 40;
-        const UDEV: u32 = 2;
-        self.serial += 1;
-        let properties = format!(
-            "ACTION={action}\0DEVPATH={}\0SUBSYSTEM={}\0SEQNUM={}\0USEC_INITIALIZED=1\0{}",
-            device.devpath, device.subsystem, self.serial, device.properties
-        );
-        let mut message = b"libudev\0".to_vec();
-        message.extend(0xfeed_cafe_u32.to_be_bytes());
-        message.extend([HEADER, HEADER, u32::try_from(properties.len())?].map(u32::to_ne_bytes).concat());
-        message.extend([0; 16]);
-        message.extend(properties.as_bytes());
-        loop {
-            match sendto(self.socket.as_raw_fd(), &message, &NetlinkAddr::new(0, UDEV), MsgFlags::empty()) {
-                Ok(_) => return Ok(()),
-                // A listener's buffer is full, which is that listener's to notice.
-                Err(nix::errno::Errno::ENOBUFS) => return Ok(()),
-                Err(nix::errno::Errno::EAGAIN | nix::errno::Errno::EINTR) => {}
-                Err(error) => return Err(io::Error::from(error).into()),
-            }
-        }
+impl Subject {
+    fn send(&self, sender: &mut Sender, action: &str) -> Result<()> {
+        Ok(sender.send(action, &self.devpath, self.subsystem, &self.properties)?)
     }
 }
 
@@ -154,7 +116,7 @@ pub(crate) fn run(options: &Options) -> Result<()> {
     let mut latencies = Vec::new();
     for _ in 0..TIMED {
         let begin = Instant::now();
-        sender.send("change", changed)?;
+        changed.send(&mut sender, "change")?;
         until(&mut watch, LibvirtEvent::Updated, &[changed])?;
         latencies.push(begin.elapsed().as_secs_f64() * 1e3);
         std::thread::sleep(PAUSE);
@@ -170,7 +132,7 @@ pub(crate) fn run(options: &Options) -> Result<()> {
     ] {
         let begin = cpu_seconds(options.pid)?;
         for subject in &some {
-            sender.send(action, subject)?;
+            subject.send(&mut sender, action)?;
         }
         until(&mut watch, event, &some)?;
         *figure = (cpu_seconds(options.pid)? - begin) * 1e6 / some.len() as f64;
@@ -236,7 +198,7 @@ fn storm(pid: u32, sender: &mut Sender, watch: &mut Watch, changed: &Subject) ->
     };
     signal(nix::sys::signal::Signal::SIGSTOP)?;
     for _ in 0..STORM {
-        sender.send("change", changed)?;
+        changed.send(sender, "change")?;
     }
     signal(nix::sys::signal::Signal::SIGCONT)?;
     let begin = Instant::now();
@@ -246,7 +208,7 @@ fn storm(pid: u32, sender: &mut Sender, watch: &mut Watch, changed: &Subject) ->
         }
     }
     let mib = resident_kib(pid)? / 1024.0;
-    sender.send("change", changed)?;
+    changed.send(sender, "change")?;
     let told = loop {
         match watch.next(Some(QUIET)) {
             Next::Event(event) if event.name.as_str() == changed.name => break true,
