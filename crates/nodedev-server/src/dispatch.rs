@@ -9,6 +9,7 @@ use nodedev_rpc::{
     Call, Callback, Device, Effect, Fault, Feature, Header, Needs, Number, OptionalText, Procedure, Reply,
     Str, Text, Version, Void, Wire as _,
 };
+use tokio::sync::SemaphorePermit;
 
 use crate::access::denied;
 use crate::failure::Failure;
@@ -70,9 +71,23 @@ impl Work {
         }
     }
 
+    /// Leave to run a call that looks at one device where it arrived, if no more of those who serve clients do that than
+    /// may. It takes a few dozen microseconds, of which handing it to another thread and back would be half; but a device
+    /// whose driver answers late must not keep them all.
+    pub(crate) fn leave_to_look(&self) -> Option<SemaphorePermit<'_>> {
+        use Procedure as P;
+        let service = &self.caller.service;
+        let looks_at_one = matches!(
+            self.procedure,
+            P::NodeDeviceGetXmlDesc | P::NodeDeviceNumOfCaps | P::NodeDeviceListCaps
+        );
+        let may = looks_at_one && service.access.allows_all() && service.hub.is_ready();
+        if may { service.lookers.try_acquire().ok() } else { None }
+    }
+
     /// Runs the call; its reply is in the client's queue afterwards.
-    pub(crate) fn run(self) {
-        let Self { header, procedure, payload, caller } = &self;
+    pub(crate) fn run(&self) {
+        let Self { header, procedure, payload, caller } = self;
         let answer = Call::decode(*procedure, payload)
             .map_err(|_| Fault::undecodable().into())
             .and_then(|call| caller.answer(header, &call));

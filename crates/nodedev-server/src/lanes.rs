@@ -16,6 +16,9 @@ pub struct Workers {
     pub quick: usize,
     /// For lists and descriptions, which take processor time: more than there are processors only slow the others down.
     pub look: usize,
+    /// How many devices may be described at once by those who serve clients, before threads of `look` do it: fewer than
+    /// the runtime has workers, so that one is left whatever a device does.
+    pub at_once: usize,
     /// For calls that change something or ask somebody else, and so mostly wait.
     pub change: usize,
 }
@@ -24,7 +27,7 @@ impl Default for Workers {
     /// libvirt's numbers, and as many threads for lists and descriptions as there are processors.
     fn default() -> Self {
         let processors = thread::available_parallelism().map_or(2, usize::from);
-        Self { quick: 5, look: processors.min(20), change: 20 }
+        Self { quick: 5, look: processors.min(20), at_once: 1, change: 20 }
     }
 }
 
@@ -64,10 +67,15 @@ impl Job {
         if self.client.closed().is_some_and(|reason| reason != Closed::Finished) {
             return;
         }
-        if catch_unwind(AssertUnwindSafe(self.run)).is_err() {
-            tracing::error!("a call ended in a panic, which is a bug of nodedev; its client is disconnected");
-            self.client.close(Closed::Broken);
-        }
+        guarded(&self.client, self.run);
+    }
+}
+
+/// Runs a call. A panic of it costs its client the connection, and nobody else anything.
+pub(crate) fn guarded(client: &Outbox, run: impl FnOnce()) {
+    if catch_unwind(AssertUnwindSafe(run)).is_err() {
+        tracing::error!("a call ended in a panic, which is a bug of nodedev; its client is disconnected");
+        client.close(Closed::Broken);
     }
 }
 

@@ -16,7 +16,7 @@ use tokio::time::Instant;
 use crate::dispatch::Caller;
 use crate::hub::Listener;
 use crate::identity::Identity;
-use crate::lanes::Lane;
+use crate::lanes::{Lane, guarded};
 use crate::outbox::{Bounds, Closed, Outbox};
 use crate::pings::Pings;
 use crate::service::{Service, Shared};
@@ -252,8 +252,14 @@ impl<F: FnOnce()> Reading<'_, F> {
                     self.pings.begin();
                 }
             }
-            Step::Run(_, work) if work.is_instant() => work.run(),
-            Step::Run(lane, work) => self.service.lanes.submit(lane, self.outbox, move || work.run()),
+            Step::Run(_, work) if work.is_instant() => guarded(self.outbox, || work.run()),
+            Step::Run(lane, work) => {
+                if let Some(_leave) = work.leave_to_look() {
+                    guarded(self.outbox, || work.run());
+                } else {
+                    self.service.lanes.submit(lane, self.outbox, move || work.run());
+                }
+            }
             Step::Settle(change) => {
                 let settled = if self.service.access.allows_all() {
                     change.run()

@@ -37,6 +37,8 @@ pub(crate) struct Shared {
     pub(crate) hub: Arc<Hub>,
     /// Large replies are written by one client after another, a piece at a time, so that small ones don't wait.
     pub(crate) bulk: Semaphore,
+    /// Those who serve clients and describe a device just now.
+    pub(crate) lookers: Semaphore,
     pub(crate) counters: Counters,
 }
 
@@ -60,6 +62,7 @@ impl Service {
             lanes,
             hub,
             bulk: Semaphore::new(1),
+            lookers: Semaphore::new(options.workers.at_once),
             counters: Counters::default(),
         }))
     }

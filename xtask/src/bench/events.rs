@@ -29,6 +29,8 @@ pub(crate) struct Options {
 /// Events whose way is timed, and the time between two.
 const TIMED: usize = 400;
 const PAUSE: Duration = Duration::from_millis(5);
+/// What all devices that messages are about are.
+const SUBSYSTEM: &str = "scsi_generic";
 /// Devices that go and come back at once.
 const GONE: usize = 300;
 /// Events that come while the daemon is stopped.
@@ -93,14 +95,13 @@ struct Subject {
     name: String,
     /// `/devices/…`
     devpath: String,
-    subsystem: &'static str,
     /// What the kernel states of it, `KEY=VALUE` each, ended by a NUL: libvirt takes it from the message.
     properties: String,
 }
 
 impl Subject {
     fn send(&self, sender: &mut Sender, action: &str) -> Result<()> {
-        Ok(sender.send(action, &self.devpath, self.subsystem, &self.properties)?)
+        Ok(sender.send(action, &self.devpath, SUBSYSTEM, &self.properties)?)
     }
 }
 
@@ -108,6 +109,7 @@ impl Subject {
 pub(crate) fn run(options: &Options) -> Result<()> {
     let connection = Connection::open(&options.uri)?;
     let mut watch = connection.watch(None)?;
+    let complete = connection.list_names(ListFlags::empty())?;
     let subjects = subjects(&connection, &options.host)?;
     let mut sender = Sender::new()?;
     let mut figures = Figures::default();
@@ -137,12 +139,10 @@ pub(crate) fn run(options: &Options) -> Result<()> {
         until(&mut watch, event, &some)?;
         *figure = (cpu_seconds(options.pid)? - begin) * 1e6 / some.len() as f64;
     }
-    let complete = connection.list_names(ListFlags::empty())?;
     (figures.storm_mib, figures.storm_survived) = storm(options.pid, &mut sender, &mut watch, changed)?;
-    figures.storm_survived = figures.storm_survived && {
-        // A new connection: the real daemon has given up the old one by now, if it pinged it.
-        Connection::open(&options.uri)?.list_names(ListFlags::empty())? == complete
-    };
+    // A new connection: the real daemon has given up the old one by now, if it pinged it.
+    let after = Connection::open(&options.uri)?.list_names(ListFlags::empty())?;
+    figures.storm_survived = figures.storm_survived && after == complete;
     print!("{}", figures.write());
     Ok(())
 }
@@ -151,19 +151,15 @@ fn read(path: &Path) -> Result<String> {
     std::fs::read_to_string(path).with_context(|| format!("cannot read {}", path.display()))
 }
 
-/// Network interfaces and SCSI devices: leaves, for the greater part.
+/// SCSI generic devices: there are many, and nothing hangs below them.
 fn subjects(connection: &Connection, host: &Path) -> Result<Vec<Subject>> {
     let mut subjects = Vec::new();
-    for (flags, subsystem) in [(ListFlags::CAP_SCSI, "scsi"), (ListFlags::CAP_NET, "net")] {
-        for name in connection.list_names(flags)?.iter().take(GONE) {
-            let xml =
-                String::from_utf8_lossy(&connection.xml(name.as_str(), XmlFlags::empty())?).into_owned();
-            let path = xml.split("<path>/sys").nth(1).and_then(|rest| rest.split("</path>").next());
-            if let Some(path) = path {
-                let properties = read(&host.join(format!("sys{path}/uevent")))?.replace('\n', "\0");
-                let (name, devpath) = (name.to_string(), path.to_owned());
-                subjects.push(Subject { name, devpath, subsystem, properties });
-            }
+    for name in connection.list_names(ListFlags::CAP_SCSI_GENERIC)?.iter().take(GONE) {
+        let xml = String::from_utf8_lossy(&connection.xml(name.as_str(), XmlFlags::empty())?).into_owned();
+        let path = xml.split("<path>/sys").nth(1).and_then(|rest| rest.split("</path>").next());
+        if let Some(path) = path {
+            let properties = read(&host.join(format!("sys{path}/uevent")))?.replace('\n', "\0");
+            subjects.push(Subject { name: name.to_string(), devpath: path.to_owned(), properties });
         }
     }
     Ok(subjects)

@@ -3,6 +3,7 @@
 use nodedev_driver::ListFlags;
 use nodedev_model::{Capability, CapabilityType};
 use nodedev_sys::Root;
+use nodedev_sys::paths::join;
 
 use super::{ccw, mdev, pci, scsi};
 use crate::kernel::{Issues, KernelDevice};
@@ -31,7 +32,8 @@ pub(crate) fn present(
     let device = KernelDevice::with_uevent(root, path, subsystem, &issues, Vec::new());
     let mut found = ListFlags::empty();
     let wanted = wanted & possible(kind);
-    if wanted.contains(ListFlags::CAP_VPD) {
+    // Few functions have the file, and that is told by one call.
+    if wanted.contains(ListFlags::CAP_VPD) && root.exists(&join(path, b"vpd")) {
         found.set(ListFlags::CAP_VPD, pci::vital_product_data(&device).is_some());
     }
     if wanted.contains(ListFlags::CAP_MDEV_TYPES) {

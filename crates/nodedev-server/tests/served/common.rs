@@ -209,6 +209,10 @@ impl Driver for Fake {
         Ok(Snapshot { revision, entries: entries.collect() })
     }
 
+    fn revision(&self) -> Option<Revision> {
+        Some(self.log.revision())
+    }
+
     fn watch(&self, since: Option<Revision>) -> Result<Watch> {
         self.log.watch(since)
     }
