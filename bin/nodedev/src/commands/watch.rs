@@ -3,7 +3,7 @@
 use std::io::Write;
 use std::time::{Duration, Instant};
 
-use nodedev::{Change, Connection, Entry, Event, Next, Revision, Text, View};
+use nodedev::{Change, Connection, Entry, ErrorCode, Event, Next, Revision, Snapshot, Text, View, Watch};
 use schemars::JsonSchema;
 use serde::Serialize;
 use time::OffsetDateTime;
@@ -41,14 +41,17 @@ pub(super) enum Line<'a> {
         revision: String,
         /// What happened: `created`, `defined`, `updated`, `driver-bound` …
         change: &'static str,
+        /// Its name.
+        name: &'a str,
         /// Its name before, which no device has now.
         #[serde(skip_serializing_if = "Option::is_none")]
         from: Option<&'a str>,
         /// The kernel driver that has it now, where the change is `driver-bound`.
         #[serde(skip_serializing_if = "Option::is_none")]
         driver: Option<&'a Text>,
-        /// The device now.
-        device: Listed<'a>,
+        /// The device now. Absent from a daemon of libvirt's, which tells no more than a name.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        device: Option<Listed<'a>>,
     },
     /// A device is gone.
     Delete {
@@ -66,7 +69,7 @@ pub(super) fn run(connection: &Connection, args: &WatchArgs, out: &mut Output) -
     let mut watch = connection.watch(args.since)?;
     let mut seen = match args.since {
         Some(since) => since,
-        None => picture(connection, args.json, out)?,
+        None => picture(connection, &watch, args.json, out)?,
     };
     out.flush()?;
     let _interrupt = Interrupt::of(&watch)?;
@@ -75,11 +78,11 @@ pub(super) fn run(connection: &Connection, args: &WatchArgs, out: &mut Output) -
         match watch.next(until.map(|until| until.saturating_duration_since(Instant::now()))) {
             // The picture has it already.
             Next::Event(event) if event.revision.number <= seen.number => continue,
-            Next::Event(event) if args.json => json(&event, out)?,
+            Next::Event(event) if args.json => json(connection, &event, out)?,
             Next::Event(event) => text(&event, out)?,
             Next::Missed(revision) => {
                 log::warn!("changes came faster than they were read; those up to {revision} are not shown");
-                seen = picture(connection, args.json, out)?;
+                seen = picture(connection, &watch, args.json, out)?;
             }
             Next::TimedOut | Next::Stopped => return Ok(Exit::Done),
             Next::Ended(reason) => return Err(follow::ended(reason)),
@@ -89,8 +92,19 @@ pub(super) fn run(connection: &Connection, args: &WatchArgs, out: &mut Output) -
 }
 
 /// The complete picture, printed for programs only, and its revision.
-fn picture(connection: &Connection, as_json: bool, out: &mut Output) -> anyhow::Result<Revision> {
-    let snapshot = connection.snapshot(View::Native)?;
+fn picture(
+    connection: &Connection,
+    watch: &Watch,
+    as_json: bool,
+    out: &mut Output,
+) -> anyhow::Result<Revision> {
+    let snapshot = match connection.snapshot(View::Native) {
+        // A daemon of libvirt's: what happens while its devices are listed is told again, which does no harm.
+        Err(error) if error.code() == ErrorCode::NO_SUPPORT => {
+            Snapshot { revision: watch.revision(), entries: connection.entries(View::Libvirt)? }
+        }
+        snapshot => snapshot?,
+    };
     if as_json {
         write(&Line::Init, out)?;
         for entry in &snapshot.entries {
@@ -109,25 +123,24 @@ fn write(line: &Line<'_>, out: &mut Output) -> anyhow::Result<()> {
     Ok(out.line(b"")?)
 }
 
-fn json(event: &Event, out: &mut Output) -> anyhow::Result<()> {
-    let revision = event.revision.to_string();
-    let change = event.change.as_str();
-    write(
-        &match &event.entry {
-            Some(entry) => Line::Apply {
-                revision,
-                change,
-                from: event.change.former_name().map(|name| name.as_str()),
-                driver: match &event.change {
-                    Change::DriverBound { kernel_driver } => Some(kernel_driver),
-                    _ => None,
-                },
-                device: entry.into(),
-            },
-            None => Line::Delete { revision, change, name: event.name.as_str() },
-        },
-        out,
-    )
+fn json(connection: &Connection, event: &Event, out: &mut Output) -> anyhow::Result<()> {
+    let (revision, change, name) = (event.revision.to_string(), event.change.as_str(), event.name.as_str());
+    let is_gone = match (&event.entry, &event.change) {
+        (Some(_), _) => false,
+        // libvirt's daemons do not say whether a definition, or the active device, stays.
+        (None, Change::Deleted | Change::Undefined) => connection.lookup(name).is_err(),
+        (None, _) => false,
+    };
+    if is_gone {
+        return write(&Line::Delete { revision, change, name }, out);
+    }
+    let from = event.change.former_name().map(|name| name.as_str());
+    let driver = match &event.change {
+        Change::DriverBound { kernel_driver } => Some(kernel_driver),
+        _ => None,
+    };
+    let device = event.entry.as_ref().map(Listed::from);
+    write(&Line::Apply { revision, change, name, from, driver, device }, out)
 }
 
 /// A line for people: when, what happened, to which device, and what else there is to say.
