@@ -9,11 +9,11 @@ use nodedev_rpc::{Reader, Str, Wire};
 /// How many lists are kept: clients use a handful of flags.
 const KEPT: usize = 8;
 
-/// Capabilities that can come and go without a word from the kernel, so that only a look tells who has them.
+/// Capabilities that can come and go without a word from the kernel, so that only a look tells who has them. Vital product
+/// data is none of them: it is part of the hardware, and comes and goes with it.
 const UNANNOUNCED: ListFlags = ListFlags::CAP_FC_HOST
     .union(ListFlags::CAP_VPORTS)
     .union(ListFlags::CAP_MDEV_TYPES)
-    .union(ListFlags::CAP_VPD)
     .union(ListFlags::CAP_CCWGROUP_MEMBER);
 
 /// The names of some devices.
