@@ -22,18 +22,26 @@ const PACKAGES: &[&str] = &[
     "socat",
     // For events of udev.
     "udev",
+    // Clients.
+    "libsys-virt-perl",
+    "python3-libvirt",
+    "virtinst",
 ];
 /// Before libvirt 11 the driver was part of libvirt-daemon.
 const DRIVER: &str = "libvirt-daemon-driver-nodedev";
 /// Programs that come with them.
 const PROGRAMS: &[&str] =
-    &["mdevctl", "ip", "unshare", "nsenter", "mount", "certtool", "nc", "socat", "udevadm"];
+    &["mdevctl", "ip", "unshare", "nsenter", "mount", "certtool", "nc", "socat", "udevadm", "virt-install"];
+/// Bindings of libvirt that come with them: what finds each.
+const BINDINGS: &[&[&str]] =
+    &[&["perl", "-MSys::Virt", "-e", "1"], &["/usr/bin/python3", "-c", "import libvirt"]];
 /// The release of Debian whose own libvirt is too old, and where a newer one is.
 const OLD_DEBIAN: (&str, &str) = ("bookworm", "bookworm-backports");
 
 /// Installs the real libvirt and what else the tests talk to, and says what it installs.
 pub(crate) fn install() -> Result<()> {
     if PROGRAMS.iter().all(|program| in_path(program))
+        && BINDINGS.iter().all(|command| runs(command))
         && let Ok(libvirt) = Libvirt::find()
         && (libvirt.is_reference() || !is_old_debian())
     {
@@ -74,6 +82,11 @@ fn apt<S: AsRef<OsStr>>(arguments: impl IntoIterator<Item = S>) -> Result<()> {
         bail!("apt-get failed: {status}; --offline runs the tests that need no peer");
     }
     Ok(())
+}
+
+fn runs(command: &[&str]) -> bool {
+    let [program, arguments @ ..] = command else { return false };
+    Command::new(program).args(arguments).output().is_ok_and(|output| output.status.success())
 }
 
 fn is_known(package: &str) -> bool {
