@@ -253,6 +253,9 @@ impl<F: FnOnce()> Reading<'_, F> {
             }
             Step::Run(_, work) if work.is_instant() => work.run(),
             Step::Run(lane, work) => self.service.lanes.submit(lane, self.outbox, move || work.run()),
+            Step::RunNative(work) => {
+                self.service.lanes.submit(work.lane(), self.outbox, move || work.run());
+            }
             Step::Settle(change) => {
                 let settled = if self.service.access.allows_all() {
                     change.run()
