@@ -426,11 +426,11 @@ impl Follower {
                         "changes came faster than they could be told; clients get the difference"
                     );
                     let resynchronized = self.resynchronize();
-                    // What comes up to the second is not told, and after the first all is.
-                    self.hub.tell_missed(Revision {
-                        number: resynchronized.unwrap_or(revision.number),
-                        ..revision
-                    });
+                    let number = resynchronized.unwrap_or(revision.number);
+                    // The history can run over again while changes are skipped that the look had seen.
+                    if number > told {
+                        self.hub.tell_missed(Revision { number, ..revision });
+                    }
                     told = resynchronized.unwrap_or(told);
                 }
                 Next::Stopped => return,
