@@ -99,6 +99,24 @@ impl Change {
         }
     }
 
+    /// The change that a word means, with the name before and the kernel driver where it is told of these; absent for a
+    /// word that this version does not know, and where what belongs to it is missing.
+    pub fn from_word(word: &str, former: Option<DeviceName>, kernel_driver: Option<Text>) -> Option<Self> {
+        Some(match word {
+            "created" => Self::Created,
+            "deleted" => Self::Deleted,
+            "defined" => Self::Defined,
+            "undefined" => Self::Undefined,
+            "updated" => Self::Updated,
+            "driver-bound" => Self::DriverBound { kernel_driver: kernel_driver? },
+            "driver-unbound" => Self::DriverUnbound,
+            "renamed" => Self::Renamed { from: former? },
+            "address-changed" => Self::AddressChanged { from: former? },
+            "parent-changed" => Self::ParentChanged,
+            _ => return None,
+        })
+    }
+
     /// The device's name before, if the change gave it another.
     pub fn former_name(&self) -> Option<&DeviceName> {
         match self {
@@ -175,6 +193,30 @@ mod tests {
         assert_eq!(revision.to_string().parse(), Ok(revision));
         for text in ["", "-", "1", "1-", "-1", "1-g", "+1-2", "1-2-3", "10000000000000000-1"] {
             assert_eq!(text.parse::<Revision>(), Err(InvalidRevision), "{text}");
+        }
+    }
+
+    #[test]
+    fn changes_are_read_from_their_words() {
+        let from: DeviceName = "net_a".parse().unwrap();
+        let kernel_driver = Text::from("vfio-pci");
+        for change in [
+            Change::Created,
+            Change::Deleted,
+            Change::Defined,
+            Change::Undefined,
+            Change::Updated,
+            Change::DriverBound { kernel_driver: kernel_driver.clone() },
+            Change::DriverUnbound,
+            Change::Renamed { from: from.clone() },
+            Change::AddressChanged { from: from.clone() },
+            Change::ParentChanged,
+        ] {
+            let read = Change::from_word(change.as_str(), Some(from.clone()), Some(kernel_driver.clone()));
+            assert_eq!(read, Some(change));
+        }
+        for word in ["driver-bound", "renamed", "address-changed", "melted", ""] {
+            assert_eq!(Change::from_word(word, None, None), None, "{word}");
         }
     }
 

@@ -43,9 +43,12 @@ struct Shared {
 
 #[derive(Debug)]
 struct State {
-    /// Number of the last event.
+    /// What was before and with this change is not kept.
+    floor: u64,
+    /// The history is known up to and with this change.
     last: u64,
-    /// The latest events; the last one has the number `last`.
+    /// The latest events, their numbers growing, all above `floor` and none above `last`. Numbers may be left out: a
+    /// daemon does not tell of devices that its client may not see.
     events: VecDeque<Arc<Event>>,
     /// Why there will be no more; `None` inside: the source was closed.
     ended: Option<Option<Error>>,
@@ -60,10 +63,17 @@ impl Default for EventLog {
 impl EventLog {
     /// A history that keeps the latest `capacity` changes, at least one.
     pub fn with_capacity(capacity: usize) -> Self {
+        Self::continuing(Revision { history: RandomState::new().hash_one(0), number: 0 }, capacity)
+    }
+
+    /// The part of another source's history that comes after a revision, as a daemon tells it; keeps the latest
+    /// `capacity` changes, at least one. Changes are added with [`EventLog::append`].
+    pub fn continuing(revision: Revision, capacity: usize) -> Self {
+        let Revision { history, number } = revision;
         Self(Arc::new(Shared {
-            history: RandomState::new().hash_one(0),
+            history,
             capacity: capacity.max(1),
-            state: Mutex::new(State { last: 0, events: VecDeque::new(), ended: None }),
+            state: Mutex::new(State { floor: number, last: number, events: VecDeque::new(), ended: None }),
             news: Condvar::new(),
         }))
     }
@@ -85,15 +95,48 @@ impl EventLog {
         for Happened { name, change, libvirt, entry } in changes {
             state.last += 1;
             let revision = self.0.revision(state.last);
-            if state.events.len() == self.0.capacity {
-                state.events.pop_front();
-            }
-            state.events.push_back(Arc::new(Event { revision, name, change, libvirt, entry }));
+            state.push(Event { revision, name, change, libvirt, entry }, self.0.capacity);
         }
         if state.last != before {
             drop(state);
             self.0.news.notify_all();
         }
+    }
+
+    /// Adds a change that has its revision already and wakes who waits for it. `false`, and nothing is added, if it does
+    /// not come after all others in this history.
+    #[must_use]
+    pub fn append(&self, event: Event) -> bool {
+        let Revision { history, number } = event.revision;
+        self.advance(history, number, |state, capacity| state.push(event, capacity))
+    }
+
+    /// Goes on after a revision up to which changes were lost: watchers are told that they missed some. `false`, and
+    /// nothing happens, if it does not come after all changes of this history.
+    #[must_use]
+    pub fn skip_to(&self, revision: Revision) -> bool {
+        let Revision { history, number } = revision;
+        self.advance(history, number, |state, _| {
+            state.events.clear();
+            state.floor = number;
+        })
+    }
+
+    fn advance(&self, history: u64, number: u64, add: impl FnOnce(&mut State, usize)) -> bool {
+        let mut state = self.0.lock();
+        if history != self.0.history || number <= state.last {
+            return false;
+        }
+        state.last = number;
+        add(&mut state, self.0.capacity);
+        drop(state);
+        self.0.news.notify_all();
+        true
+    }
+
+    /// Whether anybody else has the history: a watch, its stopper, or another handle.
+    pub fn is_shared(&self) -> bool {
+        Arc::strong_count(&self.0) > 1
     }
 
     /// Follows the history from now on, or from a revision on.
@@ -128,15 +171,25 @@ impl Shared {
 }
 
 impl State {
+    /// Adds the event with the number `last`.
+    fn push(&mut self, event: Event, capacity: usize) {
+        if self.events.len() == capacity
+            && let Some(oldest) = self.events.pop_front()
+        {
+            self.floor = oldest.revision.number;
+        }
+        self.events.push_back(Arc::new(event));
+    }
+
     /// Whether all that came after the change with this number is here.
     fn keeps(&self, number: u64) -> bool {
-        number <= self.last && self.last - number <= self.events.len() as u64
+        (self.floor..=self.last).contains(&number)
     }
 
     /// The change after the one with this number, which is kept.
     fn after(&self, number: u64) -> Option<&Arc<Event>> {
-        let behind = usize::try_from(self.last - number).ok()?;
-        self.events.get(self.events.len().checked_sub(behind)?)
+        let found = self.events.partition_point(|event| event.revision.number <= number);
+        self.events.get(found)
     }
 }
 
@@ -279,6 +332,58 @@ mod tests {
         let future = Revision { number: 99, ..since };
         let foreign = Revision { history: since.history ^ 1, ..since };
         assert!(log.watch(Some(future)).is_err() && log.watch(Some(foreign)).is_err());
+    }
+
+    fn told(history: u64, number: u64) -> Event {
+        let Happened { name, change, libvirt, entry } = happened("net_a");
+        Event { revision: Revision { history, number }, name, change, libvirt, entry }
+    }
+
+    fn number(next: Next) -> u64 {
+        match next {
+            Next::Event(event) => event.revision.number,
+            other => panic!("{other:?}"),
+        }
+    }
+
+    #[test]
+    fn a_history_that_is_continued_keeps_its_numbers_and_may_leave_some_out() {
+        let start = Revision { history: 7, number: 100 };
+        let log = EventLog::continuing(start, 2);
+        assert!(!log.is_shared());
+        let mut watch = log.watch(Some(start)).unwrap();
+        assert!(log.is_shared() && log.watch(Some(Revision { number: 99, ..start })).is_err());
+        assert!(log.append(told(7, 103)) && log.append(told(7, 110)));
+        for (history, number) in [(7, 110), (7, 104), (8, 111)] {
+            assert!(!log.append(told(history, number)), "{history} {number}");
+            assert!(!log.skip_to(Revision { history, number }), "{history} {number}");
+        }
+        assert_eq!([number(watch.next(None)), number(watch.next(None))], [103, 110]);
+        let mut between = log.watch(Some(Revision { number: 105, ..start })).unwrap();
+        assert_eq!(number(between.next(None)), 110);
+        let mut slow = log.watch(Some(start)).unwrap();
+        assert!(log.append(told(7, 111)));
+        assert!(log.watch(Some(Revision { number: 102, ..start })).is_err(), "103 is not kept any more");
+        assert!(log.watch(Some(Revision { number: 103, ..start })).is_ok());
+        assert_eq!(slow.next(None), Next::Missed(Revision { number: 111, ..start }));
+        assert_eq!(number(watch.next(None)), 111);
+        assert_eq!(watch.next(Some(Duration::ZERO)), Next::TimedOut);
+    }
+
+    #[test]
+    fn a_history_that_goes_on_later_is_missed_by_every_watcher() {
+        let start = Revision { history: 7, number: 1 };
+        let log = EventLog::continuing(start, 10);
+        let mut watch = log.watch(None).unwrap();
+        let later = Revision { number: 50, ..start };
+        assert!(log.append(told(7, 2)) && log.skip_to(later) && log.append(told(7, 51)));
+        assert_eq!(
+            watch.next(None),
+            Next::Missed(Revision { number: 51, ..start }),
+            "51 came before the look"
+        );
+        let mut resumed = log.watch(Some(later)).unwrap();
+        assert_eq!(number(resumed.next(None)), 51);
     }
 
     #[test]

@@ -1,9 +1,10 @@
 use std::ops::ControlFlow;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, PoisonError};
 
 use nodedev_driver::{
-    CreateFlags, DeviceRef, Driver, Error, ErrorCode, ListFlags, RemoteUri, Result, Revision, UpdateFlags,
-    Watch, XmlFlags, XmlVisitor,
+    CreateFlags, DeviceRef, Driver, Entry, Error, ErrorCode, ListFlags, RemoteUri, Result, Revision,
+    Snapshot, UpdateFlags, View, Watch, XmlFlags, XmlVisitor,
 };
 use nodedev_model::{CapabilityType, DeviceName};
 use nodedev_rpc::bounds::{NODE_DEVICE_CAPS_LIST_MAX, NODE_DEVICE_LIST_MAX};
@@ -19,7 +20,8 @@ use crate::{failure, login, transport};
 /// The kinds of events that a watch is made of.
 const WATCHED: [NodeDeviceEventId; 2] = [NodeDeviceEventId::Lifecycle, NodeDeviceEventId::Update];
 
-/// The devices of a daemon: libvirt's view of them, and nothing else.
+/// The devices of a daemon: libvirt's view of them, and of `nodedevd` also which devices the native view has, and their
+/// changes.
 ///
 /// Errors of the daemon are given on as they came. Of a list's devices, those that vanish before they are asked about are
 /// left out.
@@ -28,6 +30,8 @@ pub struct RemoteDriver {
     link: Link,
     /// How many of [`WATCHED`] the daemon has been asked for.
     watched: Mutex<usize>,
+    /// The daemon said that it does not serve program NODEDEV.
+    lacks_native: AtomicBool,
 }
 
 impl RemoteDriver {
@@ -40,7 +44,7 @@ impl RemoteDriver {
         let waits_for_people = channel.waits_for_people;
         let link = Link::start(channel, options)?;
         login::open(&link, uri, options, waits_for_people)?;
-        Ok(Self { link, watched: Mutex::new(0) })
+        Ok(Self { link, watched: Mutex::new(0), lacks_native: AtomicBool::new(false) })
     }
 
     /// The parents of many devices, in one pipelined pass. A device that has vanished is left out.
@@ -276,8 +280,32 @@ impl Driver for RemoteDriver {
         self.done::<calls::NodeDeviceReset>(&Call::NodeDeviceReset(device(name)?))
     }
 
-    /// Revisions are those of this connection: a new one begins a new history.
+    /// Those of `nodedevd`, from the index alone; other daemons have not got them.
+    fn entries(&self, view: View) -> Result<Vec<Entry>> {
+        Ok(self.snapshot(view)?.entries)
+    }
+
+    /// Those of `nodedevd`, whose revisions hold across connections; other daemons have not got them.
+    fn snapshot(&self, view: View) -> Result<Snapshot> {
+        if !self.lacks_native.load(Ordering::Relaxed)
+            && let Some(snapshot) = self.link.snapshot(view)?
+        {
+            return Ok(snapshot);
+        }
+        self.lacks_native.store(true, Ordering::Relaxed);
+        Err(Error::no_native_view()
+            .with_help("only nodedevd has it; of libvirt's daemons, use `list`, `show` and `event`"))
+    }
+
+    /// Revisions of `nodedevd` are its own, and hold across connections until it is restarted. Of other daemons they are
+    /// those of this connection: a new one begins a new history.
     fn watch(&self, since: Option<Revision>) -> Result<Watch> {
+        if !self.lacks_native.load(Ordering::Relaxed) {
+            if let Some(watch) = self.link.watch(since)? {
+                return Ok(watch);
+            }
+            self.lacks_native.store(true, Ordering::Relaxed);
+        }
         let mut watched = self.watched.lock().unwrap_or_else(PoisonError::into_inner);
         // A daemon refuses a second registration for the same events.
         for event in WATCHED.into_iter().skip(*watched) {

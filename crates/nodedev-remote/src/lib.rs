@@ -25,6 +25,11 @@
 //! After a `fork` the child has the sockets but not the threads: there every call fails, and dropping the driver does not
 //! end the parent's connection.
 //!
+//! # Changes
+//!
+//! Of `nodedevd`, snapshots and watches have the daemon's own revisions, of both views ([`nodedev_rpc::NativeCall`]). Other
+//! daemons say that they don't serve that; their events are libvirt's, in a history of the connection's own.
+//!
 //! # What a daemon can do to us
 //!
 //! Messages are bounded by the protocol, answers that wait to be taken by [`HELD_BYTES`], and events by their log. Answers
@@ -38,6 +43,7 @@ mod events;
 mod failure;
 mod link;
 mod login;
+mod native;
 mod options;
 mod reader;
 mod shared;

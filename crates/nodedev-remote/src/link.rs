@@ -6,10 +6,9 @@ use std::thread::JoinHandle;
 use std::time::Duration;
 
 use nodedev_driver::Result;
-use nodedev_rpc::Call;
 
 use crate::options::Options;
-use crate::shared::{Answer, Shared};
+use crate::shared::{Answer, Question, Shared};
 use crate::transport::{Channel, Relay};
 use crate::{failure, reader, writer};
 
@@ -55,7 +54,7 @@ impl Link {
     /// Puts a call into the buffer of the writer; returns how many bytes it takes.
     pub(crate) fn submit(
         &self,
-        call: &Call<'_>,
+        call: &impl Question,
         index: usize,
         answers: &Sender<(usize, Answer)>,
     ) -> Result<usize> {

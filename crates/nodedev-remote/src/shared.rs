@@ -7,8 +7,12 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use nodedev_driver::{Error, EventLog, Result};
-use nodedev_rpc::{Call, Header, Keepalive, MessageType, Packet, Procedure, Response, Void};
+use nodedev_rpc::{
+    Call, Callback, Header, Keepalive, MessageType, NativeCall, NativeEvent, NativeProcedure, Packet,
+    Procedure, Response, TooLong, Void, program,
+};
 
+use crate::native::Watches;
 use crate::transport::Socket;
 use crate::{events, failure};
 
@@ -26,6 +30,58 @@ pub(crate) struct Shared {
     /// Whether silence of the daemon is noticed.
     pub(crate) pinging: AtomicBool,
     pub(crate) events: EventLog,
+    pub(crate) watches: Watches,
+}
+
+/// What is called: each program has numbers of its own.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Asked {
+    Libvirt(Procedure),
+    Native(NativeProcedure),
+}
+
+impl Asked {
+    fn name(self) -> &'static str {
+        match self {
+            Self::Libvirt(procedure) => procedure.name(),
+            Self::Native(procedure) => procedure.name(),
+        }
+    }
+
+    /// Whether a message with this header can be the reply.
+    fn is_answered_by(self, header: &Header) -> bool {
+        let (program, number) = match self {
+            Self::Libvirt(procedure) => (program::REMOTE, procedure.number()),
+            Self::Native(procedure) => (program::NODEDEV, procedure.number()),
+        };
+        (header.program, header.procedure) == (program, number)
+    }
+}
+
+/// A call of either program.
+pub(crate) trait Question {
+    fn asked(&self) -> Asked;
+    fn encode(&self, serial: u32, out: &mut Vec<u8>) -> std::result::Result<(), TooLong>;
+}
+
+impl Question for Call<'_> {
+    fn asked(&self) -> Asked {
+        Asked::Libvirt(self.procedure())
+    }
+
+    fn encode(&self, serial: u32, out: &mut Vec<u8>) -> std::result::Result<(), TooLong> {
+        Call::encode(self, serial, out)
+    }
+}
+
+impl Question for NativeCall<'_> {
+    fn asked(&self) -> Asked {
+        Asked::Native(self.procedure())
+    }
+
+    fn encode(&self, serial: u32, out: &mut Vec<u8>) -> std::result::Result<(), TooLong> {
+        NativeCall::encode(self, serial, out)
+    }
 }
 
 #[derive(Default)]
@@ -44,7 +100,7 @@ struct State {
 
 /// A call that waits for its answer.
 struct Pending {
-    procedure: Procedure,
+    asked: Asked,
     /// Its place among the calls of its caller.
     index: usize,
     answers: Sender<(usize, Answer)>,
@@ -97,13 +153,14 @@ impl Shared {
             held: Arc::default(),
             pinging: AtomicBool::new(false),
             events: EventLog::default(),
+            watches: Watches::default(),
         }
     }
 
     /// Puts a call into the buffer of the writer; returns how many bytes it takes.
     pub(crate) fn submit(
         &self,
-        call: &Call<'_>,
+        call: &impl Question,
         index: usize,
         answers: &Sender<(usize, Answer)>,
     ) -> Result<usize> {
@@ -114,8 +171,8 @@ impl Shared {
         let serial = state.free_serial();
         let before = state.out.len();
         call.encode(serial, &mut state.out)
-            .map_err(|error| failure::too_long(format_args!("{}: {error}", call.procedure().name())))?;
-        let pending = Pending { procedure: call.procedure(), index, answers: answers.clone() };
+            .map_err(|error| failure::too_long(format_args!("{}: {error}", call.asked().name())))?;
+        let pending = Pending { asked: call.asked(), index, answers: answers.clone() };
         state.pending.insert(serial, pending);
         let size = state.out.len() - before;
         drop(state);
@@ -126,6 +183,7 @@ impl Shared {
     /// Says goodbye, if the daemon takes it in time, and ends the connection.
     pub(crate) fn close(&self, patience: Duration) {
         self.events.end(None);
+        self.watches.end(None);
         let mut state = self.lock();
         if state.dead.is_none() {
             let serial = state.free_serial();
@@ -199,6 +257,7 @@ impl Shared {
             // A caller that has gone needs no answer.
             let _ = call.answers.send((call.index, Answer::Lost(error.clone())));
         }
+        self.watches.end(Some(&error));
         self.events.end(Some(error));
         self.changed.notify_all();
         self.socket.shutdown();
@@ -216,7 +275,8 @@ impl Shared {
                 self.keepalive(Keepalive::Pong);
                 Ok(())
             }
-            Response::Keepalive(Keepalive::Pong) | Response::NativeEvent(_) => Ok(()),
+            Response::Keepalive(Keepalive::Pong) => Ok(()),
+            Response::NativeEvent(event) => self.changed(&event),
             Response::Ignored => match packet.header.kind {
                 // Whoever is there, is no daemon; perhaps what was said comes back.
                 MessageType::Call | MessageType::CallWithDescriptors | MessageType::Unknown(_) => {
@@ -233,11 +293,17 @@ impl Shared {
             let known = Procedure::from_number(number).map_or("", Procedure::name);
             return Err(failure::violation(format_args!("call {serial} ({known} {number}) was not made")));
         };
-        if number != call.procedure.number() {
+        if !call.asked.is_answered_by(&packet.header) {
             // The caller is told with all others.
-            let name = call.procedure.name();
+            let name = call.asked.name();
             self.lock().pending.insert(serial, call);
             return Err(failure::violation(format_args!("procedure {number} answers a call of {name}")));
+        }
+        if call.asked == Asked::Native(NativeProcedure::Watch)
+            && let Err(error) = self.watches.begin(packet)
+        {
+            self.lock().pending.insert(serial, call);
+            return Err(error);
         }
         let held = Arc::clone(&self.held);
         let size = packet.payload.len();
@@ -248,6 +314,16 @@ impl Shared {
         let message = Message { header: packet.header, payload: packet.payload.to_vec(), held };
         // A caller that has gone needs no answer.
         let _ = call.answers.send((call.index, Answer::Reply(message)));
+        Ok(())
+    }
+
+    /// Takes a change that the daemon tells by program NODEDEV.
+    fn changed(&self, event: &NativeEvent<'_>) -> Result<()> {
+        if let Some(callback) = self.watches.take(event)? {
+            // Nobody waits for the answer.
+            let (unheard, _) = std::sync::mpsc::channel();
+            self.submit(&NativeCall::Unwatch(Callback { callback }), 0, &unheard)?;
+        }
         Ok(())
     }
 

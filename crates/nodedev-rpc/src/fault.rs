@@ -194,4 +194,10 @@ impl ErrorObject<'_> {
             && self.level == LEVEL_ERROR
             && text.starts_with(b"unknown procedure")
     }
+
+    /// Whether a server says that it does not serve the program, as libvirt's daemons do of NODEDEV.
+    pub fn is_unknown_program(&self) -> bool {
+        let text = self.message.map(Str::as_bytes).unwrap_or_default();
+        self.code == RPC.0 && self.domain == FROM_RPC && text.starts_with(b"Cannot find program")
+    }
 }

@@ -98,6 +98,16 @@ macro_rules! natives {
             pub const ALL: &'static [(Self, &'static str, &'static str)] =
                 &[$((Self::$name, stringify!($arguments), stringify!($reply)),)*];
 
+            /// Its name.
+            pub fn name(self) -> &'static str {
+                match self { $(Self::$name => stringify!($name),)* }
+            }
+
+            /// Its number.
+            pub fn number(self) -> i32 {
+                self as i32
+            }
+
             /// The procedure of this number.
             pub fn from_number(number: i32) -> Option<Self> {
                 match number { $($number => Some(Self::$name),)* _ => None }
@@ -111,6 +121,11 @@ macro_rules! natives {
         }
 
         impl<$lt> NativeCall<$lt> {
+            /// What is called.
+            pub fn procedure(&self) -> NativeProcedure {
+                match self { $(Self::$name(_) => NativeProcedure::$name,)* }
+            }
+
             /// Reads the arguments of a call.
             ///
             /// # Errors
@@ -234,6 +249,7 @@ mod tests {
         call.encode(7, &mut wire).expect("short");
         let packet = Packet::parse(&wire).expect("whole");
         assert_eq!(Request::of(&packet.header), Request::Native(NativeProcedure::Watch));
+        assert_eq!((call.procedure().name(), call.procedure().number()), ("Watch", 2));
         assert_eq!(NativeCall::decode(NativeProcedure::Watch, packet.payload), Ok(call));
 
         let reply = NativeReply::Watch(WatchBegun { callback: 3, revision: text("1-2") });

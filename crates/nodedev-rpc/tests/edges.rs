@@ -254,3 +254,17 @@ fn a_server_that_lacks_a_procedure_is_recognised() {
         assert!(!other.is_unknown_procedure(), "{other:?}");
     }
 }
+
+#[test]
+fn a_server_that_lacks_a_program_is_recognised() {
+    let unknown = Fault::unknown_program(program::NODEDEV, 1);
+    assert!(unknown.object().is_unknown_program());
+    for other in [
+        nodedev_rpc::ErrorObject { domain: 22, ..unknown.object() },
+        nodedev_rpc::ErrorObject { code: 38, ..unknown.object() },
+        nodedev_rpc::ErrorObject { message: None, ..unknown.object() },
+        Fault::unknown_procedure(4).object(),
+    ] {
+        assert!(!other.is_unknown_program(), "{other:?}");
+    }
+}

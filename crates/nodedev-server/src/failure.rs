@@ -1,7 +1,7 @@
 //! From failures to the errors that clients get.
 
 use nodedev_driver::{Error, ErrorCode};
-use nodedev_rpc::{ErrorObject, Fault, Header, Procedure, Str};
+use nodedev_rpc::{ErrorObject, Fault, Header, Str, program};
 
 use crate::hub::Refused;
 
@@ -41,8 +41,11 @@ impl Failure {
         let fault;
         let object = match self {
             Self::Fault(fault) => fault.object(),
-            // The driver says that it lacks the function by the name of its own; a client is told the one it called.
-            Self::Error(error) if error.code() == ErrorCode::NO_SUPPORT => {
+            // The driver says that it lacks the function by the name of its own; a client is told the one it called, if
+            // that is one of libvirt's.
+            Self::Error(error)
+                if error.code() == ErrorCode::NO_SUPPORT && call.program == program::REMOTE =>
+            {
                 fault = Fault::no_support(call.procedure);
                 fault.object()
             }
@@ -58,7 +61,7 @@ impl Failure {
     }
 
     /// For the log.
-    pub(crate) fn log(&self, procedure: Procedure) {
+    pub(crate) fn log(&self, procedure: impl std::fmt::Debug) {
         match self {
             Self::Fault(fault) => tracing::debug!(?procedure, ?fault, "a call was refused"),
             Self::Error(error) => {

@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use nodedev_driver::{Entry, Event, LibvirtEvent, Next, View, Watch};
+use nodedev_driver::{Entry, Event, LibvirtEvent, Next, Revision, View, Watch};
 use nodedev_model::DeviceName;
 
 use crate::hub::Hub;
@@ -45,7 +45,13 @@ impl Follower {
                         revision = %revision,
                         "changes came faster than they could be told; clients get the difference"
                     );
-                    told = self.resynchronize().unwrap_or(told);
+                    let resynchronized = self.resynchronize();
+                    let number = resynchronized.unwrap_or(revision.number);
+                    // The history can run over again while changes are skipped that the look had seen.
+                    if number > told {
+                        self.hub.tell_missed(Revision { number, ..revision });
+                    }
+                    told = resynchronized.unwrap_or(told);
                 }
                 Next::Stopped => return,
                 Next::Ended(reason) => {
@@ -59,6 +65,7 @@ impl Follower {
 
     fn event(&mut self, event: &Event) {
         let number = event.revision.number;
+        self.hub.tell_change(event);
         for (name, what) in event.libvirt_events() {
             if number > self.at {
                 self.apply(name, what);

@@ -1,5 +1,7 @@
 //! Events: who asked for which, and one thread that follows the driver and tells them.
 
+mod watchers;
+
 use std::collections::{BTreeSet, HashMap, VecDeque};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
@@ -13,6 +15,7 @@ use crate::follower::Follower;
 use crate::identity::Identity;
 use crate::lanes::{Lane, Lanes};
 use crate::outbox::Outbox;
+use watchers::Watchers;
 
 /// Registrations that one client may have: one for each device that a list can hold, for both kinds of events.
 const REGISTRATIONS_MAX: usize = 2 * nodedev_rpc::bounds::NODE_DEVICE_LIST_MAX;
@@ -74,12 +77,15 @@ struct Registrations {
     wanting: HashMap<Wanted, BTreeSet<i32>>,
     /// Each client's own.
     by_client: HashMap<u64, HashMap<Wanted, i32>>,
+    /// Those who watch by program NODEDEV.
+    watchers: Watchers,
 }
 
 /// An event as its message, which is the same for all but the number of the registration.
 #[derive(Debug)]
 struct Told {
-    name: String,
+    /// The device that it is about.
+    name: Option<String>,
     message: Vec<u8>,
 }
 
@@ -213,7 +219,6 @@ impl Hub {
         let wanted = (kind, device.map(|name| name.as_bytes().into()));
         self.wait_begun();
         let mut all = self.lock();
-        let number = all.next;
         let own = all.by_client.entry(listener.id).or_default();
         if own.contains_key(&wanted) {
             return Err(Fault::already_tracked().into());
@@ -222,12 +227,8 @@ impl Hub {
             let detail = format!("a client can't have more than {REGISTRATIONS_MAX} event registrations");
             return Err(Error::internal(ErrorDomain::RPC, detail).into());
         }
-        let Some(next) = number.checked_add(1) else {
-            let detail = "all numbers of event registrations are used up; restart the daemon";
-            return Err(Error::internal(ErrorDomain::RPC, detail).into());
-        };
-        own.insert(wanted.clone(), number);
-        all.next = next;
+        let number = all.take_number()?;
+        all.by_client.entry(listener.id).or_default().insert(wanted.clone(), number);
         all.wanting.entry(wanted.clone()).or_default().insert(number);
         let since = self.driver.watch(None).map_or(0, |watch| watch.revision().number);
         let registration =
@@ -255,6 +256,7 @@ impl Hub {
         let numbers: Vec<i32> = own.into_iter().flat_map(HashMap::values).copied().collect();
         numbers.into_iter().for_each(|number| all.remove(number));
         all.by_client.remove(&client);
+        all.watchers.forget(client);
     }
 
     /// Tells those who want it what happened to a device, as the change of this number.
@@ -273,14 +275,13 @@ impl Hub {
                 if let Some(registration) = all.by_number.get(id)
                     && registration.since < number
                 {
-                    self.deliver(*id, registration, &told);
+                    self.deliver(*id, &registration.listener, &registration.identity, &told);
                 }
             }
         }
     }
 
-    fn deliver(&self, number: i32, registration: &Registration, told: &Arc<Told>) {
-        let listener = &registration.listener;
+    fn deliver(&self, number: i32, listener: &Arc<Listener>, identity: &Arc<Identity>, told: &Arc<Told>) {
         if self.access.allows_all() {
             told.send(&listener.outbox, number);
             return;
@@ -289,12 +290,11 @@ impl Hub {
         if unchecked.events.len() >= listener.outbox.events_max() {
             return listener.outbox.close(crate::outbox::Closed::TooSlow);
         }
-        unchecked.events.push_back((number, Arc::clone(&registration.identity), Arc::clone(told)));
+        unchecked.events.push_back((number, Arc::clone(identity), Arc::clone(told)));
         if !std::mem::replace(&mut unchecked.is_being_checked, true) {
-            let (access, listener) = (Arc::clone(&self.access), Arc::clone(listener));
-            self.lanes.submit(Lane::Change, &Arc::clone(&registration.listener.outbox), move || {
-                check(&*access, &listener)
-            });
+            let (access, outbox) = (Arc::clone(&self.access), &listener.outbox);
+            let listener = Arc::clone(listener);
+            self.lanes.submit(Lane::Change, outbox, move || check(&*access, &listener));
         }
     }
 }
@@ -314,13 +314,24 @@ fn check(access: &dyn Access, listener: &Listener) {
         };
         let mut filter = Procedure::ConnectNodeDeviceEventRegisterAny.filter().iter();
         // Nothing can be told to somebody of whom nothing is known.
-        if filter.all(|wanted| access.allows(&identity, wanted, Some(&told.name)).unwrap_or(false)) {
+        let mut may_know =
+            |name| filter.all(|wanted| access.allows(&identity, wanted, Some(name)).unwrap_or(false));
+        if told.name.as_deref().is_none_or(&mut may_know) {
             told.send(&listener.outbox, number);
         }
     }
 }
 
 impl Registrations {
+    fn take_number(&mut self) -> Result<i32, Error> {
+        let number = self.next;
+        self.next = number.checked_add(1).ok_or_else(|| {
+            let detail = "all numbers of event registrations are used up; restart the daemon";
+            Error::internal(ErrorDomain::RPC, detail)
+        })?;
+        Ok(number)
+    }
+
     fn remove(&mut self, number: i32) {
         let Some(Registration { listener, wanted, .. }) = self.by_number.remove(&number) else { return };
         if let Some(wanting) = self.wanting.get_mut(&wanted) {
@@ -360,7 +371,7 @@ fn encode(name: &DeviceName, event: LibvirtEvent) -> Option<(Kind, Told)> {
     };
     let mut message = Vec::new();
     event.encode(&mut message).ok()?;
-    Some((kind, Told { name: name.as_str().to_owned(), message }))
+    Some((kind, Told { name: Some(name.as_str().to_owned()), message }))
 }
 
 /// Why a registration was refused.

@@ -26,6 +26,9 @@
 //! A client gets every event that happens after the reply to its registration, once and in order. Where the driver's
 //! history was too short ([`Next::Missed`](nodedev_driver::Next)), the devices that there are now are compared with
 //! those that were known, and the difference is told.
+//!
+//! Program NODEDEV ([`NativeCall`](nodedev_rpc::NativeCall)) tells every change of the native view with its revision, and can
+//! begin with those since a revision of before; where the history was too short, it says so.
 
 mod access;
 mod dispatch;
@@ -36,6 +39,7 @@ mod hub;
 mod identity;
 mod lanes;
 mod lists;
+mod native;
 mod outbox;
 mod pings;
 mod serve;

@@ -188,6 +188,11 @@ impl Outbox {
         self.bounds.events
     }
 
+    /// How many events may wait, and how many bytes of them.
+    pub(crate) fn event_bounds(&self) -> (usize, usize) {
+        (self.bounds.events, self.bounds.event_bytes)
+    }
+
     /// Why nothing more is sent, if so.
     pub(crate) fn closed(&self) -> Option<Closed> {
         self.lock().closed

@@ -260,6 +260,9 @@ impl<F: FnOnce()> Reading<'_, F> {
                     self.service.lanes.submit(lane, self.outbox, move || work.run());
                 }
             }
+            Step::RunNative(work) => {
+                self.service.lanes.submit(work.lane(), self.outbox, move || work.run());
+            }
             Step::Settle(change) => {
                 let settled = if self.service.access.allows_all() {
                     change.run()

@@ -13,6 +13,7 @@ use crate::dispatch::{Caller, Connection, Work, reply};
 use crate::failure::Failure;
 use crate::identity::Identity;
 use crate::lanes::Lane;
+use crate::native::NativeWork;
 use crate::outbox::Frame;
 use crate::uri;
 
@@ -33,6 +34,8 @@ pub(crate) enum Step {
     Reply(Frame),
     /// The call is to be run whenever it is its turn; it replies itself.
     Run(Lane, Box<Work>),
+    /// The same for a call of program NODEDEV.
+    RunNative(Box<NativeWork>),
     /// It is to be run before the next message is looked at, and its result given to [`Session::settle`].
     Settle(Change),
     /// The login is to be done, and its result given to [`Session::login`].
@@ -113,7 +116,14 @@ impl Session {
                 return Step::Reply(pong.into());
             }
             Request::Keepalive(Keepalive::Pong) | Request::Ignored => return Step::Nothing,
-            Request::Native(_) => Err(Fault::unknown_program(header.program, header.version).into()),
+            Request::Native(_) if !self.is_logged_in => Err(Fault::authentication_required().into()),
+            Request::Native(_) if self.caller.connection.is_none() => {
+                Err(Fault::node_devices_not_open().into())
+            }
+            Request::Native(procedure) => {
+                let (payload, caller) = (packet.payload.to_vec(), self.caller.clone());
+                Ok(Step::RunNative(Box::new(NativeWork { header: *header, procedure, payload, caller })))
+            }
             Request::Refused(fault) => Err(fault.into()),
             Request::Foreign(_) if !self.is_logged_in => Err(Fault::authentication_required().into()),
             Request::Foreign(_) if self.caller.connection.is_none() => {

@@ -5,7 +5,7 @@ use std::ops::ControlFlow;
 
 use nodedev_driver::{
     CreateFlags, DeviceRef, DeviceVisitor, Driver, Entry, Error, ErrorCode, HostInfo, ListFlags, Result,
-    Revision, UpdateFlags, View, Watch, XmlFlags, XmlVisitor,
+    Revision, Snapshot, UpdateFlags, View, Watch, XmlFlags, XmlVisitor,
 };
 use nodedev_model::{Capability, CapabilityType, DeviceName, DeviceState, Issue, NodeDevice, Visibility};
 use nodedev_remote::RemoteDriver;
@@ -120,11 +120,15 @@ impl Driver for Daemon {
         detach(name: &str, kernel_driver: Option<&str>) -> ();
         reattach(name: &str) -> ();
         reset(name: &str) -> ();
+        snapshot(view: View) -> Snapshot;
         watch(since: Option<Revision>) -> Watch;
         host_info() -> HostInfo;
     }
 
     fn entries(&self, view: View) -> Result<Vec<Entry>> {
+        if view == View::Native {
+            return self.0.entries(view);
+        }
         let mut entries = Vec::new();
         self.visit(view, &mut |device| {
             entries.push(Entry {

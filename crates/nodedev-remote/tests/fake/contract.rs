@@ -4,7 +4,8 @@ use nodedev_driver::contract::{Expect, check};
 use nodedev_driver::{CreateFlags, DeviceRef, Driver, Error, ListFlags, Result, TestDriver, XmlFlags};
 use nodedev_model::{CapabilityType, DeviceName};
 use nodedev_rpc::{
-    AllDevices, Array, Call, Device, ErrorObject, Names, Number, OptionalText, Reply, Str, Text, Void,
+    AllDevices, Array, Call, Callback, Device, ErrorObject, Names, Number, OptionalText, Reply, Str, Text,
+    Void,
 };
 
 use crate::server::{Peer, Received, Server};
@@ -106,6 +107,10 @@ fn answer(peer: &mut Peer, received: &Received, driver: &dyn Driver) -> Result<(
         Call::NodeDeviceDestroy(asked) => {
             driver.destroy(&text(asked.name))?;
             peer.reply(received, &Reply::NodeDeviceDestroy(Void));
+        }
+        Call::ConnectNodeDeviceEventRegisterAny(_) => {
+            let callback = Callback { callback: 0 };
+            peer.reply(received, &Reply::ConnectNodeDeviceEventRegisterAny(callback));
         }
         Call::NodeDeviceReset(_) => return Err(Error::no_support("virNodeDeviceReset")),
         Call::ConnectClose(_) => peer.reply(received, &Reply::ConnectClose(Void)),

@@ -9,8 +9,8 @@ use std::time::Duration;
 use nodedev_driver::{ConnectUri, RemoteUri, Result};
 use nodedev_remote::{Options, RemoteDriver};
 use nodedev_rpc::{
-    Array, AuthType, AuthTypes, Call, Callback, Decoder, ErrorObject, Event, Header, Keepalive, Number,
-    Packet, Procedure, Reply, Request, Void,
+    Array, AuthType, AuthTypes, Call, Callback, Decoder, ErrorObject, Event, Fault, Header, Keepalive,
+    Number, Packet, Procedure, Reply, Request, Void,
 };
 
 /// Longer than anything here takes.
@@ -101,6 +101,14 @@ impl Peer {
     pub(crate) fn receive(&mut self) -> Option<Received> {
         loop {
             if let Some(Packet { header, payload, .. }) = self.decoder.next_packet().expect("messages") {
+                if matches!(Request::of(&header), Request::Native(_)) {
+                    // As libvirt's daemons do.
+                    let mut out = Vec::new();
+                    let refusal = Fault::unknown_program(header.program, header.version);
+                    refusal.object().encode_reply(&header, &mut out).expect("short");
+                    self.send(&out);
+                    continue;
+                }
                 return Some(Received { header, payload: payload.to_vec() });
             }
             let count = match self.socket.read(self.decoder.space()) {

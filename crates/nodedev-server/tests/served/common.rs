@@ -54,12 +54,14 @@ impl Fake {
 
     pub(crate) fn add(&self, name: &str) {
         let state = DeviceState { active: true, persistent: false, autostart: false };
-        self.devices.lock().unwrap().insert(name.parse().unwrap(), state);
+        let mut devices = self.devices.lock().unwrap();
+        devices.insert(name.parse().unwrap(), state);
         self.tell(name, Change::Created, LibvirtEvent::Created);
     }
 
     pub(crate) fn remove(&self, name: &str) {
-        self.devices.lock().unwrap().remove(name);
+        let mut devices = self.devices.lock().unwrap();
+        devices.remove(name);
         self.tell(name, Change::Deleted, LibvirtEvent::Deleted);
     }
 

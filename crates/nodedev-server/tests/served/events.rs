@@ -157,7 +157,7 @@ fn a_client_that_does_not_read_is_disconnected_and_delays_nobody() {
 }
 
 /// Lets each client see the devices of one name alone, and says that it was asked.
-struct OnlyOwn(AtomicBool);
+pub(crate) struct OnlyOwn(pub(crate) AtomicBool);
 
 impl Access for OnlyOwn {
     fn allows(&self, who: &Who, permission: &Permission, device: Option<&str>) -> Result<bool, Error> {

@@ -6,3 +6,4 @@ mod calls;
 mod common;
 mod events;
 mod flow;
+mod native;
