@@ -22,18 +22,22 @@ const PACKAGES: &[&str] = &[
     "socat",
     // For events of udev.
     "udev",
+    // For tests/virt-client.
+    "libvirt-dev",
+    "pkg-config",
 ];
 /// Before libvirt 11 the driver was part of libvirt-daemon.
 const DRIVER: &str = "libvirt-daemon-driver-nodedev";
 /// Programs that come with them.
 const PROGRAMS: &[&str] =
-    &["mdevctl", "ip", "unshare", "nsenter", "mount", "certtool", "nc", "socat", "udevadm"];
+    &["mdevctl", "ip", "unshare", "nsenter", "mount", "certtool", "nc", "socat", "udevadm", "pkg-config"];
 /// The release of Debian whose own libvirt is too old, and where a newer one is.
 const OLD_DEBIAN: (&str, &str) = ("bookworm", "bookworm-backports");
 
 /// Installs the real libvirt and what else the tests talk to, and says what it installs.
 pub(crate) fn install() -> Result<()> {
     if PROGRAMS.iter().all(|program| in_path(program))
+        && has_library()
         && let Ok(libvirt) = Libvirt::find()
         && (libvirt.is_reference() || !is_old_debian())
     {
@@ -84,6 +88,11 @@ fn in_path(program: &str) -> bool {
     let path = env::var_os("PATH").unwrap_or_default();
     let standard = ["/usr/sbin", "/sbin", "/usr/bin", "/bin"].map(Into::into);
     env::split_paths(&path).chain(standard).any(|dir: std::path::PathBuf| dir.join(program).is_file())
+}
+
+/// Whether programs can be linked with libvirt.
+fn has_library() -> bool {
+    Command::new("pkg-config").args(["--exists", "libvirt"]).status().is_ok_and(|status| status.success())
 }
 
 fn is_old_debian() -> bool {

@@ -2,6 +2,7 @@
 //! how they end must be the same.
 
 mod python;
+mod rust;
 mod virsh;
 
 use std::collections::BTreeMap;
