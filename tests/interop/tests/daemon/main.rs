@@ -3,6 +3,7 @@
 
 mod python;
 mod rust;
+mod stock;
 mod virsh;
 
 use std::collections::BTreeMap;
