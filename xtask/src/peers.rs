@@ -26,15 +26,32 @@ const PACKAGES: &[&str] = &[
     "libsys-virt-perl",
     "python3-libvirt",
     "virtinst",
+    // For tests/virt-client.
+    "libvirt-dev",
+    "pkg-config",
 ];
 /// Before libvirt 11 the driver was part of libvirt-daemon.
 const DRIVER: &str = "libvirt-daemon-driver-nodedev";
 /// Programs that come with them.
-const PROGRAMS: &[&str] =
-    &["mdevctl", "ip", "unshare", "nsenter", "mount", "certtool", "nc", "socat", "udevadm", "virt-install"];
-/// Bindings of libvirt that come with them: what finds each.
-const BINDINGS: &[&[&str]] =
-    &[&["perl", "-MSys::Virt", "-e", "1"], &["/usr/bin/python3", "-c", "import libvirt"]];
+const PROGRAMS: &[&str] = &[
+    "mdevctl",
+    "ip",
+    "unshare",
+    "nsenter",
+    "mount",
+    "certtool",
+    "nc",
+    "socat",
+    "udevadm",
+    "virt-install",
+    "pkg-config",
+];
+/// Bindings of libvirt, and its library to link with, that come with them: what finds each.
+const BINDINGS: &[&[&str]] = &[
+    &["perl", "-MSys::Virt", "-e", "1"],
+    &["/usr/bin/python3", "-c", "import libvirt"],
+    &["pkg-config", "--exists", "libvirt"],
+];
 /// The release of Debian whose own libvirt is too old, and where a newer one is.
 const OLD_DEBIAN: (&str, &str) = ("bookworm", "bookworm-backports");
 

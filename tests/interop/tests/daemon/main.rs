@@ -2,6 +2,8 @@
 //! how they end must be the same.
 
 mod python;
+mod rust;
+mod stock;
 mod virsh;
 
 use std::collections::BTreeMap;

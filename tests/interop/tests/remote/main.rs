@@ -6,6 +6,7 @@ mod certificates;
 mod changes;
 mod contract;
 mod listening;
+mod nodedevd_network;
 mod relays;
 mod tcp;
 mod tls;
