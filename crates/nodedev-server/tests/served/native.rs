@@ -139,7 +139,7 @@ fn a_change_is_told_with_all_that_is_known_of_it() {
 #[test]
 fn a_watch_since_a_snapshot_tells_every_later_change_once() {
     const CHANGES: usize = 3_000;
-    // However slow the clients are, their revisions are still known.
+    // All of it is kept: nobody misses anything.
     let fake = Fake::new(["computer", "net_eth0"].map(str::to_owned), CHANGES);
     let server = Server::new(Arc::clone(&fake) as _);
     let writer = Arc::clone(&fake);
