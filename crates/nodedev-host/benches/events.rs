@@ -13,7 +13,7 @@ use std::path::Path;
 use criterion::{BatchSize, BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
 use nodedev_driver::{Driver, View, XmlFlags};
 use nodedev_host::HostDriver;
-use nodedev_sys::Root;
+use nodedev_sys::{Root, paths};
 use nodedev_testkit::synthetic::Host;
 
 use feed::Feed;
@@ -31,7 +31,8 @@ fn leaves(driver: &HostDriver) -> Vec<(String, String)> {
         .map(|entry| {
             let device = driver.device(entry.name.as_str()).unwrap();
             let path = device.syspath.unwrap().to_string();
-            (path.strip_prefix("/sys/").unwrap().to_owned(), "net".to_owned())
+            let below = path.trim_start_matches('/').strip_prefix(paths::SYS).unwrap();
+            (below.trim_start_matches('/').to_owned(), "net".to_owned())
         })
         .collect()
 }

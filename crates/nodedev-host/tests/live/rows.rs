@@ -92,14 +92,20 @@ fn a_kernel_driver_that_brings_a_device_into_libvirts_view_creates_it_there() {
     expect(&mut live, &["css_0_0_0001 driver-unbound DELETED"]);
 }
 
-#[test]
-fn a_renamed_interface_keeps_what_is_below_it() {
+/// A host whose interface has a device below it and is called `lan0` by now, which nobody has told yet; and its folder.
+fn renamed_with_a_device_below() -> (Live, String) {
     let mut live = host();
     live.plug(&Device::new(format!("{NET}/phy0"), "class/ieee80211"));
     live.feed.uevent("add", &format!("{NET}/phy0"), "ieee80211", &[]);
     expect(&mut live, &["ieee80211_phy0 created"]);
     let to = NET.replace("eth0", "lan0");
     fs::rename(live.sys(NET), live.sys(&to)).unwrap();
+    (live, to)
+}
+
+#[test]
+fn a_renamed_interface_keeps_what_is_below_it() {
+    let (mut live, to) = renamed_with_a_device_below();
     fs::remove_file(live.sys("class/net/eth0")).unwrap();
     fs::remove_file(live.sys("class/ieee80211/phy0")).unwrap();
     live.tree.link("class/net/lan0", &to).unwrap();
@@ -112,12 +118,7 @@ fn a_renamed_interface_keeps_what_is_below_it() {
 
 #[test]
 fn news_under_a_former_name_lose_nothing_below_the_device() {
-    let mut live = host();
-    live.plug(&Device::new(format!("{NET}/phy0"), "class/ieee80211"));
-    live.feed.uevent("add", &format!("{NET}/phy0"), "ieee80211", &[]);
-    expect(&mut live, &["ieee80211_phy0 created"]);
-    let to = NET.replace("eth0", "lan0");
-    fs::rename(live.sys(NET), live.sys(&to)).unwrap();
+    let (mut live, to) = renamed_with_a_device_below();
     for (folder, old, new) in [("net", "eth0", to.clone()), ("ieee80211", "phy0", format!("{to}/phy0"))] {
         fs::remove_file(live.sys(&format!("class/{folder}/{old}"))).unwrap();
         live.tree.link(&format!("class/{folder}/{}", new.rsplit('/').next().unwrap()), &new).unwrap();
