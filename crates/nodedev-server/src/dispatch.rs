@@ -52,21 +52,14 @@ impl Work {
     /// Whether the call takes no longer than handing it to another thread: what it asks for is in the driver's index,
     /// or kept here.
     pub(crate) fn is_instant(&self) -> bool {
-        let service = &self.caller.service;
-        if !service.access.allows_all() || !service.hub.is_ready() {
-            return false;
-        }
-        match Call::decode(self.procedure, &self.payload) {
-            Ok(
-                Call::NodeDeviceLookupByName(_)
-                | Call::NodeDeviceGetParent(_)
-                | Call::NodeDeviceIsActive(_)
-                | Call::NodeDeviceIsPersistent(_)
-                | Call::NodeDeviceGetAutostart(_),
-            ) => true,
-            Ok(Call::ConnectListAllNodeDevices(wanted)) => {
-                service.lists.has(&*service.driver, ListFlags::from_bits_retain(wanted.flags))
-            }
+        use Procedure as P;
+        match self.procedure {
+            P::NodeDeviceLookupByName
+            | P::NodeDeviceGetParent
+            | P::NodeDeviceIsActive
+            | P::NodeDeviceIsPersistent
+            | P::NodeDeviceGetAutostart => self.waits_for_nobody(),
+            P::ConnectListAllNodeDevices => self.waits_for_nobody() && self.is_list_kept(),
             _ => false,
         }
     }
@@ -76,13 +69,28 @@ impl Work {
     /// whose driver answers late must not keep them all.
     pub(crate) fn leave_to_look(&self) -> Option<SemaphorePermit<'_>> {
         use Procedure as P;
-        let service = &self.caller.service;
         let looks_at_one = matches!(
             self.procedure,
             P::NodeDeviceGetXmlDesc | P::NodeDeviceNumOfCaps | P::NodeDeviceListCaps
         );
-        let may = looks_at_one && service.access.allows_all() && service.hub.is_ready();
-        if may { service.lookers.try_acquire().ok() } else { None }
+        let may = looks_at_one && self.waits_for_nobody();
+        if may { self.caller.service.lookers.try_acquire().ok() } else { None }
+    }
+
+    /// Whether neither access control nor the first look at the devices is to be waited for.
+    fn waits_for_nobody(&self) -> bool {
+        let service = &self.caller.service;
+        service.access.allows_all() && service.hub.is_ready()
+    }
+
+    fn is_list_kept(&self) -> bool {
+        let service = &self.caller.service;
+        match Call::decode(self.procedure, &self.payload) {
+            Ok(Call::ConnectListAllNodeDevices(wanted)) => {
+                service.lists.has(&*service.driver, ListFlags::from_bits_retain(wanted.flags))
+            }
+            _ => false,
+        }
     }
 
     /// Runs the call; its reply is in the client's queue afterwards.
