@@ -202,7 +202,8 @@ impl Hub {
         self.registrations.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Registers a client, and waits for that until the driver is followed; `reply` gets the number and puts the reply into the client's queue, before any event can.
+    /// Registers a client, and waits for that until the driver is followed; `reply` gets the number and puts the reply into
+    /// the client's queue, before any event can.
     pub(crate) fn register(
         &self,
         listener: &Arc<Listener>,
@@ -265,10 +266,7 @@ impl Hub {
         if all.by_number.is_empty() {
             return;
         }
-        let (kind, told) = match encode(name, event) {
-            Some(told) => told,
-            None => return,
-        };
+        let Some((kind, told)) = encode(name, event) else { return };
         let told = Arc::new(told);
         for device in [None, Some(name.as_str().as_bytes().into())] {
             for id in all.wanting.get(&(kind, device)).into_iter().flatten() {
