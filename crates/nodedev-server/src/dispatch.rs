@@ -192,22 +192,31 @@ impl Caller {
     /// The devices that flags select, as far as the caller may know of them.
     fn names(&self, procedure: Procedure, flags: ListFlags) -> Result<Names, Failure> {
         let names = self.service.lists.get(&*self.service.driver, flags)?;
-        let access = &self.service.access;
-        if access.allows_all() {
+        if self.service.access.allows_all() {
             return Ok(names);
         }
         let mut visible = Vec::new();
         for name in names.iter() {
             let name = text(&name);
-            let mut all = true;
-            for permission in procedure.filter() {
-                all = all && access.allows(&self.identity, permission, Some(&name))?;
-            }
-            if all {
+            if self.may_know(procedure, &name)? {
                 visible.push(name);
             }
         }
         Ok(Names::of(visible.iter().map(AsRef::as_ref)))
+    }
+
+    /// Whether the caller may find a device in the result of a call.
+    pub(crate) fn may_know(&self, procedure: Procedure, device: &str) -> Result<bool, Error> {
+        let access = &self.service.access;
+        if access.allows_all() {
+            return Ok(true);
+        }
+        for permission in procedure.filter() {
+            if !access.allows(&self.identity, permission, Some(device))? {
+                return Ok(false);
+            }
+        }
+        Ok(true)
     }
 
     /// The devices with a capability; all without one.

@@ -202,6 +202,14 @@ impl Hub {
         self.registrations.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// The registrations, to add one of a client that is still there. One that has gone meanwhile was forgotten already:
+    /// what is added after that would stay for good.
+    fn lock_for(&self, listener: &Listener) -> Result<MutexGuard<'_, Registrations>, Refused> {
+        let all = self.lock();
+        // Its queue is closed before it is forgotten, for which the registrations have to be held.
+        if listener.outbox.closed().is_some() { Err(Fault::connection_not_open().into()) } else { Ok(all) }
+    }
+
     /// Registers a client, and waits for that until the driver is followed; `reply` gets the number and puts the reply into
     /// the client's queue, before any event can.
     pub(crate) fn register(
@@ -219,7 +227,7 @@ impl Hub {
         };
         let wanted = (kind, device.map(|name| name.as_bytes().into()));
         self.wait_begun();
-        let mut all = self.lock();
+        let mut all = self.lock_for(listener)?;
         let own = all.by_client.entry(listener.id).or_default();
         if own.contains_key(&wanted) {
             return Err(Fault::already_tracked().into());
@@ -387,5 +395,45 @@ impl From<Fault> for Refused {
 impl From<Error> for Refused {
     fn from(error: Error) -> Self {
         Self::Error(error)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use nodedev_driver::TestDriver;
+
+    use super::*;
+    use crate::access::AllowAll;
+    use crate::lanes::Workers;
+    use crate::outbox::{Bounds, Closed};
+
+    fn hub() -> Arc<Hub> {
+        let lanes = Arc::new(Lanes::new(Workers::default()));
+        Hub::start(Arc::new(TestDriver::new()), Arc::new(AllowAll), lanes)
+    }
+
+    fn listener() -> Arc<Listener> {
+        let bounds = Bounds { calls: 5, events: 10, event_bytes: 10_000 };
+        Arc::new(Listener::new(1, Arc::new(Outbox::new(bounds))))
+    }
+
+    #[test]
+    fn a_client_that_went_while_it_was_waited_for_leaves_no_registration() {
+        let (hub, listener, identity) = (hub(), listener(), Arc::new(Identity::default()));
+        let register = |reply: &mut dyn FnMut()| {
+            hub.register(&listener, &identity, NodeDeviceEventId::Lifecycle, None, |_| reply())
+        };
+        let mut replies = 0;
+        assert!(register(&mut || replies += 1).is_ok());
+        // As its end does it.
+        listener.outbox.close(Closed::Gone);
+        hub.forget(listener.id);
+        assert!(register(&mut || replies += 1).is_err());
+        assert!(hub.watch_changes(&listener, &identity, None, |_, _| replies += 1).is_err());
+        let all = hub.lock();
+        assert_eq!((replies, all.by_number.len(), all.by_client.len()), (1, 0, 0));
+        assert!(all.watchers.is_empty());
+        drop(all);
+        hub.stop();
     }
 }

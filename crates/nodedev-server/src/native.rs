@@ -56,7 +56,7 @@ impl Caller {
                 let revision = snapshot.revision.to_string();
                 let mut entries = Vec::with_capacity(snapshot.entries.len());
                 for known in &snapshot.entries {
-                    if self.may_know(known.name.as_str())? {
+                    if self.may_know(Procedure::ConnectListAllNodeDevices, known.name.as_str())? {
                         entries.push(entry(known));
                     }
                 }
@@ -91,19 +91,6 @@ impl Caller {
         reply.encode(header.serial, &mut out).map_err(|_| Fault::unencodable())?;
         self.listener.outbox.reply(out.into());
         Ok(())
-    }
-
-    fn may_know(&self, device: &str) -> Result<bool, Error> {
-        let access = &self.service.access;
-        if access.allows_all() {
-            return Ok(true);
-        }
-        for permission in Procedure::ConnectListAllNodeDevices.filter() {
-            if !access.allows(&self.identity, permission, Some(device))? {
-                return Ok(false);
-            }
-        }
-        Ok(true)
     }
 }
 

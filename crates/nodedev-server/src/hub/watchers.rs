@@ -35,6 +35,11 @@ impl Watchers {
         }
     }
 
+    #[cfg(test)]
+    pub(super) fn is_empty(&self) -> bool {
+        self.by_number.is_empty() && self.by_client.is_empty()
+    }
+
     /// Ends all watches of a client.
     pub(super) fn forget(&mut self, client: u64) {
         for number in self.by_client.remove(&client).into_iter().flatten() {
@@ -101,7 +106,7 @@ impl Hub {
                 Some((since, watch))
             }
         };
-        let mut all = self.lock();
+        let mut all = self.lock_for(listener)?;
         // While the registrations are held, nobody is told of anything. What is in the history by now is told here, and
         // what comes into it later by the thread that follows it.
         let (begun, told) = match resumed {
