@@ -106,8 +106,8 @@ impl Lists {
         {
             return Ok(names);
         }
-        let devices = driver.list(flags)?;
-        let names = Names::of(devices.iter().map(|device| device.name.as_str()));
+        let devices = driver.list_names(flags)?;
+        let names = Names::of(devices.iter().map(|name| name.as_str()));
         if let Some(as_of) = as_of {
             let mut kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
             kept.retain(|other| other.flags != flags);

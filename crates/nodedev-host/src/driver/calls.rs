@@ -22,7 +22,11 @@ use crate::shared::{Known, view_entry};
 
 impl Driver for HostDriver {
     fn list(&self, flags: ListFlags) -> Result<Vec<DeviceRef>> {
-        self.select(flags)
+        self.select(flags, true)
+    }
+
+    fn list_names(&self, flags: ListFlags) -> Result<Vec<DeviceName>> {
+        Ok(self.select(flags, false)?.into_iter().map(|device| device.name).collect())
     }
 
     fn names(&self, capability: Option<&str>) -> Result<Vec<DeviceName>> {
@@ -31,7 +35,7 @@ impl Driver for HostDriver {
             Some(Ok(kind)) => ListFlags::capability(kind),
             Some(Err(_)) => return Ok(Vec::new()),
         };
-        Ok(self.select(flags)?.into_iter().map(|device| device.name).collect())
+        self.list_names(flags)
     }
 
     fn lookup(&self, name: &str) -> Result<DeviceRef> {
@@ -104,7 +108,7 @@ impl Driver for HostDriver {
         xml.check(ErrorDomain::NODEDEV, "nodeDeviceGetXMLDesc")?;
         let describer = self.describer_of_all();
         let mut text = Vec::new();
-        for DeviceRef { name, .. } in self.select(list)? {
+        for name in self.list_names(list)? {
             let issues = Issues::default();
             let known = self.shared.known(&name).filter(|known| known.visibility == Visibility::Libvirt);
             let Some(device) = known.and_then(|known| describer.describe(known, &issues)) else { continue };

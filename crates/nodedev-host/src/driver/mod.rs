@@ -135,10 +135,11 @@ impl HostDriver {
     }
 
     /// The devices that flags select. Only where a nested type decides is the device itself looked at.
-    fn select(&self, flags: ListFlags) -> Result<Vec<DeviceRef>> {
+    /// Parents are worked out if they are wanted, and left out else.
+    fn select(&self, flags: ListFlags, parents: bool) -> Result<Vec<DeviceRef>> {
         flags.check(ErrorDomain::NODEDEV, "nodeConnectListAllNodeDevices")?;
         self.shared.ensure_complete(None);
-        let candidates = self.candidates(flags);
+        let candidates = self.candidates(flags, parents);
         let is_selected = |candidate: &Candidate| {
             candidate.doubt.as_ref().is_none_or(|Doubt { kind, path, subsystem }| {
                 !nested::present(self.root(), *kind, path, subsystem, flags).is_empty()
@@ -148,9 +149,9 @@ impl HostDriver {
     }
 
     /// The devices that flags select for what the index knows, and those that they may select.
-    fn candidates(&self, flags: ListFlags) -> Vec<Candidate> {
+    fn candidates(&self, flags: ListFlags, parents: bool) -> Vec<Candidate> {
         let index = self.shared.index();
-        let parents = index.parents(View::Libvirt);
+        let parents = if parents { index.parents(View::Libvirt) } else { Vec::new() };
         let candidate = |id: Id| {
             let entry = index.entry(id);
             let Kind::Libvirt(kind) = entry.kind else { return None };
