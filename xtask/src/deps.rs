@@ -22,6 +22,7 @@ const LAYERS: &[(&str, &[&str])] = &[
         "nodedev",
         &["nodedev-driver", "nodedev-host", "nodedev-model", "nodedev-remote", "nodedev-sys", "nodedev-xml"],
     ),
+    ("nodedev-capi", &["nodedev", "nodedev-driver", "nodedev-model", "nodedev-remote", "nodedev-rpc"]),
     ("nodedev-server", &["nodedev-driver", "nodedev-model", "nodedev-rpc"]),
     ("nodedev-cli", &["nodedev"]),
     ("nodedevd", &["nodedev-driver", "nodedev-host", "nodedev-rpc", "nodedev-server", "nodedev-sys"]),

@@ -33,6 +33,7 @@ numbers! {
         REMOTE = 13, "Remote driver.";
         DOMAIN = 20, "Detach helpers of the hypervisor drivers.";
         NODEDEV = 22, "Node device API, configuration and host driver.";
+        EVENT = 40, "Event loop.";
         LIBXL = 41, "Xen driver.";
         URI = 45, "Reading of URIs.";
         DEVICE = 49, "PCI addresses in XML.";

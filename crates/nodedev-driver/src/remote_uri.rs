@@ -93,6 +93,7 @@ pub struct RemoteUri {
     pub auth: Option<WantedAuth>,
     /// Parameters that are libvirt's and that mean nothing here.
     pub ignored: Vec<&'static str>,
+    scheme: String,
     wire_name: String,
     helper_name: String,
 }
@@ -112,6 +113,19 @@ impl RemoteUri {
     /// What the daemon is asked to open: the URI without transport, machine and the parameters of the connection.
     pub fn wire_name(&self) -> &str {
         &self.wire_name
+    }
+
+    /// Which driver is meant: the URI's scheme without the transport, for instance `nodedev`.
+    pub fn scheme(&self) -> &str {
+        &self.scheme
+    }
+
+    /// Reads a URI as one of a daemon, whichever driver it names.
+    ///
+    /// # Errors
+    /// With the texts of libvirt; [`ErrorCode::NO_CONNECT`] if it is no URI.
+    pub fn of(uri: &str) -> Result<Self> {
+        Self::parse(&Parts::of(uri).ok_or_else(|| Error::no_connect(uri))?)
     }
 
     /// What `virt-ssh-helper` is asked to connect to: [`RemoteUri::wire_name`] with `mode` and `socket`.
@@ -156,6 +170,7 @@ impl RemoteUri {
             pkipath: None,
             auth: None,
             ignored: Vec::new(),
+            scheme: parts.scheme.to_owned(),
             wire_name: String::new(),
             helper_name: String::new(),
         };

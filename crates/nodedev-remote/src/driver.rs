@@ -9,12 +9,14 @@ use nodedev_driver::{
 use nodedev_model::{CapabilityType, DeviceName};
 use nodedev_rpc::bounds::{NODE_DEVICE_CAPS_LIST_MAX, NODE_DEVICE_LIST_MAX};
 use nodedev_rpc::{
-    Array, Autostart, Call, Detach, Device, DeviceFlags, Document, EventRegistration, ListAllDevices,
-    ListCapabilities, ListDevices, NodeDeviceEventId, Number, Rpc, Str, Update, WorldWideNames, calls,
+    Array, Autostart, Call, Detach, Device, DeviceFlags, Document, EventRegistration, Feature,
+    FeatureQuestion, ListAllDevices, ListCapabilities, ListDevices, NodeDeviceEventId, Number, Rpc, Str,
+    Update, Void, WorldWideNames, calls,
 };
 
+use crate::end::End;
 use crate::link::Link;
-use crate::options::Options;
+use crate::options::{Options, Pings};
 use crate::{failure, login, transport};
 
 /// The kinds of events that a watch is made of.
@@ -67,6 +69,57 @@ impl RemoteDriver {
             Call::NodeDeviceGetAutostart,
             |name, reply| Ok((name.clone(), reply.number != 0)),
         )
+    }
+
+    /// Makes any call of libvirt's protocol. `P` is the procedure of `call`; `read` takes its reply.
+    ///
+    /// For those who pass on what the daemon says, as the C library does.
+    ///
+    /// # Errors
+    /// The daemon's, as it came; those of the connection.
+    pub fn call<P: Rpc, T>(
+        &self,
+        call: &Call<'_>,
+        read: impl for<'a> FnOnce(P::Reply<'a>) -> Result<T>,
+    ) -> Result<T> {
+        self.link.call::<P, T>(call, read)
+    }
+
+    /// Whether the connection has not ended, as far as is known.
+    pub fn is_alive(&self) -> bool {
+        self.link.shared().is_alive()
+    }
+
+    /// Calls `heir` once when the connection ends, from a thread of the connection; at once if it has ended. It must not
+    /// wait for a call on this connection.
+    pub fn on_end(&self, heir: impl FnOnce(End) + Send + 'static) {
+        self.link.shared().ending.tell(Box::new(heir));
+    }
+
+    /// Sets whether, and how often, the daemon is asked if it is still there (`virConnectSetKeepAlive`). `false`: the
+    /// daemon does not know pings, and is not asked.
+    ///
+    /// # Errors
+    /// Those of the connection.
+    pub fn set_pings(&self, pings: Option<Pings>) -> Result<bool> {
+        let shared = self.link.shared();
+        let set = || {
+            shared
+                .set_pings(pings)
+                .map_err(|error| failure::system("Unable to set the timeout of the connection", &error))
+        };
+        if pings.is_some() {
+            let call = Call::ConnectSupportsFeature(FeatureQuestion { feature: Feature::Keepalive });
+            let known = self.number::<calls::ConnectSupportsFeature>(&call)?;
+            if !known {
+                return Ok(false);
+            }
+        }
+        set()?;
+        shared.pinging.store(pings.is_some(), Ordering::Relaxed);
+        // Its answer wakes the thread that reads, which may be waiting without a limit still.
+        self.link.call::<calls::ConnectGetLibVersion, _>(&Call::ConnectGetLibVersion(Void), |_| Ok(()))?;
+        Ok(true)
     }
 
     /// Asks one question about each of many devices.

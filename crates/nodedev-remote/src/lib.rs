@@ -39,6 +39,7 @@
 mod bulk;
 mod call;
 mod driver;
+mod end;
 mod events;
 mod failure;
 mod link;
@@ -52,5 +53,6 @@ mod writer;
 
 pub use bulk::{WINDOW_BYTES, WINDOW_CALLS};
 pub use driver::RemoteDriver;
+pub use end::End;
 pub use options::{Options, Pings};
 pub use shared::HELD_BYTES;

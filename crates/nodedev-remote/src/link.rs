@@ -27,15 +27,14 @@ impl Link {
     /// Starts the threads.
     pub(crate) fn start(channel: Channel, options: &Options) -> Result<Self> {
         let Channel { reader, writer, socket, relay, .. } = channel;
-        let pings = options.pings;
-        socket
-            .set_read_timeout(pings.map(|pings| pings.interval.max(Duration::from_millis(1))))
-            .map_err(|error| failure::system("Unable to set the timeout of the connection", &error))?;
         let shared = Arc::new(Shared::new(socket));
+        shared
+            .set_pings(options.pings)
+            .map_err(|error| failure::system("Unable to set the timeout of the connection", &error))?;
         let said = relay.as_ref().map(Relay::said);
         let mut this = Self { shared, relay, threads: Vec::new(), process: std::process::id() };
         let (ours, theirs) = (Arc::clone(&this.shared), Arc::clone(&this.shared));
-        this.spawn("nodedev-read", move || reader::run(&ours, reader, pings, said))?;
+        this.spawn("nodedev-read", move || reader::run(&ours, reader, said))?;
         this.spawn("nodedev-write", move || writer::run(&theirs, writer))?;
         Ok(this)
     }

@@ -12,7 +12,9 @@ use nodedev_rpc::{
     Procedure, Response, TooLong, Void, program,
 };
 
+use crate::end::{End, Ending};
 use crate::native::Watches;
+use crate::options::Pings;
 use crate::transport::Socket;
 use crate::{events, failure};
 
@@ -29,6 +31,8 @@ pub(crate) struct Shared {
     held: Arc<AtomicUsize>,
     /// Whether silence of the daemon is noticed.
     pub(crate) pinging: AtomicBool,
+    pings: Mutex<Option<Pings>>,
+    pub(crate) ending: Ending,
     pub(crate) events: EventLog,
     pub(crate) watches: Watches,
 }
@@ -147,6 +151,8 @@ impl State {
 impl Shared {
     pub(crate) fn new(socket: Socket) -> Self {
         Self {
+            pings: Mutex::default(),
+            ending: Ending::default(),
             state: Mutex::default(),
             changed: Condvar::new(),
             socket,
@@ -246,10 +252,27 @@ impl Shared {
         self.lock().write_error.clone()
     }
 
+    /// Sets when silence is noticed; it counts from the next message on.
+    pub(crate) fn set_pings(&self, pings: Option<Pings>) -> std::io::Result<()> {
+        *self.pings.lock().unwrap_or_else(PoisonError::into_inner) = pings;
+        self.socket.set_read_timeout(pings.map(|pings| pings.interval.max(Duration::from_millis(1))))
+    }
+
+    /// When silence is noticed.
+    pub(crate) fn pings(&self) -> Option<Pings> {
+        *self.pings.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Whether calls can be made.
+    pub(crate) fn is_alive(&self) -> bool {
+        let state = self.lock();
+        state.dead.is_none() && state.write_error.is_none()
+    }
+
     /// Ends the connection: nobody waits any longer.
-    pub(crate) fn fail(&self, error: Error) {
+    pub(crate) fn fail(&self, end: End, error: Error) {
         let mut state = self.lock();
-        let error = if state.closing { failure::closed() } else { error };
+        let (end, error) = if state.closing { (End::Closed, failure::closed()) } else { (end, error) };
         let error = state.dead.get_or_insert(error).clone();
         let pending = std::mem::take(&mut state.pending);
         drop(state);
@@ -261,6 +284,7 @@ impl Shared {
         self.events.end(Some(error));
         self.changed.notify_all();
         self.socket.shutdown();
+        self.ending.has_come(end);
     }
 
     /// Takes a message of the daemon.

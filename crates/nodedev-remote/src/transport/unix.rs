@@ -13,8 +13,8 @@ use crate::options::Options;
 
 /// Where libvirt's clients look for the daemons of the system: with `/var`, unlike the daemons themselves.
 const SYSTEM: &str = "/var/run/libvirt";
-/// Sockets of the daemon for node devices and of the one for everything. Each has a read-only one beside it.
-const DIRECT: &str = "virtnodedevd-sock";
+/// Socket of the daemon for everything. That of a driver's own daemon is named after the driver. Each has a read-only one
+/// beside it.
 const LEGACY: &str = "libvirt-sock";
 
 pub(super) fn connect(uri: &RemoteUri, options: &Options) -> Result<Socket> {
@@ -70,11 +70,12 @@ impl Place {
             (false, false) => (PathBuf::from(SYSTEM), ""),
         };
         let path = |name: &str| dir.join(format!("{name}{suffix}"));
+        let direct = format!("virt{}d-sock", uri.scheme());
         match uri.mode {
-            SocketMode::Direct => path(DIRECT),
+            SocketMode::Direct => path(&direct),
             SocketMode::Legacy => path(LEGACY),
             SocketMode::Auto => {
-                Some(path(DIRECT)).filter(|path| exists(path)).unwrap_or_else(|| path(LEGACY))
+                Some(path(&direct)).filter(|path| exists(path)).unwrap_or_else(|| path(LEGACY))
             }
         }
     }

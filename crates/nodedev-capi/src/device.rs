@@ -1,0 +1,84 @@
+//! Devices that C holds: a name, and the connection that it is a name in.
+
+use std::ffi::{CStr, CString, c_char};
+use std::ptr;
+use std::sync::{Arc, OnceLock};
+
+use nodedev_driver::Error;
+
+use crate::connection::{Connection, Needed};
+use crate::function::Function;
+use crate::handle::{Handles, Keep};
+use crate::types::{NodeDevice, NodeDevicePtr};
+
+static DEVICES: Handles<Entry, NodeDevice> = Handles::new();
+
+/// A device of a connection. That it exists, or still does, is not known.
+pub(crate) struct Device {
+    connection: Needed,
+    name: CString,
+    parent: OnceLock<CString>,
+}
+
+struct Entry {
+    device: Arc<Device>,
+    references: usize,
+}
+
+/// The device of a handle; none if it is no handle of a device that is still there.
+pub(crate) fn find(handle: NodeDevicePtr) -> Option<Arc<Device>> {
+    DEVICES.with(handle, |entry| Arc::clone(&entry.device))
+}
+
+/// Makes a device that the program holds one reference of.
+pub(crate) fn insert(
+    function: Function,
+    connection: &Arc<Connection>,
+    name: CString,
+) -> Result<NodeDevicePtr, Error> {
+    let connection = Needed::take(connection).ok_or_else(|| function.invalid_connection())?;
+    let handle = Handles::<Entry, NodeDevice>::next();
+    let device = Arc::new(Device { connection, name, parent: OnceLock::new() });
+    DEVICES.insert(handle, Entry { device, references: 1 });
+    Ok(handle)
+}
+
+/// The program takes a reference. `false`: there is no such device.
+pub(crate) fn take(handle: NodeDevicePtr) -> bool {
+    let taken = DEVICES.change(handle, |entry| {
+        entry.references += 1;
+        ((), Keep::Yes)
+    });
+    taken.is_some()
+}
+
+/// The program gives a reference back. `false`: there is no such device.
+pub(crate) fn give_back(handle: NodeDevicePtr) -> bool {
+    let given = DEVICES.change(handle, |entry| {
+        entry.references -= 1;
+        ((), if entry.references == 0 { Keep::No } else { Keep::Yes })
+    });
+    // The device is freed here, when no lock is held any more: it may be the last that needs its connection.
+    given.is_some()
+}
+
+impl Device {
+    pub(crate) fn connection(&self) -> &Arc<Connection> {
+        &self.connection
+    }
+
+    pub(crate) fn name(&self) -> &CStr {
+        &self.name
+    }
+
+    /// Name of the device above, at an address that is good as long as the device; NULL if there is none.
+    pub(crate) fn parent(&self) -> Result<*const c_char, Error> {
+        if let Some(parent) = self.parent.get() {
+            return Ok(parent.as_ptr());
+        }
+        match self.connection.source().parent(&self.name)? {
+            None => Ok(ptr::null()),
+            Some(parent) => Ok(self.parent.get_or_init(|| parent).as_ptr()),
+        }
+    }
+}

@@ -1,0 +1,83 @@
+//! What a URI opens.
+
+use std::sync::{Arc, Mutex, PoisonError, Weak};
+
+use nodedev::{ConnectUri, Connection};
+use nodedev_driver::{Error, ErrorCode, ErrorDomain, RemoteUri, Result, Transport};
+use nodedev_remote::{Options, RemoteDriver};
+
+use crate::source::{Kind, Local, Remote, Source};
+
+/// What is opened where no URI is given, neither in the call nor in [`DEFAULT_URI`].
+const DEFAULT: &str = "nodedev:///system";
+/// Variable with the URI of programs that give none.
+const DEFAULT_URI: &str = "LIBVIRT_DEFAULT_URI";
+
+/// The invented devices of `test:///default`, which all connections to it have in common while there are any.
+static TEST_DEFAULT: Mutex<Weak<Local>> = Mutex::new(Weak::new());
+
+/// What is open, and as which URI.
+pub(crate) struct Opened {
+    pub(crate) source: Arc<dyn Source>,
+    pub(crate) uri: String,
+}
+
+/// Opens a URI. One without a name of a daemon is served by one that listens on this machine; where none does, by this
+/// process, if it can.
+pub(crate) fn open(uri: Option<&str>, read_only: bool) -> Result<Opened> {
+    let of_environment = || std::env::var(DEFAULT_URI).ok();
+    let uri = uri.map(str::to_owned).or_else(of_environment).filter(|uri| !uri.is_empty());
+    let uri = uri.unwrap_or_else(|| DEFAULT.to_owned());
+    let source = source(&uri, read_only)?;
+    Ok(Opened { source, uri })
+}
+
+fn source(uri: &str, read_only: bool) -> Result<Arc<dyn Source>> {
+    if !uri.contains(':') {
+        let detail = format!("URI '{uri}' does not include a driver name");
+        return Err(Error::new(ErrorDomain::NONE, ErrorCode::NO_CONNECT, detail));
+    }
+    match uri.parse() {
+        Ok(ConnectUri::Remote(uri)) => remote(&uri, read_only),
+        Ok(ConnectUri::TestDefault) => test_default(),
+        Ok(parsed @ ConnectUri::TestFile(_)) => local(&parsed, Kind::Test),
+        Ok(parsed @ ConnectUri::Host { root: Some(_), .. }) => local(&parsed, Kind::Host),
+        Ok(parsed @ ConnectUri::Host { root: None, .. }) => match remote(&RemoteUri::of(uri)?, read_only) {
+            Err(error) if nobody_listens(&error) => local(&parsed, Kind::Host),
+            result => result,
+        },
+        // The daemon knows drivers that this library does not.
+        Err(error) if error.code() == ErrorCode::NO_CONNECT => remote(&RemoteUri::of(uri)?, read_only),
+        Err(error) => Err(error),
+    }
+}
+
+/// Whether an error of connecting means that there is no daemon.
+fn nobody_listens(error: &Error) -> bool {
+    let [errno, _] = error.ints();
+    error.code() == ErrorCode::SYSTEM_ERROR && [libc::ENOENT, libc::ECONNREFUSED].contains(&errno)
+}
+
+fn local(parsed: &ConnectUri, kind: Kind) -> Result<Arc<dyn Source>> {
+    let driver = Connection::open_uri(parsed, &Options::default())?;
+    Ok(Arc::new(Local { driver, kind }))
+}
+
+fn test_default() -> Result<Arc<dyn Source>> {
+    let mut known = TEST_DEFAULT.lock().unwrap_or_else(PoisonError::into_inner);
+    if let Some(local) = known.upgrade() {
+        return Ok(local);
+    }
+    let driver = Connection::open_uri(&ConnectUri::TestDefault, &Options::default())?;
+    let local = Arc::new(Local { driver, kind: Kind::Test });
+    *known = Arc::downgrade(&local);
+    Ok(local)
+}
+
+fn remote(uri: &RemoteUri, read_only: bool) -> Result<Arc<dyn Source>> {
+    // As libvirt's library, it asks a daemon that says nothing only if the program wants that.
+    let driver = RemoteDriver::open(uri, &Options { read_only, pings: None })?;
+    let encrypted = uri.transport == Transport::Tls;
+    let secure = encrypted || uri.transport == Transport::Unix;
+    Ok(Arc::new(Remote { driver, encrypted, secure }))
+}
