@@ -109,7 +109,8 @@ unsafe fn open_as(function: &'static str, name: *const c_char, flags: c_uint) ->
 /// Gives a reference to a connection back, with the last of which it is closed. Returns 1 if others remain, else 0.
 #[unsafe(no_mangle)]
 pub extern "C" fn virConnectClose(conn: ConnectPtr) -> c_int {
-    let function = Function::of_connections("virConnectClose");
+    // libvirt has a part of its own for this one alone.
+    let function = Function { name: "virConnectClose", domain: ErrorDomain::NONE };
     function.run(|| connection::give_back(conn).map(c_int::from).ok_or_else(|| function.invalid_connection()))
 }
 
@@ -204,7 +205,7 @@ pub extern "C" fn virConnectSetKeepAlive(conn: ConnectPtr, interval: c_int, coun
     Function::of_connections("virConnectSetKeepAlive").on_connection(conn, |connection| {
         let wanted = u64::try_from(interval).ok().filter(|seconds| *seconds > 0);
         let pings = wanted.map(|seconds| Pings { interval: Duration::from_secs(seconds), count });
-        if pings.is_some() && connection.source().needs_loop() && !event_loop::is_registered() {
+        if connection.source().is_remote() && !event_loop::is_registered() {
             let detail = "the caller doesn't support keepalive protocol; perhaps it's missing event loop implementation";
             return Err(Error::new(ErrorDomain::REMOTE, ErrorCode::INTERNAL_ERROR, detail));
         }
@@ -226,7 +227,7 @@ pub unsafe extern "C" fn virConnectRegisterCloseCallback(
     let function = Function::of_connections("virConnectRegisterCloseCallback");
     function.on_connection(conn, |connection| {
         let callback = callback.ok_or_else(|| function.null("cb"))?;
-        connection.subscriptions().on_end(function, connection, callback, opaque, free)?;
+        connection.subscriptions().on_end(connection, callback, opaque, free)?;
         Ok(0)
     })
 }
@@ -237,7 +238,7 @@ pub extern "C" fn virConnectUnregisterCloseCallback(conn: ConnectPtr, callback: 
     let function = Function::of_connections("virConnectUnregisterCloseCallback");
     function.on_connection(conn, |connection| {
         let callback = callback.ok_or_else(|| function.null("cb"))?;
-        connection.subscriptions().not_on_end(function, callback)?;
+        connection.subscriptions().not_on_end(callback)?;
         Ok(0)
     })
 }

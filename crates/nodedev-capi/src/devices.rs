@@ -208,14 +208,12 @@ pub extern "C" fn virNodeDeviceIsPersistent(dev: NodeDevicePtr) -> c_int {
 /// `autostart` is NULL or points to a number.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn virNodeDeviceGetAutostart(dev: NodeDevicePtr, autostart: *mut c_int) -> c_int {
-    let function = Function::of_devices("virNodeDeviceGetAutostart");
-    function.on_device(dev, |device| {
+    Function::of_devices("virNodeDeviceGetAutostart").on_device(dev, |device| {
         let found = device.connection().source().autostart(device.name())?;
-        if autostart.is_null() {
-            return Err(function.null("autostart"));
+        if !autostart.is_null() {
+            // SAFETY: the caller's promise; it is not NULL.
+            unsafe { autostart.write(found.into()) };
         }
-        // SAFETY: the caller's promise; it is not NULL.
-        unsafe { autostart.write(found.into()) };
         Ok(0)
     })
 }

@@ -265,11 +265,7 @@ impl Source for Local {
         self.lacks("virConnectSetKeepAlive")
     }
 
-    fn needs_loop(&self) -> bool {
-        false
-    }
-
-    fn can_end(&self) -> bool {
+    fn is_remote(&self) -> bool {
         false
     }
 

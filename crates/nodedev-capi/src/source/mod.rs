@@ -93,10 +93,8 @@ pub(crate) trait Source: Send + Sync {
     fn is_alive(&self) -> bool;
     /// Sets how often a daemon is asked if it is there. `false`: it does not know that question.
     fn set_pings(&self, pings: Option<Pings>) -> Result<bool>;
-    /// Whether the program must run an event loop for pings.
-    fn needs_loop(&self) -> bool;
-    /// Whether the connection can end other than by the program.
-    fn can_end(&self) -> bool;
+    /// Whether it is another process: the connection can end by itself, and pings need an event loop.
+    fn is_remote(&self) -> bool;
     /// Has `heir` called when the connection ends.
     fn on_end(&self, heir: Box<dyn FnOnce(End) + Send>);
 }

@@ -92,9 +92,9 @@ fn names<const MAX: usize>(names: &Array<Str<'_>, MAX>) -> Vec<CString> {
 }
 
 /// How many names may be asked for.
-fn limit(most: usize, max: usize, message: &str) -> Result<i32> {
+fn limit(most: usize, max: usize, function: &str) -> Result<i32> {
     if most > max {
-        let detail = format!("{message}: {most} > {max}");
+        let detail = format!("too many remote strings: {most} > {max},in parameter 'names' for '{function}'");
         return Err(Error::new(ErrorDomain::REMOTE, ErrorCode::RPC, detail));
     }
     // Not above a constant of the protocol.
@@ -108,7 +108,7 @@ impl Source for Remote {
     }
 
     fn names(&self, capability: Option<&CStr>, most: usize, flags: u32) -> Result<Vec<CString>> {
-        let max_names = limit(most, NODE_DEVICE_LIST_MAX, "too many remote device names")?;
+        let max_names = limit(most, NODE_DEVICE_LIST_MAX, "virNodeListDevices")?;
         let capability = capability.map(text).transpose()?;
         let call = Call::NodeListDevices(ListDevices { capability, max_names, flags });
         self.call::<calls::NodeListDevices, _>(&call, |reply| Ok(names(&reply.names)))
@@ -150,7 +150,7 @@ impl Source for Remote {
     }
 
     fn capabilities(&self, name: &CStr, most: usize) -> Result<Vec<CString>> {
-        let max_names = limit(most, NODE_DEVICE_CAPS_LIST_MAX, "too many capability names")?;
+        let max_names = limit(most, NODE_DEVICE_CAPS_LIST_MAX, "virNodeDeviceListCaps")?;
         let call = Call::NodeDeviceListCaps(ListCapabilities { name: text(name)?, max_names });
         self.call::<calls::NodeDeviceListCaps, _>(&call, |reply| Ok(names(&reply.names)))
     }
@@ -308,11 +308,7 @@ impl Source for Remote {
         self.driver.set_pings(pings)
     }
 
-    fn needs_loop(&self) -> bool {
-        true
-    }
-
-    fn can_end(&self) -> bool {
+    fn is_remote(&self) -> bool {
         true
     }
 

@@ -180,7 +180,11 @@ impl Subscriptions {
         let mut state = self.lock();
         let found = state.subscribers.iter_mut().find(|known| known.number == number && !known.ended);
         let Some(found) = found else {
-            let detail = format!("could not find event callback {number} for deletion");
+            let detail = if self.source.is_remote() {
+                format!("event callback id {number} not registered")
+            } else {
+                format!("could not find event callback {number} for deletion")
+            };
             return Err(Error::new(ErrorDomain::NONE, ErrorCode::INVALID_ARG, detail));
         };
         found.ended = true;
@@ -192,20 +196,20 @@ impl Subscriptions {
     /// Sets who is told of the end of the connection.
     pub(crate) fn on_end(
         self: &Arc<Self>,
-        function: Function,
         connection: &Arc<Connection>,
         callback: CloseFunc,
         opaque: *mut c_void,
         free: Option<FreeCallback>,
     ) -> Result<()> {
-        if !self.source.can_end() {
+        if !self.source.is_remote() {
             return Ok(());
         }
         let _arranging = self.arranging.lock().unwrap_or_else(PoisonError::into_inner);
         if self.lock().heir.is_some() {
             let detail = "A close callback is already registered";
-            return Err(Error::new(function.domain, ErrorCode::OPERATION_INVALID, detail));
+            return Err(Error::new(ErrorDomain::REMOTE, ErrorCode::OPERATION_INVALID, detail));
         }
+        let function = Function::of_connections("virConnectRegisterCloseCallback");
         let connection = Needed::take(connection).ok_or_else(|| function.invalid_connection())?;
         // Without a loop the function is remembered, and nobody there to call it, as in libvirt.
         if event_loop::is_registered() {
@@ -217,8 +221,8 @@ impl Subscriptions {
     }
 
     /// Forgets who is told of the end.
-    pub(crate) fn not_on_end(&self, function: Function, callback: CloseFunc) -> Result<()> {
-        if !self.source.can_end() {
+    pub(crate) fn not_on_end(&self, callback: CloseFunc) -> Result<()> {
+        if !self.source.is_remote() {
             return Ok(());
         }
         let mut state = self.lock();
@@ -226,7 +230,7 @@ impl Subscriptions {
         drop(state);
         let Some(heir) = heir else {
             let detail = "A different callback was requested";
-            return Err(Error::new(function.domain, ErrorCode::OPERATION_INVALID, detail));
+            return Err(Error::new(ErrorDomain::REMOTE, ErrorCode::OPERATION_INVALID, detail));
         };
         heir.luggage.free();
         drop(heir.connection);
