@@ -2,7 +2,7 @@
 
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 
-use nodedev::{ConnectUri, Connection};
+use nodedev::{ConnectUri, Connection, HostDriver};
 use nodedev_driver::{Error, ErrorCode, ErrorDomain, RemoteUri, Result, Transport};
 use nodedev_remote::{Options, RemoteDriver};
 
@@ -13,8 +13,12 @@ const DEFAULT: &str = "nodedev:///system";
 /// Variable with the URI of programs that give none.
 const DEFAULT_URI: &str = "LIBVIRT_DEFAULT_URI";
 
-/// The invented devices of `test:///default`, which all connections to it have in common while there are any.
-static TEST_DEFAULT: Mutex<Weak<Local>> = Mutex::new(Weak::new());
+/// This machine, which all connections to it have in common while there are any: it is followed once.
+static THIS_MACHINE: Common = Mutex::new(Weak::new());
+/// The invented devices of `test:///default`, of which the same is true.
+static TEST_DEFAULT: Common = Mutex::new(Weak::new());
+
+type Common = Mutex<Weak<Local>>;
 
 /// What is open, and as which URI.
 pub(crate) struct Opened {
@@ -39,11 +43,13 @@ fn source(uri: &str, read_only: bool) -> Result<Arc<dyn Source>> {
     }
     match uri.parse() {
         Ok(ConnectUri::Remote(uri)) => remote(&uri, read_only),
-        Ok(ConnectUri::TestDefault) => test_default(),
+        Ok(parsed @ ConnectUri::TestDefault) => {
+            common(&TEST_DEFAULT, Kind::Test, || Connection::open_uri(&parsed, &Options::default()))
+        }
         Ok(parsed @ ConnectUri::TestFile(_)) => local(&parsed, Kind::Test),
         Ok(parsed @ ConnectUri::Host { root: Some(_), .. }) => local(&parsed, Kind::Host),
-        Ok(parsed @ ConnectUri::Host { root: None, .. }) => match remote(&RemoteUri::of(uri)?, read_only) {
-            Err(error) if nobody_listens(&error) => local(&parsed, Kind::Host),
+        Ok(ConnectUri::Host { root: None, .. }) => match remote(&RemoteUri::of(uri)?, read_only) {
+            Err(error) if nobody_listens(&error) => common(&THIS_MACHINE, Kind::Host, this_machine),
             result => result,
         },
         // The daemon knows drivers that this library does not.
@@ -63,15 +69,23 @@ fn local(parsed: &ConnectUri, kind: Kind) -> Result<Arc<dyn Source>> {
     Ok(Arc::new(Local { driver, kind }))
 }
 
-fn test_default() -> Result<Arc<dyn Source>> {
-    let mut known = TEST_DEFAULT.lock().unwrap_or_else(PoisonError::into_inner);
+/// What all connections have in common: opened by the first, closed with the last.
+fn common(known: &Common, kind: Kind, open: impl FnOnce() -> Result<Connection>) -> Result<Arc<dyn Source>> {
+    let mut known = known.lock().unwrap_or_else(PoisonError::into_inner);
     if let Some(local) = known.upgrade() {
         return Ok(local);
     }
-    let driver = Connection::open_uri(&ConnectUri::TestDefault, &Options::default())?;
-    let local = Arc::new(Local { driver, kind: Kind::Test });
+    let local = Arc::new(Local { driver: open()?, kind });
     *known = Arc::downgrade(&local);
     Ok(local)
+}
+
+/// This machine, followed by a thread: programs keep connections for long, and lists are to be right.
+fn this_machine() -> Result<Connection> {
+    let driver = HostDriver::watching(Connection::root(None)?).map_err(|error| {
+        Error::system(ErrorDomain::NODEDEV, "Unable to follow this machine's devices", &error)
+    })?;
+    Ok(Connection::from_driver(driver))
 }
 
 fn remote(uri: &RemoteUri, read_only: bool) -> Result<Arc<dyn Source>> {

@@ -1,3 +1,5 @@
+use std::fmt::Write as _;
+
 /// The machine that a source's devices are of, as far as libvirt's connection-level calls ask for it.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct HostInfo {
@@ -21,4 +23,54 @@ pub struct HostInfo {
     pub cores: u32,
     /// Threads of each core, at least 1.
     pub threads: u32,
+}
+
+impl HostInfo {
+    /// libvirt's description of a host (`virConnectGetCapabilities`), of which a source of node devices can say what is
+    /// about the host alone.
+    pub fn capabilities_xml(&self) -> String {
+        let mut xml = String::from("<capabilities>\n\n  <host>\n");
+        // Writing to a string never fails.
+        if let Some(uuid) = &self.uuid {
+            let _ = writeln!(xml, "    <uuid>{uuid}</uuid>");
+        }
+        xml.push_str("    <cpu>\n");
+        if let Some(architecture) = &self.architecture {
+            let _ = writeln!(xml, "      <arch>{}</arch>", escape(architecture));
+        }
+        let Self { sockets, cores, threads, .. } = self;
+        let _ = writeln!(
+            xml,
+            "      <topology sockets='{sockets}' dies='1' clusters='1' cores='{cores}' threads='{threads}'/>"
+        );
+        xml.push_str("    </cpu>\n  </host>\n\n</capabilities>\n");
+        xml
+    }
+}
+
+fn escape(text: &str) -> String {
+    text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::HostInfo;
+
+    #[test]
+    fn capabilities_say_what_is_known_of_the_host() {
+        let host = HostInfo {
+            architecture: Some("x86<64".into()),
+            sockets: 1,
+            cores: 4,
+            threads: 2,
+            ..HostInfo::default()
+        };
+        let xml = host.capabilities_xml();
+        assert!(xml.contains("<arch>x86&lt;64</arch>\n"), "{xml}");
+        assert!(
+            xml.contains("<topology sockets='1' dies='1' clusters='1' cores='4' threads='2'/>\n"),
+            "{xml}"
+        );
+        assert!(!xml.contains("<uuid>"), "{xml}");
+    }
 }

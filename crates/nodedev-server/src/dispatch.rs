@@ -467,7 +467,7 @@ impl Caller {
             }
             Call::NodeGetInfo(Void) => Reply::NodeGetInfo(host::node_info(&driver.host_info()?)),
             Call::ConnectGetCapabilities(Void) => {
-                let xml = host::capabilities(&driver.host_info()?);
+                let xml = driver.host_info()?.capabilities_xml();
                 let text = Str::truncated(&xml);
                 return reply(header, &Reply::ConnectGetCapabilities(Text { text }));
             }

@@ -1,7 +1,5 @@
 //! The machine, as connection-level calls ask for it.
 
-use std::fmt::Write as _;
-
 use nodedev_driver::HostInfo;
 use nodedev_rpc::{FixedChars, NodeInfo};
 
@@ -17,52 +15,5 @@ pub(crate) fn node_info(host: &HostInfo) -> NodeInfo {
         sockets: number(host.sockets),
         cores: number(host.cores),
         threads: number(host.threads),
-    }
-}
-
-/// The answer to `CONNECT_GET_CAPABILITIES`: what a host of node devices can say, which is about the host alone.
-pub(crate) fn capabilities(host: &HostInfo) -> String {
-    let mut xml = String::from("<capabilities>\n\n  <host>\n");
-    // Writing to a string never fails.
-    if let Some(uuid) = &host.uuid {
-        let _ = writeln!(xml, "    <uuid>{uuid}</uuid>");
-    }
-    xml.push_str("    <cpu>\n");
-    if let Some(architecture) = &host.architecture {
-        let _ = writeln!(xml, "      <arch>{}</arch>", escape(architecture));
-    }
-    let HostInfo { sockets, cores, threads, .. } = host;
-    let _ = writeln!(
-        xml,
-        "      <topology sockets='{sockets}' dies='1' clusters='1' cores='{cores}' threads='{threads}'/>"
-    );
-    xml.push_str("    </cpu>\n  </host>\n\n</capabilities>\n");
-    xml
-}
-
-fn escape(text: &str) -> String {
-    text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;")
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn capabilities_say_what_is_known_of_the_host() {
-        let host = HostInfo {
-            architecture: Some("x86<64".into()),
-            sockets: 1,
-            cores: 4,
-            threads: 2,
-            ..HostInfo::default()
-        };
-        let xml = capabilities(&host);
-        assert!(xml.contains("<arch>x86&lt;64</arch>\n"), "{xml}");
-        assert!(
-            xml.contains("<topology sockets='1' dies='1' clusters='1' cores='4' threads='2'/>\n"),
-            "{xml}"
-        );
-        assert!(!xml.contains("<uuid>"), "{xml}");
     }
 }

@@ -227,7 +227,10 @@ impl Source for Local {
     }
 
     fn host_capabilities(&self) -> Result<CString> {
-        self.lacks("virConnectGetCapabilities")
+        match self.kind {
+            Kind::Host => Ok(c_string(self.driver.host_info()?.capabilities_xml().as_bytes())),
+            Kind::Test => self.lacks("virConnectGetCapabilities"),
+        }
     }
 
     fn max_vcpus(&self, _kind: Option<&CStr>) -> Result<i32> {
