@@ -30,5 +30,7 @@ mod handle;
 pub mod host;
 mod open;
 mod source;
+mod stubs;
 mod subscriptions;
+pub mod typed_params;
 pub mod types;

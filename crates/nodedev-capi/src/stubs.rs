@@ -1,0 +1,110 @@
+//! The functions of libvirt that this library does not have.
+//!
+//! Programs that are linked with `-z now`, as all of Debian are, need every symbol that they name before they start. So
+//! each function of libvirt is here; `symbols.toml` says which only fail. They do what libvirt does where a driver lacks
+//! a function: the last error is cleared; an object that is none is an error of its own; else the function is not
+//! supported. The only object that can be good is a connection, since nothing here gives a domain or a network.
+
+#![allow(unsafe_code, reason = "exported symbols are declared as such; nothing is dereferenced")]
+
+use std::ffi::{c_int, c_void};
+
+use nodedev_driver::{Error, ErrorCode, ErrorDomain};
+
+use crate::function::Function;
+use crate::types::ConnectPtr;
+
+/// What the first argument of a function has to be.
+#[derive(Debug, Clone, Copy)]
+enum Object {
+    /// A connection; the domain of errors is that of the function's module.
+    Connection(ErrorDomain),
+    Domain,
+    /// A list of domains that ends in NULL.
+    DomainList,
+    DomainCheckpoint,
+    DomainSnapshot,
+    Interface,
+    Network,
+    NetworkPort,
+    NwFilter,
+    NwFilterBinding,
+    Secret,
+    StoragePool,
+    StorageVolume,
+    Stream,
+}
+
+impl Object {
+    /// Code and domain of the error when it is no such object, and the beginning of the message, after which the
+    /// function's name comes. All are libvirt 11.3's; `tests/interop` asks it.
+    const fn invalid(self) -> (i32, i32, &'static str) {
+        match self {
+            Self::Connection(domain) => (6, domain.0, "invalid connection pointer in "),
+            Self::Domain | Self::DomainList => (7, 6, "invalid domain pointer in "),
+            Self::DomainCheckpoint => (102, 69, "Invalid domain checkpoint: "),
+            Self::DomainSnapshot => (71, 35, "Invalid domain snapshot: "),
+            Self::Interface => (58, 26, "invalid interface pointer in "),
+            Self::Network => (36, 19, "invalid network pointer in "),
+            Self::NetworkPort => (105, 19, "Invalid network port pointer: "),
+            Self::NwFilter => (61, 33, "Invalid network filter: "),
+            Self::NwFilterBinding => (100, 33, "Invalid network filter binding: "),
+            Self::Secret => (65, 30, "Invalid secret: "),
+            Self::StoragePool => (46, 18, "invalid storage pool pointer in "),
+            Self::StorageVolume => (47, 18, "invalid storage volume pointer in "),
+            Self::Stream => (73, 38, "invalid stream pointer in "),
+        }
+    }
+}
+
+/// Fails as the function `name` of libvirt does, whose first argument is `object`.
+fn refuse(kind: Object, name: &'static str, object: *mut c_void) {
+    if let Object::Connection(domain) = kind {
+        let function = Function { name, domain };
+        let connection: ConnectPtr = object.cast();
+        let _failed: c_int = function.on_connection(connection, |_| Err(function.no_support()));
+        return;
+    }
+    let (code, domain, message) = kind.invalid();
+    let function = Function { name, domain: ErrorDomain(domain) };
+    let _failed: c_int = function.run(|| {
+        if let (Object::DomainList, true) = (kind, object.is_null()) {
+            return Err(Function::of_connections(name).null("doms"));
+        }
+        let strings = [Some(format!("{message}%1$s")), Some(name.to_owned()), None];
+        let text = format!("{message}{name}");
+        Err(Error::raw(function.domain, ErrorCode(code), text).with_strings(strings))
+    });
+}
+
+/// A function that fails. What comes after the object is not looked at.
+macro_rules! stub {
+    ($symbol:ident, $name:literal, $object:expr, ($($argument:ident: $type:ty),*) -> $result:ty, $failed:expr) => {
+        #[unsafe(no_mangle)]
+        extern "C" fn $symbol(object: *mut c_void $(, $argument: $type)*) -> $result {
+            refuse($object, $name, object);
+            $failed
+        }
+    };
+}
+
+/// A function that frees what only a stub could have given: there is nothing that it could be called with but NULL.
+macro_rules! free {
+    ($symbol:ident) => {
+        #[unsafe(no_mangle)]
+        extern "C" fn $symbol(_nothing: *mut c_void) {}
+    };
+}
+
+/// Made by `build.rs` of `symbols.toml`.
+#[allow(non_snake_case, reason = "the names are libvirt's")]
+mod made {
+    use std::ffi::{c_int, c_longlong, c_uint, c_ulong, c_ulonglong, c_void};
+    use std::ptr::null_mut;
+
+    use nodedev_driver::ErrorDomain;
+
+    use super::{Object, refuse};
+
+    include!(concat!(env!("OUT_DIR"), "/stubs.rs"));
+}
