@@ -36,11 +36,13 @@ pub(crate) fn run(args: &Args) -> Result<(), Fatal> {
     let logging = Logging::start(&config, args.verbose)?;
     warn_of(&config);
     more_files();
+    // So does the thread that follows the devices.
     go_first();
     let driver = HostDriver::watching(open_root(args)?).map_err(|error| {
         Fatal::system("follow the devices of this machine", &error)
             .help("nodedevd needs netlink sockets (AF_NETLINK), which a sandbox can forbid")
     })?;
+    stand_in_line();
     let dir = match (&args.run_dir, &config.unix.dir) {
         (Some(dir), _) | (None, Some(dir)) => dir.clone(),
         (None, None) => sockets::default_dir(is_root)?,
@@ -49,9 +51,7 @@ pub(crate) fn run(args: &Args) -> Result<(), Fatal> {
         .enable_all()
         .worker_threads(std::thread::available_parallelism().map_or(2, usize::from).clamp(2, 8))
         .thread_name("clients")
-        // Sockets are looked at after so many steps of other clients, which can each be 64 KiB of a list: a quick call
-        // that has come meanwhile would wait for ten times as many otherwise.
-        .event_interval(6)
+        .on_thread_start(go_first)
         .build()
         .map_err(|error| Fatal::system("start threads", &error))?;
     // Before there are sockets: a daemon that can be seen can be sent a signal.
@@ -72,7 +72,13 @@ pub(crate) fn run(args: &Args) -> Result<(), Fatal> {
         scope: if is_root { Scope::System } else { Scope::Session },
         user: user.as_raw(),
         is_recording: args.root.is_some(),
-        workers: Workers { quick: config.prio_workers, change: config.max_workers, ..Workers::default() },
+        workers: Workers {
+            quick: config.prio_workers,
+            change: config.max_workers,
+            // They are started by threads that go first.
+            start: stand_in_line,
+            ..Workers::default()
+        },
     };
     let (sender, receiver) = watch::channel(current);
     let result = runtime.block_on(async {
@@ -243,12 +249,24 @@ fn open_root(args: &Args) -> Result<Root, Fatal> {
     }
 }
 
-/// Clients that list in a loop take all the processor time there is. The daemon goes a little before them, so that others
-/// need not wait for their next slice of it.
+/// Priority of the threads that go first.
+const FIRST: i32 = -5;
+
+/// Lets this thread, and those that it starts, go a little before others.
+///
+/// Clients that list in a loop take all the processor time there is, and so do the threads that write to them. Those who
+/// serve small calls and follow the devices use little, and need not wait for their next slice of it.
 fn go_first() {
     if rustix::process::getpriority_process(None) == Ok(0) {
-        // Only root may; others are served as well as it goes. Threads that start later have it, too.
-        let _ = rustix::process::setpriority_process(None, -5);
+        // Only root may; without it, all is served as well as it goes.
+        let _ = rustix::process::setpriority_process(None, FIRST);
+    }
+}
+
+/// Lets this thread, and those that it starts, wait for their turn again.
+fn stand_in_line() {
+    if rustix::process::getpriority_process(None) == Ok(FIRST) {
+        let _ = rustix::process::setpriority_process(None, 0);
     }
 }
 

@@ -10,7 +10,7 @@ use nodedev_rpc::{Priority, Procedure};
 use crate::outbox::{Closed, Outbox};
 
 /// How many threads call the driver at once, for each kind of call. Threads are started when they are needed first.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy)]
 pub struct Workers {
     /// For quick calls: lookups, parents, states.
     pub quick: usize,
@@ -21,13 +21,18 @@ pub struct Workers {
     pub at_once: usize,
     /// For calls that change something or ask somebody else, and so mostly wait.
     pub change: usize,
+    /// For writing large replies.
+    pub bulk: usize,
+    /// What each of these threads does first, for instance to set its priority.
+    pub start: fn(),
 }
 
 impl Default for Workers {
     /// libvirt's numbers, and as many threads for lists and descriptions as there are processors.
     fn default() -> Self {
         let processors = thread::available_parallelism().map_or(2, usize::from);
-        Self { quick: 5, look: processors.min(20), at_once: 1, change: 20 }
+        let bulk = (processors / 2).clamp(1, 4);
+        Self { quick: 5, look: processors.min(20), at_once: 1, change: 20, bulk, start: || {} }
     }
 }
 
@@ -89,9 +94,9 @@ pub(crate) struct Lanes {
 impl Lanes {
     pub(crate) fn new(workers: Workers) -> Self {
         Self {
-            quick: Pool::new("quick", workers.quick),
-            look: Pool::new("look", workers.look),
-            change: Pool::new("change", workers.change),
+            quick: Pool::new("quick", workers.quick, workers.start),
+            look: Pool::new("look", workers.look, workers.start),
+            change: Pool::new("change", workers.change, workers.start),
         }
     }
 
@@ -111,6 +116,7 @@ struct Pool(Arc<Shared>);
 struct Shared {
     name: &'static str,
     limit: usize,
+    start: fn(),
     state: Mutex<State>,
     news: Condvar,
 }
@@ -125,8 +131,9 @@ struct State {
 }
 
 impl Pool {
-    fn new(name: &'static str, limit: usize) -> Self {
-        Self(Arc::new(Shared { name, limit: limit.max(1), state: Mutex::default(), news: Condvar::new() }))
+    fn new(name: &'static str, limit: usize, start: fn()) -> Self {
+        let (state, news) = (Mutex::default(), Condvar::new());
+        Self(Arc::new(Shared { name, limit: limit.max(1), start, state, news }))
     }
 
     fn submit(&self, job: Job) {
@@ -139,7 +146,10 @@ impl Pool {
         state.threads += 1;
         drop(state);
         let shared = Arc::clone(&self.0);
-        let started = thread::Builder::new().name(self.0.name.to_owned()).spawn(move || shared.work());
+        let started = thread::Builder::new().name(self.0.name.to_owned()).spawn(move || {
+            (shared.start)();
+            shared.work();
+        });
         if let Err(error) = started {
             let mut state = self.0.lock();
             state.threads -= 1;

@@ -31,6 +31,7 @@
 //! begin with those since a revision of before; where the history was too short, it says so.
 
 mod access;
+mod bulk;
 mod dispatch;
 mod failure;
 mod follower;

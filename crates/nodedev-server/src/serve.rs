@@ -1,10 +1,9 @@
 //! One client's connection: bytes to messages to steps, and back.
 
 use std::future::Future;
-use std::pin::{Pin, pin};
+use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use std::task::Poll;
 use std::time::Duration;
 
 use nodedev_driver::Error;
@@ -17,13 +16,13 @@ use crate::dispatch::Caller;
 use crate::hub::Listener;
 use crate::identity::Identity;
 use crate::lanes::{Lane, guarded};
-use crate::outbox::{Bounds, Closed, Outbox};
+use crate::outbox::{Bounds, Chunk, Closed, Outbox};
 use crate::pings::Pings;
 use crate::service::{Service, Shared};
 use crate::session::{Auth, Session, Step, no_login};
 
-/// Larger replies are written in pieces of this size, in turn with those of other clients.
-const PIECE: usize = 64 * 1024;
+/// Larger replies are written by threads of their own.
+const LARGE: usize = 64 * 1024;
 
 /// Bounds and habits for a client; those of a daemon may change between one client and the next.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -109,6 +108,17 @@ pub enum End {
     Broken,
 }
 
+impl From<Closed> for End {
+    fn from(reason: Closed) -> Self {
+        match reason {
+            Closed::Finished => Self::Closed,
+            Closed::TooSlow => Self::TooSlow,
+            Closed::Broken => Self::Broken,
+            Closed::Gone => Self::Gone,
+        }
+    }
+}
+
 /// Serves one client until it goes. `logged_in` is called once the client has logged in, or had no need to.
 pub async fn serve<S>(
     service: &Service,
@@ -118,7 +128,7 @@ pub async fn serve<S>(
     logged_in: impl FnOnce() + Send,
 ) -> End
 where
-    S: AsyncRead + AsyncWrite + Send,
+    S: AsyncRead + AsyncWrite + Send + 'static,
 {
     let shared = &service.0;
     let id = shared.counters.clients.fetch_add(1, Ordering::Relaxed) + 1;
@@ -301,63 +311,58 @@ impl<F: FnOnce()> Reading<'_, F> {
 }
 
 /// The direction to the client.
-async fn write(service: &Shared, outbox: &Outbox, mut stream: impl AsyncWrite + Unpin) -> End {
+async fn write(
+    service: &Shared,
+    outbox: &Outbox,
+    mut stream: impl AsyncWrite + Unpin + Send + 'static,
+) -> End {
     loop {
         let chunk = match outbox.next().await {
             Ok(chunk) => chunk,
             Err(reason) => {
-                return match reason {
-                    Closed::Finished => {
-                        // It may have gone already.
-                        let _ = stream.shutdown().await;
-                        End::Closed
-                    }
-                    Closed::TooSlow => End::TooSlow,
-                    Closed::Broken => End::Broken,
-                    Closed::Gone => End::Gone,
+                if reason == Closed::Finished {
+                    // It may have gone already.
+                    let _ = stream.shutdown().await;
+                }
+                return reason.into();
+            }
+        };
+        if chunk.bytes().len() <= LARGE {
+            let written = tokio::select! {
+                written = write_whole(&mut stream, &chunk) => written,
+                () = outbox.cut_off() => continue,
+            };
+            if written.is_err() {
+                return End::Gone;
+            }
+            outbox.written(&chunk);
+            continue;
+        }
+        let mut task = service.bulk.spawn(async move {
+            let written = write_whole(&mut stream, &chunk).await;
+            (written, stream, chunk)
+        });
+        let done = tokio::select! {
+            done = &mut task => done,
+            () = outbox.cut_off() => {
+                task.abort();
+                return match outbox.next().await {
+                    Ok(_) => End::Broken,
+                    Err(reason) => reason.into(),
                 };
             }
         };
-        let written = tokio::select! {
-            written = write_chunk(service, &mut stream, chunk.bytes()) => written,
-            () = outbox.cut_off() => continue,
-        };
-        if written.is_err() {
-            return End::Gone;
+        match done {
+            Ok((Ok(()), back, chunk)) => {
+                stream = back;
+                outbox.written(&chunk);
+            }
+            _ => return End::Gone,
         }
-        outbox.written(&chunk);
     }
 }
 
-async fn write_chunk(
-    service: &Shared,
-    stream: &mut (impl AsyncWrite + Unpin),
-    bytes: &[u8],
-) -> std::io::Result<()> {
-    let mut rest = bytes;
-    while rest.len() > PIECE {
-        let piece = rest.get(..PIECE).unwrap_or(rest);
-        let at_once = {
-            // Held for one attempt only: a client that does not read holds nobody up.
-            let _turn = service.bulk.acquire().await;
-            let mut write = pin!(stream.write(piece));
-            std::future::poll_fn(|context| {
-                Poll::Ready(match write.as_mut().poll(context) {
-                    Poll::Ready(written) => Some(written),
-                    Poll::Pending => None,
-                })
-            })
-            .await
-        };
-        let count = match at_once {
-            Some(count) => count?,
-            None => stream.write(piece.get(..PIECE / 8).unwrap_or(piece)).await?,
-        };
-        if count == 0 {
-            return Err(std::io::ErrorKind::WriteZero.into());
-        }
-        rest = rest.get(count..).unwrap_or_default();
-    }
-    stream.write_all(rest).await?;
+async fn write_whole(stream: &mut (impl AsyncWrite + Unpin), chunk: &Chunk) -> std::io::Result<()> {
+    stream.write_all(chunk.bytes()).await?;
     stream.flush().await
 }

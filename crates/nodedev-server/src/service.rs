@@ -7,6 +7,7 @@ use nodedev_driver::{Driver, Scope};
 use tokio::sync::Semaphore;
 
 use crate::access::Access;
+use crate::bulk::Bulk;
 use crate::hub::Hub;
 use crate::lanes::{Lanes, Workers};
 use crate::lists::Lists;
@@ -35,8 +36,8 @@ pub(crate) struct Shared {
     pub(crate) lists: Lists,
     pub(crate) lanes: Arc<Lanes>,
     pub(crate) hub: Arc<Hub>,
-    /// Large replies are written by one client after another, a piece at a time, so that small ones don't wait.
-    pub(crate) bulk: Semaphore,
+    /// Writes large replies.
+    pub(crate) bulk: Bulk,
     /// Those who serve clients and describe a device just now.
     pub(crate) lookers: Semaphore,
     pub(crate) counters: Counters,
@@ -61,7 +62,7 @@ impl Service {
             lists: Lists::new(options.is_recording),
             lanes,
             hub,
-            bulk: Semaphore::new(1),
+            bulk: Bulk::new(options.workers.bulk, options.workers.start),
             lookers: Semaphore::new(options.workers.at_once),
             counters: Counters::default(),
         }))
