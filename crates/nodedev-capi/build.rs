@@ -104,9 +104,10 @@ impl<'a> Symbol<'a> {
 
     /// What `src/stubs.rs` makes a function of; nothing if the function is written by hand.
     fn stub(&self) -> Result<String, String> {
-        let name = match self.kind.split_once(':') {
-            Some(("stub", other)) => other,
-            None if self.kind == "stub" => self.name,
+        let (name, lacks) = match self.kind.split_once(':') {
+            Some(("stub", other)) => (self.name, other),
+            Some(("as", other)) => (other, other),
+            None if self.kind == "stub" => (self.name, self.name),
             None if self.kind == "free" => return Ok(format!("free!({});\n", self.name)),
             None if ["real", "data"].contains(&self.kind) => return Ok(String::new()),
             _ => return Err(format!("symbols.toml: {}: what is '{}'?", self.name, self.kind)),
@@ -121,7 +122,9 @@ impl<'a> Symbol<'a> {
             .collect();
         let (returns, failed) = self.failure();
         let (symbol, object, others) = (self.name, self.object(object)?, others.join(", "));
-        Ok(format!("stub!({symbol}, \"{name}\", {object}, ({others}) -> {returns}, {failed});\n"))
+        Ok(format!(
+            "stub!({symbol}, \"{name}\", \"{lacks}\", {object}, ({others}) -> {returns}, {failed});\n"
+        ))
     }
 
     /// The kind of object that the function is of.

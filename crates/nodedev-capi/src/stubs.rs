@@ -1,8 +1,8 @@
 //! The functions of libvirt that this library does not have.
 //!
 //! Programs that are linked with `-z now`, as all of Debian are, need every symbol that they name before they start. So
-//! each function of libvirt is here; `symbols.toml` says which only fail. They do what libvirt does where a driver lacks
-//! a function: the last error is cleared; an object that is none is an error of its own; else the function is not
+//! each function of libvirt is here; `symbols.toml` says which only fail. They do what libvirt does where a driver
+//! lacks a function: the last error is cleared; an object that is none is an error of its own; else the function is not
 //! supported. The only object that can be good is a connection, since nothing here gives a domain or a network.
 
 #![allow(unsafe_code, reason = "exported symbols are declared as such; nothing is dereferenced")]
@@ -57,12 +57,14 @@ impl Object {
     }
 }
 
-/// Fails as the function `name` of libvirt does, whose first argument is `object`.
-fn refuse(kind: Object, name: &'static str, object: *mut c_void) {
+/// Fails as the function `name` of libvirt does where the driver lacks `lacks`, which mostly is the same. `object` is
+/// its first argument.
+fn refuse(kind: Object, name: &'static str, lacks: &'static str, object: *mut c_void) {
     if let Object::Connection(domain) = kind {
-        let function = Function { name, domain };
         let connection: ConnectPtr = object.cast();
-        let _failed: c_int = function.on_connection(connection, |_| Err(function.no_support()));
+        let missing = Function { name: lacks, domain };
+        let _failed: c_int =
+            Function { name, domain }.on_connection(connection, |_| Err(missing.no_support()));
         return;
     }
     let (code, domain, message) = kind.invalid();
@@ -79,10 +81,10 @@ fn refuse(kind: Object, name: &'static str, object: *mut c_void) {
 
 /// A function that fails. What comes after the object is not looked at.
 macro_rules! stub {
-    ($symbol:ident, $name:literal, $object:expr, ($($argument:ident: $type:ty),*) -> $result:ty, $failed:expr) => {
+    ($symbol:ident, $name:literal, $lacks:literal, $object:expr, ($($argument:ident: $type:ty),*) -> $result:ty, $failed:expr) => {
         #[unsafe(no_mangle)]
         extern "C" fn $symbol(object: *mut c_void $(, $argument: $type)*) -> $result {
-            refuse($object, $name, object);
+            refuse($object, $name, $lacks, object);
             $failed
         }
     };

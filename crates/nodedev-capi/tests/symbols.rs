@@ -1,5 +1,5 @@
-//! That the library has each symbol of `symbols.toml`: a real one that nobody wrote does not link, one that is written by hand
-//! and made by `build.rs` too does not compile.
+//! That the library has each symbol of `symbols.toml`: a real one that nobody wrote does not link, one that is written
+//! by hand and made by `build.rs` too does not compile.
 
 #![allow(unsafe_code, reason = "symbols of C are declared here")]
 

@@ -61,12 +61,13 @@ adders! {
 
 /// A text of the caller's that lives as long as the variable it is in.
 fn string(value: &*const c_char) -> Value<'_> {
-    // SAFETY: the caller of an exported function promises that its texts end in NUL, and to leave them alone until it returns.
+    // SAFETY: the caller of an exported function promises that its texts end in NUL, and to leave them alone until it
+    // returns.
     Value::String(unsafe { c_memory::text(*value) }.unwrap_or_default())
 }
 
-/// Adds several texts of the same name, from an array that ends in NULL: 0, or -1 with an error. -1 without an error means
-/// that the array was empty.
+/// Adds several texts of the same name, from an array that ends in NULL: 0, or -1 with an error. -1 without an error
+/// means that the array was empty.
 ///
 /// # Safety
 /// As [`virTypedParamsAddString`]; `values` is NULL or ends in NULL.

@@ -22,8 +22,8 @@ impl<'a> List<'a> {
     /// If one of them is NULL.
     ///
     /// # Safety
-    /// Those that are not NULL point to variables that nobody else uses during `'a`; `*params` is NULL with `*room` 0, or is
-    /// memory of the C allocator for `*room` parameters, of which `*count` are set.
+    /// Those that are not NULL point to variables that nobody else uses during `'a`; `*params` is NULL with `*room` 0,
+    /// or is memory of the C allocator for `*room` parameters, of which `*count` are set.
     pub(super) unsafe fn new(
         function: Function,
         params: *mut *mut TypedParameter,
@@ -39,7 +39,8 @@ impl<'a> List<'a> {
         })
     }
 
-    /// Adds a parameter. The value is asked for last, when there is room and the name is good, as errors come in that order.
+    /// Adds a parameter. The value is asked for last, when there is room and the name is good, as errors come in that
+    /// order.
     pub(super) fn add<'v>(
         &mut self,
         name: &CStr,
@@ -48,7 +49,8 @@ impl<'a> List<'a> {
         let index = self.reserve()?;
         let field = field(name)?;
         let (kind, value) = stored(value()?)?;
-        // SAFETY: `reserve` made sure that `index` is within the memory; what was there is no parameter yet, so nothing is lost.
+        // SAFETY: `reserve` made sure that `index` is within the memory; what was there is no parameter yet, so nothing
+        // is lost.
         unsafe { self.params.add(index).write(TypedParameter { field, kind, value }) };
         *self.count += 1;
         Ok(())

@@ -1,7 +1,7 @@
 //! Lists of typed parameters (`libvirt/libvirt-common.h`), the caller's or made here: names with values of seven types.
 //!
-//! All of it is local, and complete. Whatever a caller will free comes from the C allocator. Where libvirt would crash, on a
-//! list that is NULL, there is an error.
+//! All of it is local, and complete. Whatever a caller will free comes from the C allocator. Where libvirt would crash,
+//! on a list that is NULL, there is an error.
 
 #![allow(unsafe_code, reason = "lists and texts are the caller's memory")]
 

@@ -1,5 +1,5 @@
-//! Values that are written as texts, with what `strtol` and its relatives accept: blanks and a sign in front, a wrap-around for
-//! negative numbers without sign.
+//! Values that are written as texts, with what `strtol` and its relatives accept: blanks and a sign in front, a
+//! wrap-around for negative numbers without sign.
 
 use std::ffi::{CStr, c_char, c_double, c_int, c_uint};
 
@@ -83,8 +83,8 @@ fn unsigned(text: &CStr) -> Option<c_uint> {
 fn double(text: &CStr) -> Option<c_double> {
     let c_locale = c"C".as_ptr();
     let mut end: *mut c_char = std::ptr::null_mut();
-    // SAFETY: the locale is made, used by this thread alone, put back and freed before anything else can see it; the text ends in
-    // NUL, and `end` outlives the call.
+    // SAFETY: the locale is made, used by this thread alone, put back and freed before anything else can see it; the
+    // text ends in NUL, and `end` outlives the call.
     let (number, error) = unsafe {
         let locale = libc::newlocale(libc::LC_ALL_MASK, c_locale, std::ptr::null_mut());
         if locale.is_null() {
