@@ -45,7 +45,7 @@ const LAYERS: &[(&str, &[&str])] = &[
         "nodedev-fuzz",
         &["nodedev-driver", "nodedev-host", "nodedev-rpc", "nodedev-sys", "nodedev-testkit", "nodedev-xml"],
     ),
-    ("xtask", &["nodedev", "nodedev-cli", "nodedev-testkit"]),
+    ("xtask", &["nodedev", "nodedev-capi", "nodedev-cli", "nodedev-driver", "nodedev-testkit"]),
 ];
 /// Packages that are only here to help tests and people who work on the project.
 const FOR_TESTS: &[&str] = &["nodedev-testkit", "nodedev-interop", "nodedev-fuzz", "xtask"];

@@ -1,8 +1,10 @@
 //! Development tasks of nodedev: `cargo xtask --help`.
 
+mod abi;
 mod bench;
 mod deps;
 mod fixture;
+mod install;
 mod man;
 mod peers;
 mod test;
@@ -13,6 +15,8 @@ use std::process::ExitCode;
 use anyhow::Result;
 use clap::{Parser, Subcommand};
 use nodedev_testkit::synthetic::Host;
+
+use crate::abi::Library;
 
 #[derive(Parser)]
 #[command(name = "cargo xtask", about = "Development tasks of nodedev")]
@@ -33,6 +37,17 @@ enum Task {
     Peers,
     /// Check the invariants of ARCHITECTURE.md: who may depend on whom, name paths, hold unsafe code or state
     CheckDeps,
+    /// Build libvirt.so.0 and print the folder that it is in, for LD_LIBRARY_PATH
+    CLibrary {
+        /// Optimize it, as for use
+        #[arg(long)]
+        release: bool,
+    },
+    /// Compare libvirt.so.0 with the installed libvirt: symbols and their versions, prototypes, structures, constants;
+    /// and have Debian's bindings resolve their symbols in it
+    CheckAbi,
+    /// Build and install the programs, the C library, units, polkit's files and manual pages
+    Install(install::Options),
     /// Measure nodedev on synthetic hosts against the least that any program must ask the kernel, and nodedevd against
     /// the real daemon
     Bench(bench::Options),
@@ -86,9 +101,16 @@ fn run() -> Result<()> {
         Task::Test { offline } => test::run(offline),
         Task::Peers => peers::install(),
         Task::CheckDeps => deps::check(nodedev_testkit::repository()),
+        Task::CLibrary { release } => {
+            let built = abi::make(if release { Library::Release } else { Library::Development })?;
+            println!("{}", built.dir.display());
+            Ok(())
+        }
+        Task::CheckAbi => abi::check(),
+        Task::Install(options) => install::run(&options),
         Task::Bench(options) => bench::run(&options),
         Task::BenchEvents(options) => bench::run_events(&options),
-        Task::Man => man::make(),
+        Task::Man => man::make().map(|_| ()),
         Task::Synthetic { out, devices, seed, mdev } => {
             let host = Host::new(devices).seed(seed).mdev(mdev).share_contents(true);
             print!("{}", host.write(&out)?);

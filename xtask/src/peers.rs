@@ -26,9 +26,14 @@ const PACKAGES: &[&str] = &[
     "libsys-virt-perl",
     "python3-libvirt",
     "virtinst",
-    // For tests/virt-client.
+    "libvirt-glib-1.0-0",
+    // For the C library and tests/virt-client.
+    "gcc",
+    "binutils",
+    "libc6-dev",
     "libvirt-dev",
     "pkg-config",
+    "valgrind",
 ];
 /// Before libvirt 11 the driver was part of libvirt-daemon.
 const DRIVER: &str = "libvirt-daemon-driver-nodedev";
@@ -45,11 +50,16 @@ const PROGRAMS: &[&str] = &[
     "udevadm",
     "virt-install",
     "pkg-config",
+    "cc",
+    "readelf",
+    "nm",
+    "valgrind",
 ];
 /// Bindings of libvirt, and its library to link with, that come with them: what finds each.
 const BINDINGS: &[&[&str]] = &[
     &["perl", "-MSys::Virt", "-e", "1"],
     &["/usr/bin/python3", "-c", "import libvirt"],
+    &["/usr/bin/python3", "-c", "import ctypes; ctypes.CDLL('libvirt-glib-1.0.so.0')"],
     &["pkg-config", "--exists", "libvirt"],
 ];
 /// The release of Debian whose own libvirt is too old, and where a newer one is.

@@ -8,7 +8,7 @@ use std::time::Instant;
 use anyhow::{Result, bail};
 use nodedev_testkit::repository;
 
-use crate::{deps, peers};
+use crate::{abi, deps, peers};
 
 /// Executions of each fuzz target.
 const FUZZ_RUNS: &str = "150000";
@@ -57,8 +57,10 @@ pub(crate) fn run(offline: bool) -> Result<()> {
     });
     if offline {
         let why = "needs the real libvirt";
+        run.steps.push(("abi", Ended::LeftOut(why), 0.0));
         run.steps.push(("interop", Ended::LeftOut(why), 0.0));
     } else {
+        run.step("abi", |_| abi::check());
         let arguments = [
             "test",
             "--package",

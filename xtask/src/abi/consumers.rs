@@ -1,0 +1,69 @@
+//! Whether programs that Debian linked with libvirt find in our library all that they need.
+
+use std::fmt::Write as _;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use anyhow::{Context as _, Result, bail};
+
+use super::exports::{installed, output};
+use super::library::Built;
+
+/// Bindings, each with a command that prints where its part in C is.
+const BINDINGS: &[(&str, &[&str])] = &[
+    ("python3-libvirt", &["/usr/bin/python3", "-c", "import libvirtmod; print(libvirtmod.__file__)"]),
+    (
+        "Sys::Virt",
+        &["perl", "-MSys::Virt", "-e", "print join qq(\\n), grep { /Virt/ } @DynaLoader::dl_shared_objects"],
+    ),
+];
+/// Libraries on top of libvirt.
+const LIBRARIES: &[&str] = &["libvirt-glib-1.0.so.0", "libvirt-gobject-1.0.so.0"];
+
+/// Has the dynamic linker resolve every symbol of Debian's bindings with our library in place of libvirt's.
+pub(super) fn check(built: &Built) -> Result<String> {
+    let mut names = Vec::new();
+    let mut wrong = String::new();
+    let bindings = BINDINGS.iter().map(|(name, command)| (*name, binding(name, command)));
+    let libraries = LIBRARIES.iter().map(|name| (*name, installed(name)));
+    for (name, file) in bindings.chain(libraries) {
+        resolve(name, &file?, built, &mut wrong)?;
+        names.push(name);
+    }
+    if !wrong.is_empty() {
+        bail!("programs for libvirt do not load:{wrong}");
+    }
+    Ok(format!("all symbols found by {}", names.join(", ")))
+}
+
+fn binding(name: &str, command: &[&str]) -> Result<PathBuf> {
+    let [program, arguments @ ..] = command else { bail!("{name} has no command") };
+    let printed = output(Command::new(program).args(arguments))
+        .with_context(|| format!("{name} is not installed; `cargo xtask peers` installs it"))?;
+    let path = printed.lines().next().unwrap_or_default();
+    Path::new(path)
+        .canonicalize()
+        .with_context(|| format!("{name} does not say where it is, but {printed:?}"))
+}
+
+fn resolve(name: &str, file: &Path, built: &Built, wrong: &mut String) -> Result<()> {
+    let ldd = Command::new("ldd")
+        .arg("-r")
+        .arg(file)
+        .env("LC_ALL", "C")
+        .env("LD_LIBRARY_PATH", &built.dir)
+        .output()
+        .context("ldd can't be run")?;
+    let printed = [ldd.stdout, ldd.stderr].map(|bytes| String::from_utf8_lossy(&bytes).into_owned()).concat();
+    let ours = built.dir.display().to_string();
+    let uses_ours = |line: &str| line.contains("libvirt.so.0 =>") && line.contains(&ours);
+    if !printed.lines().any(uses_ours) {
+        write!(wrong, "\n  {name} does not use our library: {printed}")?;
+    }
+    // Symbols of the interpreter are its own business.
+    let is_ours = |line: &&str| line.contains("symbol: vir") || line.contains("LIBVIRT_");
+    for line in printed.lines().filter(is_ours) {
+        write!(wrong, "\n  {name}: {}", line.trim())?;
+    }
+    Ok(())
+}
