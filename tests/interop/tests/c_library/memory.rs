@@ -1,0 +1,56 @@
+//! The C programs under valgrind: nothing is read or written that is not the program's, nothing is lost.
+
+use nodedev_interop::Failure;
+use nodedev_testkit::fixtures;
+use nodedev_testkit::peer::Nodedevd;
+
+use std::process::Command;
+
+use crate::{Library, Program, over, said};
+
+/// valgrind's exit status for an error or for memory that was lost. What it calls possibly lost is not: the library's
+/// tables are pointed to in their middle.
+const FOUND: &str = "99";
+
+fn check(name: &str, arguments: &[&str]) -> Result<(), Failure> {
+    let program = Program::build(name)?;
+    let mut valgrind = Command::new("valgrind");
+    valgrind.args([
+        "--quiet",
+        "--leak-check=full",
+        "--show-leak-kinds=definite,indirect",
+        "--errors-for-leak-kinds=definite,indirect",
+    ]);
+    valgrind.arg(format!("--error-exitcode={FOUND}")).arg(&program.file).args(arguments);
+    let output = over(Library::Ours, valgrind)?.output()?;
+    if !output.status.success() {
+        let said = said(&output);
+        let (_, complaints) = said.rsplit_once("stderr:\n").unwrap_or_default();
+        return Err(format!("{name} {arguments:?}, {}:\n{complaints}", output.status).into());
+    }
+    Ok(())
+}
+
+#[test]
+#[ignore = "needs valgrind: cargo xtask test"]
+fn typed_parameters_and_errors_are_clean_and_lose_nothing() -> Result<(), Failure> {
+    check("typed_params", &[])?;
+    check("errors", &[])
+}
+
+#[test]
+#[ignore = "needs valgrind: cargo xtask test"]
+fn node_devices_of_this_process_are_clean_and_lose_nothing() -> Result<(), Failure> {
+    check("node_device", &["test:///default"])?;
+    check("node_device", &["test:///default", "loop"])
+}
+
+#[test]
+#[ignore = "needs valgrind: cargo xtask test"]
+fn node_devices_of_a_daemon_are_clean_and_lose_nothing() -> Result<(), Failure> {
+    let found = fixtures::all()?.into_iter().find(|fixture| fixture.name() == "kitchen-sink");
+    let root = found.ok_or_else(|| "there is no recorded host kitchen-sink".to_owned())?.unpack()?;
+    let daemon = Nodedevd::at(root.path())?;
+    let reader = format!("{}-ro", daemon.uri());
+    check("node_device", &[daemon.uri(), "loop", &reader])
+}
