@@ -55,11 +55,17 @@ struct Program {
 
 impl Program {
     fn build(name: &str) -> Result<Self, Failure> {
+        Self::build_with(name, &[])
+    }
+
+    /// With further options of the compiler.
+    fn build_with(name: &str, options: &[&str]) -> Result<Self, Failure> {
         let folder = tempfile::tempdir()?;
         let file = folder.path().join(name);
         let mut compiler = Command::new("cc");
         compiler.args(["-Wall", "-Wextra", "-Werror", "-g", "-o"]).arg(&file);
-        let output = compiler.arg(source(&format!("{name}.c"))).arg("-lvirt").output()?;
+        compiler.args(options).arg(source(&format!("{name}.c"))).arg("-lvirt");
+        let output = compiler.output()?;
         if !output.status.success() {
             return Err(format!("{name}.c: {}", String::from_utf8_lossy(&output.stderr)).into());
         }

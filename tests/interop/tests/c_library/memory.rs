@@ -1,10 +1,11 @@
-//! The C programs under valgrind: nothing is read or written that is not the program's, nothing is lost.
+//! The C programs under valgrind and with gcc's sanitizers: nothing is read or written that is not the program's, nothing
+//! is lost.
 
 use nodedev_interop::Failure;
 use nodedev_testkit::fixtures;
 use nodedev_testkit::peer::Nodedevd;
 
-use std::process::Command;
+use std::process::{Command, Output};
 
 use crate::{Library, Program, over, said};
 
@@ -12,23 +13,36 @@ use crate::{Library, Program, over, said};
 /// tables are pointed to in their middle.
 const FOUND: &str = "99";
 
+/// What gcc puts into a program to find the same by other means, and memory that is lost with it.
+const SANITIZERS: &[&str] = &["-fsanitize=address,undefined", "-fno-sanitize-recover=all"];
+
 fn check(name: &str, arguments: &[&str]) -> Result<(), Failure> {
     let program = Program::build(name)?;
     let mut valgrind = Command::new("valgrind");
-    valgrind.args([
-        "--quiet",
-        "--leak-check=full",
-        "--show-leak-kinds=definite,indirect",
-        "--errors-for-leak-kinds=definite,indirect",
-    ]);
+    valgrind.args(["--quiet", "--leak-check=full"]);
+    valgrind.args(["--show-leak-kinds=definite,indirect", "--errors-for-leak-kinds=definite,indirect"]);
     valgrind.arg(format!("--error-exitcode={FOUND}")).arg(&program.file).args(arguments);
-    let output = over(Library::Ours, valgrind)?.output()?;
-    if !output.status.success() {
-        let said = said(&output);
-        let (_, complaints) = said.rsplit_once("stderr:\n").unwrap_or_default();
-        return Err(format!("{name} {arguments:?}, {}:\n{complaints}", output.status).into());
+    is_clean(&format!("{name} {arguments:?} under valgrind"), &over(Library::Ours, valgrind)?.output()?)?;
+    let sanitized = Program::build_with(name, SANITIZERS)?;
+    is_clean(
+        &format!("{name} {arguments:?} with sanitizers"),
+        &sanitized.over(Library::Ours)?.args(arguments).output()?,
+    )
+}
+
+fn is_clean(what: &str, output: &Output) -> Result<(), Failure> {
+    if output.status.success() {
+        return Ok(());
     }
-    Ok(())
+    let said = said(output);
+    let (_, complaints) = said.rsplit_once("stderr:\n").unwrap_or_default();
+    Err(format!("{what}, {}:\n{complaints}", output.status).into())
+}
+
+#[test]
+#[ignore = "needs valgrind: cargo xtask test"]
+fn handles_that_are_none_are_errors_and_touch_no_memory() -> Result<(), Failure> {
+    check("handles", &[])
 }
 
 #[test]

@@ -15,13 +15,13 @@
 #include <libvirt/libvirt.h>
 #include <libvirt/virterror.h>
 
-static const char *text(const char *value)
+static inline const char *text(const char *value)
 {
     return value ? value : "NULL";
 }
 
 /* The last error, all of it. */
-static void show_error(void)
+static inline void show_error(void)
 {
     virErrorPtr error = virGetLastError();
 
@@ -35,7 +35,7 @@ static void show_error(void)
 }
 
 /* What the error function is told. */
-static void told(void *user, virErrorPtr error)
+static inline void told(void *user, virErrorPtr error)
 {
     printf("  %s is told of error %d of %d: %s\n", (const char *)user, error->code, error->domain, text(error->message));
 }
