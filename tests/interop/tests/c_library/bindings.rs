@@ -1,4 +1,4 @@
-//! Bindings of libvirt for other languages, as Debian built them. Python has tests of its own.
+//! Bindings of libvirt for other languages and loops, as Debian built them. Python has tests of its own.
 
 use std::path::Path;
 use std::process::Command;
@@ -7,7 +7,7 @@ use nodedev_interop::Failure;
 use nodedev_testkit::fixtures;
 use nodedev_testkit::peer::{Libvirt, Nodedevd, Scene};
 
-use crate::{over, same};
+use crate::{over, same, source};
 
 #[test]
 #[ignore = "asks the real libvirt: cargo xtask test"]
@@ -25,5 +25,18 @@ fn perl_gets_the_same_over_both_libraries_from_both_daemons() -> Result<(), Fail
         })?;
         assert!(said.contains("computer"), "{said}");
     }
+    Ok(())
+}
+
+/// python3-libvirt brings the calls, libvirt-glib the loop.
+#[test]
+#[ignore = "asks the real libvirt: cargo xtask test"]
+fn events_come_through_the_loop_of_libvirt_glib() -> Result<(), Failure> {
+    let said = same("glib.py", |library| {
+        let mut python = Command::new("/usr/bin/python3");
+        python.arg(source("glib.py"));
+        Ok(over(library, python)?.output()?)
+    })?;
+    assert!(said.contains("scsi_host12 0 0 opaque\nscsi_host12 1 0 opaque\n"), "{said}");
     Ok(())
 }
