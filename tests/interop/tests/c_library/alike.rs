@@ -6,7 +6,7 @@ use nodedev_interop::Failure;
 use nodedev_testkit::fixtures;
 use nodedev_testkit::peer::{Daemon, Libvirt, Nodedevd, PeerError, Scene};
 
-use crate::{Library, Program, same};
+use crate::{Library, Program, same, source};
 
 /// Devices that the invented host has, so that a program that prints nothing is no success.
 const INVENTED: &[&str] = &["== computer, parent NULL", "== scsi_host11, parent scsi_host1"];
@@ -26,6 +26,32 @@ fn errors_are_told_and_kept_the_same() -> Result<(), Failure> {
     let program = Program::build("errors")?;
     let said = same("errors", |library| Ok(program.over(library)?.output()?))?;
     assert!(said.contains("libvirt: Node Device Driver error : "), "{said}");
+    Ok(())
+}
+
+#[test]
+#[ignore = "asks the real libvirt: cargo xtask test"]
+fn event_loops_are_the_same() -> Result<(), Failure> {
+    let program = Program::build("event_loop")?;
+    for arguments in [&[][..], &["own"]] {
+        let said = same("event_loop", |library| Ok(program.over(library)?.args(arguments).output()?))?;
+        assert!(
+            said.contains(if arguments.is_empty() { "reader is freed" } else { "own removal" }),
+            "{said}"
+        );
+    }
+    Ok(())
+}
+
+/// Fewer lines than questions, one of them empty.
+#[test]
+#[ignore = "asks the real libvirt: cargo xtask test"]
+fn users_are_asked_the_same() -> Result<(), Failure> {
+    let program = Program::build("auth")?;
+    let answers = source("answers");
+    let said =
+        same("auth", |library| Ok(program.over(library)?.stdin(std::fs::File::open(&answers)?).output()?))?;
+    assert!(said.contains("one of 3"), "{said}");
     Ok(())
 }
 

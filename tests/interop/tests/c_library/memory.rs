@@ -47,8 +47,11 @@ fn handles_that_are_none_are_errors_and_touch_no_memory() -> Result<(), Failure>
 
 #[test]
 #[ignore = "needs valgrind: cargo xtask test"]
-fn typed_parameters_and_errors_are_clean_and_lose_nothing() -> Result<(), Failure> {
+fn the_other_modules_are_clean_and_lose_nothing() -> Result<(), Failure> {
     check("typed_params", &[])?;
+    check("event_loop", &[])?;
+    check("event_loop", &["own"])?;
+    check("auth", &[])?;
     check("errors", &[])
 }
 
