@@ -2,6 +2,7 @@
 //! how they end must be the same.
 
 mod activation;
+mod polkit;
 mod python;
 mod rust;
 mod stock;
