@@ -20,6 +20,11 @@ const PACKAGES: &[&str] = &[
     "gnutls-bin",
     "netcat-openbsd",
     "socat",
+    // To start nodedevd as systemd does.
+    "systemd",
+    // To be asked who may do what.
+    "dbus",
+    "polkitd",
     // For events of udev.
     "udev",
     // Clients.
@@ -47,6 +52,8 @@ const PROGRAMS: &[&str] = &[
     "certtool",
     "nc",
     "socat",
+    "systemd-socket-activate",
+    "dbus-daemon",
     "udevadm",
     "virt-install",
     "pkg-config",

@@ -51,7 +51,7 @@ pub(crate) fn given() -> Result<Option<Listeners>, Fatal> {
         names.ok_or_else(|| unusable("systemd gives sockets without names (LISTEN_FDNAMES)".into()))?;
     let names: Vec<&str> = names.split(':').collect();
     if names.len() != given.len() {
-        return Err(unusable(format!("systemd gives {} sockets and {} names", given.len(), names.len())));
+        return Err(unusable(format!("systemd gives {} socket(s) and {} name(s)", given.len(), names.len())));
     }
     let mut listeners = Listeners { are_given: true, ..Listeners::default() };
     for (index, name) in names.into_iter().enumerate() {
@@ -68,7 +68,9 @@ pub(crate) fn given() -> Result<Option<Listeners>, Fatal> {
                 )));
             }
         };
+        // A connection passes for a listening socket until somebody asks the kernel.
         let socket = given.take_unix_listener(index).ok().flatten();
+        let socket = socket.filter(|socket| rustix::net::sockopt::socket_acceptconn(socket) == Ok(true));
         let socket = socket.ok_or_else(|| unusable(format!("{name} is not a listening Unix socket")))?;
         listeners.all.push(Listener::Unix { socket, read_only });
     }

@@ -10,6 +10,7 @@ mod logging;
 mod polkit;
 mod sockets;
 mod tls;
+mod x509_name;
 
 use std::process::ExitCode;
 

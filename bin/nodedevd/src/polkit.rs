@@ -10,6 +10,7 @@ use rustix::event::{PollFd, PollFlags};
 use rustix::time::Timespec;
 use tokio::runtime::Handle;
 use tokio::sync::Mutex;
+use zbus::DBusError as _;
 use zbus_polkit::policykit1::{AuthorityProxy, CheckAuthorizationFlags, Subject};
 
 /// Part of libvirt that errors about the bus come from (`VIR_FROM_DBUS`).
@@ -83,7 +84,7 @@ impl Polkit {
                 }
                 Err(error) => {
                     tracing::error!(%error, action, "polkit does not answer; is polkitd installed and running?");
-                    return Err(Error::internal(DBUS, format!("Unable to ask polkit: {error}")));
+                    return Err(no_answer(&error));
                 }
             }
         }
@@ -124,9 +125,20 @@ fn no_bus(error: &zbus::Error) -> Error {
     Error::internal(DBUS, format!("Unable to get system bus connection: {reason}"))
 }
 
+/// The bus, or polkit, answered with an error. GLib, by which libvirt speaks to both, shows it like this.
+fn no_answer(error: &zbus::Error) -> Error {
+    let (name, detail) = match error {
+        zbus::Error::MethodError(name, detail, _) => (name.to_string(), detail.as_deref()),
+        zbus::Error::FDO(error) => (error.name().to_string(), error.description()),
+        error => return Error::internal(DBUS, format!("Unable to ask polkit: {error}")),
+    };
+    let detail = format!("GDBus.Error:{name}: {}", detail.unwrap_or_default());
+    coded(DBUS, 89, "error from service: %1$s", &detail)
+}
+
 /// An error whose code is not in the driver's table.
-fn refused(code: i32, template: &str, detail: &str) -> Error {
-    Error::raw(POLKIT, ErrorCode(code), template.replace("%1$s", detail)).with_strings([
+fn coded(domain: ErrorDomain, code: i32, template: &str, detail: &str) -> Error {
+    Error::raw(domain, ErrorCode(code), template.replace("%1$s", detail)).with_strings([
         Some(template.to_owned()),
         Some(detail.to_owned()),
         None,
@@ -137,13 +149,13 @@ fn login_result(verdict: Verdict, action: &str) -> Result<(), Error> {
     Err(match verdict {
         Verdict::Yes => return Ok(()),
         Verdict::Dismissed => {
-            refused(79, "authentication cancelled: %1$s", "user cancelled authentication process")
+            coded(POLKIT, 79, "authentication cancelled: %1$s", "user cancelled authentication process")
         }
         Verdict::NoAgent => {
             let detail = format!("no polkit agent available to authenticate action '{action}'");
-            refused(94, "authentication unavailable: %1$s", &detail)
+            coded(POLKIT, 94, "authentication unavailable: %1$s", &detail)
         }
-        Verdict::No => refused(45, "authentication failed: %1$s", "access denied by policy"),
+        Verdict::No => coded(POLKIT, 45, "authentication failed: %1$s", "access denied by policy"),
     })
 }
 
@@ -207,6 +219,14 @@ mod tests {
         let error = no_bus(&zbus::Error::InputOutput(std::sync::Arc::new(error)));
         let text = "internal error: Unable to get system bus connection: Could not connect: No such file or directory";
         assert_eq!((error.code().0, error.domain().0, error.message()), (1, 47, text));
+    }
+
+    #[test]
+    fn a_bus_without_polkit_is_told_as_libvirt_tells_it() {
+        let unknown = zbus::fdo::Error::ServiceUnknown("The name x was not provided".into());
+        let error = no_answer(&zbus::Error::FDO(Box::new(unknown)));
+        let text = "error from service: GDBus.Error:org.freedesktop.DBus.Error.ServiceUnknown: The name x was not provided";
+        assert_eq!((error.code().0, error.domain().0, error.message()), (89, 47, text));
     }
 
     #[test]

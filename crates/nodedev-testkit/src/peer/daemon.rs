@@ -176,6 +176,18 @@ impl Daemon {
         self.enter(&["--net"], program)
     }
 
+    /// A command that runs `program` beside the daemon: same mounts, same network, and in the numbering of processes
+    /// that the daemon knows its clients by, and asks polkit by.
+    ///
+    /// # Errors
+    /// As [`Daemon::inside`].
+    pub fn beside(&self, program: &Path) -> Result<Command, PeerError> {
+        let mut command = privileged("nsenter");
+        command.args(["--target", &self.process()?.to_string(), "--mount", "--net", "--root", "--pid"]);
+        command.arg(program);
+        Ok(command)
+    }
+
     fn enter(&self, namespaces: &[&str], program: &Path) -> Result<Command, PeerError> {
         // Under sudo the child is sudo, and unshare one of its descendants.
         let mut pids = std::iter::once(self.child.id()).chain(descendants(self.child.id()));

@@ -121,6 +121,13 @@ impl Libvirt {
         self.version.starts_with("11.3.")
     }
 
+    /// The same libvirt with another program in place of its daemon: one that is given the daemon's arguments, prepares
+    /// what the daemon needs in its namespaces, and then becomes it (`exec libvirtd "$@"`). Its second argument is the
+    /// configuration.
+    pub fn through(self, launcher: PathBuf) -> Self {
+        Self { libvirtd: launcher, ..self }
+    }
+
     /// Starts the daemon over `scene` and waits until it has seen every device.
     ///
     /// # Errors

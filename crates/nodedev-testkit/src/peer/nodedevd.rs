@@ -1,6 +1,7 @@
 //! Our own daemon, started as the real one is, so that the same clients can be given either.
 
 use std::fs;
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
@@ -15,8 +16,10 @@ const PATIENCE: Duration = Duration::from_secs(30);
 const PAUSE: Duration = Duration::from_millis(1);
 /// Name of the socket for reading and writing; that of virtnodedevd.
 const SOCKET: &str = "virtnodedevd-sock";
+/// Configuration with which whoever connects may do everything.
+const OPEN: &str = "auth_unix_ro = \"none\"\nauth_unix_rw = \"none\"\n";
 
-/// A running `nodedevd`, without access control. Dropping it ends it.
+/// A running `nodedevd`, without access control where nothing else is said. Dropping it ends it.
 #[derive(Debug)]
 pub struct Nodedevd {
     command: Command,
@@ -31,7 +34,7 @@ impl Nodedevd {
     /// # Errors
     /// If it can't be built or does not come up.
     pub fn at(root: &Path) -> Result<Self, PeerError> {
-        Self::start(Command::new(Self::program()?), &["--root".as_ref(), root.as_os_str()], "")
+        Self::start(Command::new(Self::program()?), &["--root".as_ref(), root.as_os_str()], OPEN)
     }
 
     /// Starts it on this machine, through `launcher`: a command that ends where the daemon's arguments begin, such as
@@ -40,7 +43,7 @@ impl Nodedevd {
     /// # Errors
     /// If it does not come up.
     pub fn launched(launcher: Command) -> Result<Self, PeerError> {
-        Self::start(launcher, &[], "")
+        Self::start(launcher, &[], OPEN)
     }
 
     /// Starts another program in its place on a folder or archive.
@@ -48,7 +51,7 @@ impl Nodedevd {
     /// # Errors
     /// If it does not come up.
     pub fn program_at(program: &Path, root: &Path) -> Result<Self, PeerError> {
-        Self::start(Command::new(program), &["--root".as_ref(), root.as_os_str()], "")
+        Self::start(Command::new(program), &["--root".as_ref(), root.as_os_str()], OPEN)
     }
 
     /// Starts it on a folder or archive, with further lines of configuration.
@@ -56,7 +59,16 @@ impl Nodedevd {
     /// # Errors
     /// If it can't be built or does not come up.
     pub fn configured(root: &Path, lines: &str) -> Result<Self, PeerError> {
-        Self::start(Command::new(Self::program()?), &["--root".as_ref(), root.as_os_str()], lines)
+        let config = format!("{OPEN}{lines}");
+        Self::start(Command::new(Self::program()?), &["--root".as_ref(), root.as_os_str()], &config)
+    }
+
+    /// Starts it through `launcher` on a folder or archive, with all of its configuration.
+    ///
+    /// # Errors
+    /// If it does not come up.
+    pub fn launched_at(launcher: Command, root: &Path, config: &str) -> Result<Self, PeerError> {
+        Self::start(launcher, &["--root".as_ref(), root.as_os_str()], config)
     }
 
     /// The program.
@@ -67,15 +79,17 @@ impl Nodedevd {
         programs::nodedevd().map_err(PeerError::io("build nodedevd"))
     }
 
-    fn start(mut command: Command, source: &[&std::ffi::OsStr], lines: &str) -> Result<Self, PeerError> {
+    fn start(mut command: Command, source: &[&std::ffi::OsStr], text: &str) -> Result<Self, PeerError> {
         // Not $TMPDIR: the path of a Unix socket has at most 107 bytes.
         let work = tempfile::Builder::new()
             .prefix("nodedev-ours-")
             .tempdir_in("/tmp")
             .map_err(PeerError::io("make a working directory"))?;
+        // Clients of other users get as far as the sockets.
+        fs::set_permissions(work.path(), fs::Permissions::from_mode(0o755))
+            .map_err(PeerError::io("open the working directory"))?;
         let config = work.path().join("nodedevd.conf");
-        let access = "auth_unix_ro = \"none\"\nauth_unix_rw = \"none\"\n";
-        fs::write(&config, format!("{access}{lines}")).map_err(PeerError::io("write nodedevd.conf"))?;
+        fs::write(&config, text).map_err(PeerError::io("write nodedevd.conf"))?;
         let stderr =
             fs::File::create(work.path().join("stderr")).map_err(PeerError::io("make a log file"))?;
         command.arg("--config").arg(&config).arg("--run-dir").arg(work.path()).args(source);

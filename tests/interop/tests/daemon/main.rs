@@ -1,6 +1,8 @@
 //! Unmodified clients of libvirt against `nodedevd` and against the real daemon, on the same hosts: what they print and
 //! how they end must be the same.
 
+mod activation;
+mod polkit;
 mod python;
 mod rust;
 mod stock;

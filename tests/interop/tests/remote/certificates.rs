@@ -53,15 +53,24 @@ impl Authority {
         &self.dir
     }
 
+    /// The lines of a daemon's configuration, libvirt's or ours, for a port of the loopback interface with the
+    /// certificate `server`.
+    pub(crate) fn serve(&self, port: u16) -> String {
+        let pki = self.dir.display();
+        format!(
+            "listen_tls = 1\nlisten_addr = \"127.0.0.1\"\ntls_port = \"{port}\"\nauth_tls = \"none\"\n\
+             ca_file = \"{pki}/cacert.pem\"\ncert_file = \"{pki}/servercert.pem\"\nkey_file = \"{pki}/serverkey.pem\"\n"
+        )
+    }
+
     /// Makes `NAMEkey.pem` and `NAMEcert.pem` from the lines of a template.
     pub(crate) fn sign(&self, name: &str, lines: &str) -> io::Result<()> {
         let (key_file, cert) = (self.file(&format!("{name}key.pem")), self.file(&format!("{name}cert.pem")));
         let template = self.file(&format!("{name}.info"));
         key(&key_file)?;
-        fs::write(
-            &template,
-            format!("organization = test\nexpiration_days = 2\nsigning_key\nencryption_key\n{lines}"),
-        )?;
+        let days = if lines.contains("expiration_date") { "" } else { "expiration_days = 2\n" };
+        let organization = if lines.contains("dn = ") { "" } else { "organization = test\n" };
+        fs::write(&template, format!("{organization}{days}signing_key\nencryption_key\n{lines}"))?;
         let (ca, ca_key) = (self.file("cacert.pem"), self.file("cakey.pem"));
         let files = [
             ("--load-privkey", key_file.as_path()),

@@ -1,6 +1,7 @@
 //! nodedev as a client of the real daemon: over every transport, and what it prints then beside what it prints of the same
 //! host without a daemon.
 
+mod admission;
 mod alike;
 mod certificates;
 mod changes;

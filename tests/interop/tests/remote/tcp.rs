@@ -11,7 +11,7 @@ fn daemon(auth_tcp: &str) -> Result<(tempfile::TempDir, Listening), Failure> {
     let dir = tempfile::tempdir()?;
     let authority = Authority::new(dir.path().join("pki"))?;
     authority.sign("server", "cn = x\nip_address = 127.0.0.1\ntls_www_server\n")?;
-    let daemon = Listening::start(&authority, auth_tcp)?;
+    let daemon = Listening::start(&authority, &format!("auth_tcp = \"{auth_tcp}\"\n"))?;
     Ok((dir, daemon))
 }
 

@@ -26,7 +26,7 @@ impl Scene {
         let authority = Authority::new(dir.path().join("pki"))?;
         authority.sign("server", server)?;
         authority.sign("client", CLIENT)?;
-        let daemon = Listening::start(&authority, "none")?;
+        let daemon = Listening::start(&authority, "auth_tcp = \"none\"\n")?;
         Ok(Self { dir, authority, daemon })
     }
 

@@ -172,7 +172,6 @@ fn what_is_wrong_is_told_in_the_words_of_virsh() -> Result<(), Failure> {
         "nodedev+tcp://127.0.0.1:abc/system",
         "nodedev+tcp://no.such.host.invalid/system",
         "nodedev+ext:///system",
-        "nodedev+ext:///system?command=/bin/true",
         "nodedev+ext://host/system?command=/bin/cat",
         "nodedev+foo:///system",
         "nodedev+://h/system",
@@ -184,5 +183,9 @@ fn what_is_wrong_is_told_in_the_words_of_virsh() -> Result<(), Failure> {
         let error = open(uri).map(drop).expect_err(uri);
         assert_eq!(error.message(), virsh(uri)?, "{uri}");
     }
+    // virsh says one thing or the other, as the program ends before or after it is written to.
+    let error = open("nodedev+ext:///system?command=/bin/true").map(drop).expect_err("nobody is there");
+    let either = ["Cannot recv data: : Connection reset by peer", "internal error: client socket is closed"];
+    assert!(either.contains(&error.message()), "{error:?}");
     Ok(())
 }
