@@ -38,6 +38,7 @@ mod look;
 mod mdevctl;
 mod native;
 mod number;
+mod operations;
 pub mod pci_config;
 pub mod pci_ids;
 pub mod record;

@@ -149,8 +149,8 @@ pub enum FindingKind {
     Lockdown,
     /// It is detached already.
     Detached,
-    /// There is no way to reset it alone.
-    NoReset,
+    /// How it is reset, or that it cannot be.
+    Reset,
     /// The host serves it, and would not notice that it was reset.
     HostDriver,
     /// What could not be read, and so is not known.

@@ -1,6 +1,9 @@
 use std::fmt;
 use std::io;
 
+/// The operating system's number for a file that is not there.
+pub const NO_ENTRY: i32 = libc::ENOENT;
+
 /// What was being done when the operating system, or a recording, refused.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]

@@ -44,7 +44,7 @@ pub mod uevent;
 
 pub use access::HostAccess;
 pub use change::FileLock;
-pub use error::{Operation, SysError};
+pub use error::{NO_ENTRY, Operation, SysError};
 pub use folders::FolderWatch;
 pub use monitor::{Monitor, News, Waker};
 pub use root::{Folder, Root, Stamp};

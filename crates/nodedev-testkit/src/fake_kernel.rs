@@ -98,6 +98,11 @@ impl FakeKernel {
         self.state().pci.refusing.insert(driver.to_owned());
     }
 
+    /// Undoes [`FakeKernel::refusing`].
+    pub fn accepting(&self, driver: &str) {
+        self.state().pci.refusing.remove(driver);
+    }
+
     /// Fails the step of this number, counted from 1 since the last [`FakeKernel::restart`], with an error number. More than
     /// one step can fail.
     pub fn fail_at(&self, step: usize, errno: i32) {
@@ -130,7 +135,7 @@ impl FakeKernel {
         self.state().pci.writes.clone()
     }
 
-    /// How long was waited, without having waited.
+    /// How long was waited by the clock of the host, which runs twenty times as fast as others.
     pub fn waited(&self) -> Duration {
         self.state().waited
     }
@@ -252,5 +257,7 @@ impl HostAccess for FakeKernel {
 
     fn pause(&self, time: Duration) {
         self.state().waited += time;
+        // Others go on meanwhile, but time runs faster here.
+        std::thread::sleep(time / 20);
     }
 }

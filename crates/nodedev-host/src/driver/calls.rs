@@ -4,10 +4,14 @@ use std::ops::ControlFlow;
 use std::sync::PoisonError;
 
 use nodedev_driver::{
-    CreateFlags, DeviceRef, DeviceVisitor, Driver, Entry, Error, ErrorDomain, HostInfo, ListFlags, Result,
-    Revision, Snapshot, UpdateFlags, View, Watch, XmlFlags, XmlVisitor,
+    CreateFlags, DetachOptions, DeviceRef, DeviceVisitor, Driver, Entry, Error, ErrorDomain, HostInfo,
+    ListFlags, ReattachOptions, ResetOptions, Result, Revision, Snapshot, UpdateFlags, View, Watch, XmlFlags,
+    XmlVisitor,
 };
-use nodedev_model::{CapabilityType, DeviceName, FcHost, Issue, NodeDevice, Text, Visibility};
+use nodedev_model::{
+    CapabilityType, DeviceName, Explanation, FcHost, HandoverPlan, Handovers, Issue, NodeDevice, Text,
+    Visibility,
+};
 use nodedev_sys::paths::basename;
 use nodedev_xml::Form;
 
@@ -17,6 +21,7 @@ use crate::describe::scsi;
 use crate::host_info;
 use crate::index::{COMPUTER, Index};
 use crate::kernel::Issues;
+use crate::operations::ResetRequest;
 use crate::refuse;
 use crate::shared::{Known, view_entry};
 
@@ -156,6 +161,48 @@ impl Driver for HostDriver {
             return Err(Error::no_support("virNodeDeviceSetAutostart"));
         }
         Ok(())
+    }
+
+    fn detach(&self, name: &str, kernel_driver: Option<&str>) -> Result<()> {
+        self.detach_for_libvirt(name, kernel_driver)
+    }
+
+    fn reattach(&self, name: &str) -> Result<()> {
+        self.reattach_device(name, &ReattachOptions::default()).map(drop)
+    }
+
+    fn reset(&self, name: &str) -> Result<()> {
+        let request = ResetRequest { as_libvirt: true, ..ResetRequest::default() };
+        self.reset_device(name, &request).map(drop)
+    }
+
+    fn reset_with(&self, name: &str, options: &ResetOptions) -> Result<HandoverPlan> {
+        let ResetOptions { force, dry_run } = *options;
+        self.reset_device(name, &ResetRequest { force, dry_run, as_libvirt: false })
+    }
+
+    fn explain(&self, name: &str, kernel_driver: Option<&str>) -> Result<Explanation> {
+        Ok(self.operations().explain(&self.pci_function(name)?, kernel_driver)?)
+    }
+
+    fn detach_with(&self, name: &str, options: &DetachOptions) -> Result<HandoverPlan> {
+        self.detach_device(name, options)
+    }
+
+    fn reattach_with(&self, name: &str, options: &ReattachOptions) -> Result<HandoverPlan> {
+        self.reattach_device(name, options)
+    }
+
+    fn handovers(&self) -> Result<Handovers> {
+        Ok(self.operations().handovers()?)
+    }
+
+    fn forget_handover(&self, name: &str) -> Result<bool> {
+        self.forget(name)
+    }
+
+    fn recover_handovers(&self) -> Result<Vec<Issue>> {
+        Ok(self.operations().recover()?)
     }
 
     fn entries(&self, view: View) -> Result<Vec<Entry>> {
