@@ -10,8 +10,9 @@ use crate::pci_config;
 
 /// As much of configuration space as has the type of its header.
 const HEADER_LENGTH: usize = 64;
-/// What the class of bridges begins with.
-const CLASS_BRIDGE: &str = "0x06";
+/// What the classes of bridges to other buses of the kind begin with: PCI, CardBus, semi-transparent PCI. Those to ISA and the
+/// host itself have the header of an endpoint.
+const BRIDGE_CLASSES: [&str; 3] = ["0x0604", "0x0607", "0x0609"];
 
 /// An IOMMU group.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -42,7 +43,7 @@ pub(crate) fn is_bridge(host: &dyn HostAccess, function: &PciFunction) -> Result
         Ok(Some(space)) if space.len() >= HEADER_LENGTH => Ok(!pci_config::is_endpoint(&space)),
         _ => {
             let class = function.attribute(host, "class")?.unwrap_or_default();
-            Ok(class.starts_with(CLASS_BRIDGE))
+            Ok(BRIDGE_CLASSES.iter().any(|bridge| class.starts_with(bridge)))
         }
     }
 }

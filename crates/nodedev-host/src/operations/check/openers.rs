@@ -44,7 +44,7 @@ pub(super) fn virtual_functions(scene: &Scene<'_>, intent: &Intent<'_>) -> Resul
         return Ok(in_use);
     }
     let address = intent.function.address;
-    let text = format!("PCI device {address} has {count} virtual functions, which go with its driver");
+    let text = format!("PCI device {address} has virtual functions ({count}), which go with its driver");
     let remedy = "they are not made again when it is given back";
     Ok(vec![finding(FindingKind::VirtualFunctions, Effect::Warning, text, remedy)])
 }
@@ -80,8 +80,17 @@ fn functions_of(scene: &Scene<'_>, function: &PciFunction) -> Result<Vec<PciFunc
 
 /// Whether the search was complete.
 pub(super) fn unseen(scene: &Scene<'_>, _: &Intent<'_>) -> Result<Vec<Finding>> {
+    if !scene.host.is_changeable() {
+        return Ok(vec![Finding {
+            kind: FindingKind::Unknown,
+            effect: Effect::Note,
+            problem: "a recording does not tell which processes, file systems and routes use a device".into(),
+            remedy: None,
+        }]);
+    }
     let count = scene.unseen()?;
-    let text = format!("{count} processes could not be looked at, and may have the device open");
+    let processes = if count == 1 { "process" } else { "processes" };
+    let text = format!("{count} {processes} could not be looked at, and may have the device open");
     let remedy = "ask as root; a daemon needs CAP_SYS_PTRACE to see the files of others";
     Ok((count > 0)
         .then(|| finding(FindingKind::ProcessesUnseen, Effect::Warning, text, remedy))
