@@ -35,6 +35,7 @@ mod issues;
 mod kernel;
 pub mod live;
 mod look;
+mod making;
 mod mdevctl;
 mod native;
 mod number;

@@ -32,6 +32,7 @@ mod folders;
 mod ioctl;
 pub mod link;
 pub mod machine;
+pub mod mdevctl;
 mod modules;
 mod monitor;
 mod netlink;

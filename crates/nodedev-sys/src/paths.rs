@@ -30,6 +30,8 @@ pub const HOSTNAME: &str = "proc/sys/kernel/hostname";
 pub const ARCHITECTURE: &str = "proc/sys/kernel/arch";
 /// Device nodes.
 pub const DEV: &str = "dev";
+/// Fibre Channel ports, and SCSI hosts, where older kernels have the attributes of virtual ports.
+pub const CLASSES_OF_PORTS: [&str; 2] = ["sys/class/fc_host", "sys/class/scsi_host"];
 /// Nodes of VFIO: one for each open group, the container, and `devices` with one for each device.
 pub const DEV_VFIO: &str = "dev/vfio";
 /// Kernel modules that are loaded or built in, one folder for each.

@@ -112,6 +112,14 @@ impl Root {
         matches!(self.backend, Backend::Live(_) | Backend::Scratch(_))
     }
 
+    /// The folder that stands for `/`, if it is one that may be changed and not this machine's.
+    pub(crate) fn changeable_folder(&self) -> Option<&OwnedFd> {
+        match &self.backend {
+            Backend::Scratch(folder) => Some(folder),
+            _ => None,
+        }
+    }
+
     /// Whether this is the running machine, where files change and interfaces can be asked.
     pub fn is_live(&self) -> bool {
         matches!(self.backend, Backend::Live(_))

@@ -21,8 +21,9 @@ use crate::describe::scsi;
 use crate::host_info;
 use crate::index::{COMPUTER, Index};
 use crate::kernel::Issues;
+use crate::making::{mdev, vhba};
 use crate::operations::ResetRequest;
-use crate::refuse;
+use crate::refuse::{self, Makeable};
 use crate::shared::{Known, view_entry};
 
 impl Driver for HostDriver {
@@ -127,38 +128,51 @@ impl Driver for HostDriver {
     }
 
     fn create_xml(&self, xml: &[u8], flags: CreateFlags) -> Result<DeviceRef> {
-        refuse::create_xml(self, xml, flags)?;
-        Err(Error::no_support("virNodeDeviceCreateXML"))
+        let wanted = refuse::create_xml(self, xml, flags)?;
+        self.serves("virNodeDeviceCreateXML")?;
+        match wanted {
+            (Makeable::Mdev, device) => mdev::start_new(self, &device),
+            (Makeable::Vhba, device) => vhba::create(self, &device),
+        }
     }
 
     fn define_xml(&self, xml: &[u8], flags: CreateFlags) -> Result<DeviceRef> {
-        refuse::define_xml(self, xml, flags)?;
-        Err(Error::no_support("virNodeDeviceDefineXML"))
+        let wanted = refuse::define_xml(self, xml, flags)?;
+        self.serves("virNodeDeviceDefineXML")?;
+        mdev::define(self, &wanted)
     }
 
     fn destroy(&self, name: &str) -> Result<()> {
-        refuse::destroy(self, name)?;
-        Err(Error::no_support("virNodeDeviceDestroy"))
+        let kind = refuse::destroy(self, name)?;
+        self.serves("virNodeDeviceDestroy")?;
+        match kind {
+            Makeable::Mdev => mdev::stop(self, name),
+            Makeable::Vhba => vhba::delete(self, name),
+        }
     }
 
     fn undefine(&self, name: &str) -> Result<()> {
         refuse::undefine(self, name)?;
-        Err(Error::no_support("virNodeDeviceUndefine"))
+        self.serves("virNodeDeviceUndefine")?;
+        mdev::undefine(self, name)
     }
 
     fn create(&self, name: &str) -> Result<()> {
         refuse::create(self, name)?;
-        Err(Error::no_support("virNodeDeviceCreate"))
+        self.serves("virNodeDeviceCreate")?;
+        mdev::start(self, name)
     }
 
     fn update(&self, name: &str, xml: &[u8], flags: UpdateFlags) -> Result<()> {
-        refuse::update(self, name, xml, flags)?;
-        Err(Error::no_support("virNodeDeviceUpdate"))
+        let wanted = refuse::update(self, name, xml, flags)?;
+        self.serves("virNodeDeviceUpdate")?;
+        mdev::update(self, name, &wanted, flags)
     }
 
     fn set_autostart(&self, name: &str, autostart: bool) -> Result<()> {
         if refuse::set_autostart(self, name, autostart)? {
-            return Err(Error::no_support("virNodeDeviceSetAutostart"));
+            self.serves("virNodeDeviceSetAutostart")?;
+            mdev::set_autostart(self, name, autostart)?;
         }
         Ok(())
     }

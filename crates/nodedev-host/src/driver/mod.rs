@@ -106,6 +106,14 @@ impl HostDriver {
         Ok(())
     }
 
+    /// Refuses a call that would change a recording, as a driver that lacks the function.
+    fn serves(&self, function: &str) -> Result<()> {
+        if self.root().is_changeable() {
+            return Ok(());
+        }
+        Err(Error::no_support(function).with_help("leave out --root to change this machine"))
+    }
+
     fn describer(&self) -> Describer<'_> {
         Describer::new(&self.shared, Uevents::default())
     }
