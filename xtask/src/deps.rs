@@ -26,7 +26,7 @@ const LAYERS: &[(&str, &[&str])] = &[
     ("nodedev-server", &["nodedev-driver", "nodedev-model", "nodedev-rpc"]),
     ("nodedev-cli", &["nodedev"]),
     ("nodedevd", &["nodedev-driver", "nodedev-host", "nodedev-rpc", "nodedev-server", "nodedev-sys"]),
-    ("nodedev-testkit", &[]),
+    ("nodedev-testkit", &["nodedev-sys"]),
     (
         "nodedev-interop",
         &[

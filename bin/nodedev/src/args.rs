@@ -13,7 +13,7 @@ use crate::exit::Exit;
 const AFTER_HELP: &str = "\
 Exit status:
   0  done
-  1  failed; diff: the two differ; format: the document has mistakes
+  1  failed; diff: the two differ; format: the document has mistakes; explain: no, or only by force
   2  wrong usage; diff: any failure
   3  done for some of the devices only
 
@@ -21,13 +21,15 @@ Examples:
   nodedev list --tree                     the devices of this machine
   nodedev dumpxml pci_0000_00_02_0        a device as libvirt's XML
   nodedev show --all --json               everything as one JSON document
+  nodedev explain pci_0000_03_00_0        can a guest have it, and if not, why?
+  nodedev detach --group pci_0000_03_00_0 take it and its IOMMU group from the host
   nodedev record -o host.tar.gz --mask    a support bundle without serial numbers
   nodedev --root host.tar.gz list         the devices of that bundle";
 
-/// See and compare the devices of a virtualization host.
+/// See, compare and hand over the devices of a virtualization host.
 ///
 /// Lists and describes every device of this machine, or of a recording of another one, the way libvirt's node device
-/// driver does, without a daemon.
+/// driver does, and hands PCI devices to guests and back, without a daemon.
 #[derive(Debug, Parser)]
 #[command(name = "nodedev", version, after_help = AFTER_HELP, max_term_width = 100)]
 #[command(disable_help_subcommand = true, subcommand_required = true, arg_required_else_help = true)]
@@ -91,6 +93,22 @@ pub(crate) enum Command {
     ///
     /// Each line has a revision in its JSON form, from which a later watch of the same daemon goes on with --since.
     Watch(WatchArgs),
+    /// Take PCI devices from the host, so that guests can have them
+    ///
+    /// What the host needs, or a guest has, is refused; what was there before is remembered, and given back by reattach.
+    #[command(aliases = ["nodedev-detach", "nodedev-dettach"])]
+    Detach(DetachArgs),
+    /// Give detached PCI devices back to the host, as they were
+    #[command(alias = "nodedev-reattach")]
+    Reattach(ReattachArgs),
+    /// Reset PCI devices that nobody uses
+    #[command(alias = "nodedev-reset")]
+    Reset(ResetArgs),
+    /// Say whether guests can have PCI devices, and if not, why, and what would help
+    Explain(ExplainArgs),
+    /// See and mend what is remembered of detached devices
+    #[command(subcommand)]
+    Handover(HandoverCommand),
     /// Record what nodedev reads of this machine, for --root, support and tests
     Record(RecordArgs),
     /// Compare the devices of two recordings, or of a recording and this machine
@@ -248,6 +266,84 @@ pub(crate) struct WatchArgs {
 }
 
 #[derive(Debug, Args)]
+pub(crate) struct DetachArgs {
+    #[command(flatten)]
+    pub(crate) devices: NamesArgs,
+    /// Kernel driver that is to have it; without one, the driver for VFIO that fits it
+    #[arg(long, value_name = "DRIVER")]
+    pub(crate) driver: Option<String>,
+    /// Everything in its IOMMU group that can be detached, or nothing
+    #[arg(long)]
+    pub(crate) group: bool,
+    /// Also if the host needs it, or its IOMMU group; the log says what was skipped
+    #[arg(long)]
+    pub(crate) force: bool,
+    #[command(flatten)]
+    pub(crate) telling: TellingArgs,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct ReattachArgs {
+    #[command(flatten)]
+    pub(crate) devices: NamesArgs,
+    /// Everything in its IOMMU group that is detached, or nothing
+    #[arg(long)]
+    pub(crate) group: bool,
+    #[command(flatten)]
+    pub(crate) telling: TellingArgs,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct ResetArgs {
+    #[command(flatten)]
+    pub(crate) devices: NamesArgs,
+    /// Also while the host uses it; the log says what was skipped
+    #[arg(long)]
+    pub(crate) force: bool,
+    #[command(flatten)]
+    pub(crate) telling: TellingArgs,
+}
+
+// How much is told of a change, and whether it is made.
+#[derive(Debug, Args)]
+pub(crate) struct TellingArgs {
+    /// Print what would be written, and write nothing
+    #[arg(long)]
+    pub(crate) dry_run: bool,
+    /// Print what is written as JSON, a line for each device; `nodedev schema plan` describes it
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct ExplainArgs {
+    #[command(flatten)]
+    pub(crate) devices: NamesArgs,
+    /// Kernel driver that would have it; without one, the driver for VFIO that fits it
+    #[arg(long, value_name = "DRIVER")]
+    pub(crate) driver: Option<String>,
+    /// As JSON, a line for each device; `nodedev schema explain` describes it
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum HandoverCommand {
+    /// List the devices that were taken from the host, and what they are given back
+    List {
+        /// As JSON; `nodedev schema handover` describes it
+        #[arg(long)]
+        json: bool,
+    },
+    /// Forget what is to be given back; the devices stay as they are
+    Forget {
+        /// Name or PCI address of a device
+        #[arg(value_name = "NAME", required = true)]
+        names: Vec<String>,
+    },
+}
+
+#[derive(Debug, Args)]
 pub(crate) struct RecordArgs {
     /// The archive to write; its name ends in .tar or .tar.gz
     #[arg(short, long, value_name = "FILE")]
@@ -295,6 +391,12 @@ pub(crate) enum Document {
     Issues,
     /// watch --json: a line
     Watch,
+    /// detach, reattach and reset --json: a line
+    Plan,
+    /// explain --json: a line
+    Explain,
+    /// handover list --json
+    Handover,
 }
 
 #[derive(Debug, Args)]

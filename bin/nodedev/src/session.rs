@@ -9,13 +9,23 @@ use crate::args::Global;
 use crate::progress::Progress;
 use crate::report::Advice;
 
-/// Opens what `--root` or `--connect` names; this machine without either.
+/// Opens what `--root` or `--connect` names; this machine without either. For looking: a daemon is asked on the socket that
+/// everybody may use.
 pub(crate) fn open(global: &Global) -> anyhow::Result<Connection> {
+    open_for(global, true)
+}
+
+/// The same for commands that change something.
+pub(crate) fn open_to_change(global: &Global) -> anyhow::Result<Connection> {
+    open_for(global, false)
+}
+
+fn open_for(global: &Global, read_only: bool) -> anyhow::Result<Connection> {
     let start = Instant::now();
     let progress = Progress::start_quiet_phase("reading the host");
     let connection = match (&global.root, &global.connect) {
         (Some(root), _) => Connection::open_root(root)?,
-        (None, Some(uri)) => connect(uri)?,
+        (None, Some(uri)) => connect(uri, read_only)?,
         (None, None) => Connection::open("nodedev:///system")?,
     };
     drop(progress);
@@ -23,15 +33,15 @@ pub(crate) fn open(global: &Global) -> anyhow::Result<Connection> {
     Ok(connection)
 }
 
-/// Opens what a URI names, read-only: commands look, and change nothing.
-fn connect(uri: &str) -> nodedev::Result<Connection> {
+/// Opens what a URI names.
+fn connect(uri: &str, read_only: bool) -> nodedev::Result<Connection> {
     let uri: ConnectUri = uri.parse()?;
     if let ConnectUri::Remote(remote) = &uri {
         for parameter in &remote.ignored {
             log::warn!("the parameter {parameter} of the URI has no effect here");
         }
     }
-    Connection::open_uri(&uri, &Options { read_only: true, ..Options::default() })
+    Connection::open_uri(&uri, &Options { read_only, ..Options::default() })
 }
 
 fn describe(global: &Global) -> String {

@@ -1,9 +1,15 @@
 use std::borrow::Cow;
 use std::ops::ControlFlow;
 
-use nodedev_model::{CapabilityType, DeviceName, DeviceState, Issue, NodeDevice, Visibility};
+use nodedev_model::{
+    CapabilityType, DeviceName, DeviceState, Explanation, HandoverPlan, Handovers, Issue, NodeDevice,
+    Visibility,
+};
 
-use crate::{CreateFlags, Error, HostInfo, ListFlags, Result, Revision, UpdateFlags, Watch, XmlFlags};
+use crate::{
+    CreateFlags, DetachOptions, Error, HostInfo, ListFlags, ReattachOptions, ResetOptions, Result, Revision,
+    UpdateFlags, Watch, XmlFlags,
+};
 
 /// A device as lists and lookups give it: its name, which is its identity, and its parent's.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
@@ -245,6 +251,68 @@ pub trait Driver: Send + Sync {
     /// [`Error::no_device`]; those of the reset.
     fn reset(&self, _name: &str) -> Result<()> {
         Err(Error::no_support("virNodeDeviceReset"))
+    }
+
+    /// Takes a device from the host as [`Driver::detach`] does, with more to choose, and tells what was done. Stricter
+    /// than libvirt: a device whose IOMMU group the host still uses, so that no guest could have it, is refused too.
+    /// [`Outcome::Unchanged`](nodedev_model::Outcome::Unchanged): the driver has it already.
+    ///
+    /// # Errors
+    /// [`Error::no_device`]; what stands in the way; those of the change; [`Error::no_native_view`].
+    fn detach_with(&self, _name: &str, _options: &DetachOptions) -> Result<HandoverPlan> {
+        Err(Error::no_native_view())
+    }
+
+    /// Gives a device back to the host as [`Driver::reattach`] does, with more to choose, and tells what was done.
+    /// [`Outcome::Unchanged`](nodedev_model::Outcome::Unchanged): the host has it already.
+    ///
+    /// # Errors
+    /// [`Error::no_device`]; what stands in the way; those of the change; [`Error::no_native_view`].
+    fn reattach_with(&self, _name: &str, _options: &ReattachOptions) -> Result<HandoverPlan> {
+        Err(Error::no_native_view())
+    }
+
+    /// Resets a device, and tells how. Unlike [`Driver::reset`], a device that was not reset is always an error.
+    ///
+    /// # Errors
+    /// [`Error::no_device`]; what stands in the way; those of the reset; [`Error::no_native_view`].
+    fn reset_with(&self, _name: &str, _options: &ResetOptions) -> Result<HandoverPlan> {
+        Err(Error::no_native_view())
+    }
+
+    /// Whether a device can be handed to a guest, with a kernel driver of a name or the one that fits it; if not, why, and
+    /// what would help. Nothing is changed.
+    ///
+    /// # Errors
+    /// [`Error::no_device`]; those of a device that is not PCI; [`Error::no_native_view`].
+    fn explain(&self, _name: &str, _kernel_driver: Option<&str>) -> Result<Explanation> {
+        Err(Error::no_native_view())
+    }
+
+    /// The devices that were taken from the host, and what is to be given back.
+    ///
+    /// # Errors
+    /// Those of reading the journal; [`Error::no_native_view`].
+    fn handovers(&self) -> Result<Handovers> {
+        Err(Error::no_native_view())
+    }
+
+    /// Forgets what is to be given back for a device, by its name or its PCI address; the device stays as it is. For an entry
+    /// that cannot be used any more. Says whether there was one.
+    ///
+    /// # Errors
+    /// Those of the journal; [`Error::no_native_view`].
+    fn forget_handover(&self, _name: &str) -> Result<bool> {
+        Err(Error::no_native_view())
+    }
+
+    /// Finishes or undoes the operations that a crash interrupted. Says what was done, and what could not be; a program
+    /// that serves others calls it when it starts.
+    ///
+    /// # Errors
+    /// Those of the journal as a whole; [`Error::no_native_view`].
+    fn recover_handovers(&self) -> Result<Vec<Issue>> {
+        Err(Error::no_native_view())
     }
 
     /// The devices of a view, sorted by name, from the index alone: nothing is described.

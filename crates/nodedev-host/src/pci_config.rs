@@ -10,6 +10,9 @@ pub const CONVENTIONAL: usize = 256;
 /// more also says that there is an extended space.
 pub const LENGTH: usize = 0xfe + LINK_STATUS + 2;
 
+/// Length of the configuration space of PCI Express.
+pub const EXTENDED: usize = 4096;
+
 const VENDOR: usize = 0x00;
 const DEVICE: usize = 0x02;
 const STATUS: usize = 0x06;
@@ -21,6 +24,13 @@ const CAPABILITY_EXPRESS: u8 = 0x10;
 const EXPRESS_FLAGS: usize = 0x02;
 const LINK_CAPABILITIES: usize = 0x0c;
 const LINK_STATUS: usize = 0x12;
+const PORT_ROOT: u16 = 0x4;
+const PORT_DOWNSTREAM: u16 = 0x6;
+const PORT_TO_CONVENTIONAL: u16 = 0x7;
+const EXTENDED_ACS: u16 = 0xd;
+const ACS_CONTROL: usize = 0x06;
+/// Source validation, request and completion redirection, upstream forwarding.
+const ACS_NEEDED: u16 = 0x1 | 0x4 | 0x8 | 0x10;
 const PORT_INTEGRATED_ENDPOINT: u16 = 0x9;
 const PORT_EVENT_COLLECTOR: u16 = 0xa;
 
@@ -50,6 +60,61 @@ pub fn parse(space: &[u8], length: u64) -> Summary {
         None => (length != CONVENTIONAL as u64).then(PciExpress::default),
     };
     Summary { ids: (word(space, VENDOR), word(space, DEVICE)), header, express }
+}
+
+/// Whether the header is that of an endpoint, and not that of a bridge.
+pub fn is_endpoint(space: &[u8]) -> bool {
+    byte(space, HEADER_TYPE) & 0x7f == 0
+}
+
+/// Whether a bridge keeps the devices below it apart from each other and from those beside it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Isolation {
+    /// Access Control Services are on.
+    On,
+    /// They are there, and off.
+    Off,
+    /// They are not there.
+    Missing,
+    /// Conventional PCI has nothing of the kind.
+    Conventional,
+    /// It is no place where devices could be kept apart.
+    NotNeeded,
+    /// Not enough of configuration space could be read.
+    Unknown,
+}
+
+/// Whether the bridge with this configuration space keeps devices apart, as the kernel wants it for IOMMU groups of their own.
+pub fn isolation(space: &[u8]) -> Isolation {
+    let Some(express) = find_capability(space, CAPABILITY_EXPRESS) else {
+        return if space.len() < CONVENTIONAL { Isolation::Unknown } else { Isolation::Conventional };
+    };
+    match word(space, express + EXPRESS_FLAGS) >> 4 & 0xf {
+        PORT_ROOT | PORT_DOWNSTREAM if space.len() < EXTENDED => Isolation::Unknown,
+        PORT_ROOT | PORT_DOWNSTREAM => match find_extended(space, EXTENDED_ACS) {
+            None => Isolation::Missing,
+            Some(at) if word(space, at + ACS_CONTROL) & ACS_NEEDED == ACS_NEEDED => Isolation::On,
+            Some(_) => Isolation::Off,
+        },
+        PORT_TO_CONVENTIONAL => Isolation::Conventional,
+        _ => Isolation::NotNeeded,
+    }
+}
+
+/// Walks the list of extended capabilities. A list that loops ends after as many steps as it can have members.
+fn find_extended(space: &[u8], wanted: u16) -> Option<usize> {
+    let mut at = CONVENTIONAL;
+    for _ in 0..(EXTENDED - CONVENTIONAL) / 8 {
+        let next = usize::from(word(space, at + 2) >> 4 & !3);
+        if word(space, at) == wanted {
+            return Some(at);
+        }
+        if next < CONVENTIONAL {
+            return None;
+        }
+        at = next;
+    }
+    None
 }
 
 /// Walks the list of capabilities. A list that loops ends after as many steps as it can have members.
@@ -166,6 +231,37 @@ mod tests {
         let mut odd = vec![0; 256];
         odd[HEADER_TYPE] = 0x83;
         assert_eq!(parse(&odd).header, None);
+    }
+
+    #[test]
+    fn bridges_keep_devices_apart_with_all_the_services_the_kernel_wants() {
+        let port = |kind: u8, services: Option<u16>| {
+            let mut space = space(EXTENDED);
+            express(&mut space, 0x40, kind);
+            // Advanced Error Reporting first, then ACS at 0x148.
+            space[0x100..0x104].copy_from_slice(&0x1482_0001_u32.to_le_bytes());
+            if let Some(control) = services {
+                space[0x148..0x14c].copy_from_slice(&0x0001_000d_u32.to_le_bytes());
+                space[0x14e..0x150].copy_from_slice(&control.to_le_bytes());
+            }
+            space
+        };
+        for (space, want) in [
+            (port(4, Some(0x1d)), Isolation::On),
+            (port(6, Some(0x5f)), Isolation::On),
+            (port(4, Some(0x15)), Isolation::Off),
+            (port(4, None), Isolation::Missing),
+            (port(5, None), Isolation::NotNeeded),
+            (port(7, None), Isolation::Conventional),
+            (port(4, Some(0x1d))[..256].to_vec(), Isolation::Unknown),
+            (vec![0; 256], Isolation::Conventional),
+            (vec![0; 64], Isolation::Unknown),
+        ] {
+            assert_eq!(isolation(&space), want);
+        }
+        let mut looping = port(4, None);
+        looping[0x100..0x104].copy_from_slice(&0x1002_0001_u32.to_le_bytes());
+        assert_eq!(isolation(&looping), Isolation::Missing);
     }
 
     #[test]

@@ -1,6 +1,6 @@
 //! What calls that would change the host refuse before they would do anything, in libvirt's order and words.
 //!
-//! Each check says that the call may go on; carrying it out is another matter.
+//! Each check says that the call may go on, and with what; carrying it out is another matter.
 
 use nodedev_driver::{
     CreateFlags, Driver, Error, ErrorCode, ErrorDomain, Result, UpdateFlags, parse_document,
@@ -12,7 +12,7 @@ use crate::HostDriver;
 
 /// What a device that can be made or destroyed is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Makeable {
+pub(crate) enum Makeable {
     /// A mediated device.
     Mdev,
     /// A virtual SCSI host.
@@ -63,7 +63,11 @@ fn check_parent(driver: &HostDriver, parent: Option<&DeviceName>) -> Result<()> 
     Err(Error::new(ErrorDomain::NODEDEV, ErrorCode::PARSE_FAILED, detail))
 }
 
-pub(crate) fn create_xml(driver: &HostDriver, xml: &[u8], flags: CreateFlags) -> Result<()> {
+pub(crate) fn create_xml(
+    driver: &HostDriver,
+    xml: &[u8],
+    flags: CreateFlags,
+) -> Result<(Makeable, NodeDevice)> {
     flags.check(ErrorDomain::NODEDEV, "nodeDeviceCreateXML")?;
     let device = read(driver, xml, Mode::Create, flags.contains(CreateFlags::VALIDATE))?;
     let is_fc_host = device.capability_types().any(|kind| kind == CapabilityType::FcHost);
@@ -71,23 +75,23 @@ pub(crate) fn create_xml(driver: &HostDriver, xml: &[u8], flags: CreateFlags) ->
         Some(Makeable::Vhba) if !is_fc_host => {
             Err(Error::internal(ErrorDomain::NODEDEV, "Device is not a fibre channel HBA"))
         }
-        Some(_) => Ok(()),
+        Some(kind) => Ok((kind, device)),
         None => Err(unsupported()),
     }
 }
 
-pub(crate) fn define_xml(driver: &HostDriver, xml: &[u8], flags: CreateFlags) -> Result<()> {
+pub(crate) fn define_xml(driver: &HostDriver, xml: &[u8], flags: CreateFlags) -> Result<NodeDevice> {
     flags.check(ErrorDomain::NODEDEV, "nodeDeviceDefineXML")?;
     let device = read(driver, xml, Mode::Create, flags.contains(CreateFlags::VALIDATE))?;
-    kinds(&device).find(|kind| *kind == CapabilityType::Mdev).map(drop).ok_or_else(unsupported)
+    if kinds(&device).any(|kind| kind == CapabilityType::Mdev) { Ok(device) } else { Err(unsupported()) }
 }
 
-pub(crate) fn destroy(driver: &HostDriver, name: &str) -> Result<()> {
+pub(crate) fn destroy(driver: &HostDriver, name: &str) -> Result<Makeable> {
     match makeable(driver.capabilities(name)?) {
         Some(Makeable::Mdev) if !driver.is_active(name)? => {
             Err(invalid(format!("Device '{name}' is not active")))
         }
-        Some(_) => Ok(()),
+        Some(kind) => Ok(kind),
         None => Err(unsupported()),
     }
 }
@@ -124,12 +128,12 @@ pub(crate) fn set_autostart(driver: &HostDriver, name: &str, autostart: bool) ->
     Ok(driver.autostart(name)? != autostart)
 }
 
-pub(crate) fn update(driver: &HostDriver, name: &str, xml: &[u8], flags: UpdateFlags) -> Result<()> {
+pub(crate) fn update(driver: &HostDriver, name: &str, xml: &[u8], flags: UpdateFlags) -> Result<NodeDevice> {
     flags.check(ErrorDomain::NODEDEV, "nodeDeviceUpdate")?;
     let is_mdev = makeable(driver.capabilities(name)?) == Some(Makeable::Mdev);
     let device = read(driver, xml, Mode::Existing, true)?;
     if is_mdev && kinds(&device).any(|kind| kind == CapabilityType::Mdev) {
-        Ok(())
+        Ok(device)
     } else {
         Err(unsupported())
     }

@@ -15,6 +15,7 @@ mod capability;
 mod ccw;
 mod device;
 mod drm;
+mod handover;
 mod inventory;
 mod mdev;
 mod name;
@@ -37,6 +38,10 @@ pub use ccw::{
 };
 pub use device::{DeviceState, NodeDevice, ParentSelector, Visibility};
 pub use drm::{DrmCapability, DrmKind};
+pub use handover::{
+    DriverBinding, Effect, Explanation, Finding, FindingKind, Handover, HandoverOperation, HandoverPlan,
+    HandoverState, Handovers, Outcome, PlanStep, PlannedDevice, StepAction, Verdict,
+};
 pub use inventory::{Inventory, Issue};
 pub use mdev::{MdevAttribute, MdevCapability, MdevConfig, MdevType, MdevTypesCapability};
 pub use name::{DeviceName, InvalidDeviceName};

@@ -1,6 +1,9 @@
 use std::fmt;
 use std::io;
 
+/// The operating system's number for a file that is not there.
+pub const NO_ENTRY: i32 = libc::ENOENT;
+
 /// What was being done when the operating system, or a recording, refused.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
@@ -17,6 +20,12 @@ pub enum Operation {
     Write,
     /// Unpack a recording.
     Unpack,
+    /// Remove a file.
+    Remove,
+    /// Lock a file.
+    Lock,
+    /// Run a program.
+    Run,
 }
 
 impl fmt::Display for Operation {
@@ -28,6 +37,9 @@ impl fmt::Display for Operation {
             Self::List => "cannot list",
             Self::Write => "cannot write",
             Self::Unpack => "cannot unpack",
+            Self::Remove => "cannot remove",
+            Self::Lock => "cannot lock",
+            Self::Run => "cannot run",
         })
     }
 }
@@ -62,6 +74,20 @@ pub enum SysError {
         /// What is wrong with it, and what a root should be.
         problem: &'static str,
     },
+    /// Something was to be changed in a recording.
+    #[error("{path} belongs to a recording, which is not changed")]
+    ReadOnly {
+        /// The file, as an absolute path of the host.
+        path: String,
+    },
+    /// A kernel module could not be loaded.
+    #[error("cannot load the kernel module {name}: {problem}")]
+    Module {
+        /// Name of the module.
+        name: String,
+        /// What modprobe said, on one line.
+        problem: String,
+    },
 }
 
 impl SysError {
@@ -72,17 +98,31 @@ impl SysError {
     /// The same error for the file's full path.
     pub(crate) fn at(mut self, full: Vec<u8>) -> Self {
         match &mut self {
-            Self::Io { path, .. } | Self::TooLarge { path, .. } | Self::NotAHost { path, .. } => {
-                *path = display_path(&full);
-            }
+            Self::Io { path, .. }
+            | Self::TooLarge { path, .. }
+            | Self::NotAHost { path, .. }
+            | Self::ReadOnly { path } => *path = display_path(&full),
+            Self::Module { .. } => {}
         }
         self
     }
 
-    /// The file, as an absolute path of the host.
+    /// The file, as an absolute path of the host; the name of a module.
     pub fn path(&self) -> &str {
         match self {
-            Self::Io { path, .. } | Self::TooLarge { path, .. } | Self::NotAHost { path, .. } => path,
+            Self::Io { path, .. }
+            | Self::TooLarge { path, .. }
+            | Self::NotAHost { path, .. }
+            | Self::ReadOnly { path } => path,
+            Self::Module { name, .. } => name,
+        }
+    }
+
+    /// The number that the operating system gave; absent if it was not the one that refused.
+    pub fn errno(&self) -> Option<i32> {
+        match self {
+            Self::Io { source, .. } => source.raw_os_error(),
+            _ => None,
         }
     }
 
@@ -92,6 +132,8 @@ impl SysError {
             Self::Io { operation, source, .. } => format!("{operation}: {source}"),
             Self::TooLarge { limit, .. } => format!("larger than {limit} bytes"),
             Self::NotAHost { problem, .. } => (*problem).to_owned(),
+            Self::ReadOnly { .. } => "a recording is not changed".to_owned(),
+            Self::Module { problem, .. } => problem.clone(),
         }
     }
 

@@ -17,10 +17,14 @@
 //! # Ok::<(), nodedev_sys::SysError>(())
 //! ```
 //!
+//! What changes a host goes through [`HostAccess`], and only this machine can be changed.
+//!
 //! A recording's files are foreign: an archive of one is read into memory within bounds, and no path or link in it leads
 //! to the machine that reads it.
 
+mod access;
 mod archive;
+mod change;
 pub mod devlink;
 mod error;
 pub mod ethtool;
@@ -28,15 +32,20 @@ mod folders;
 mod ioctl;
 pub mod link;
 pub mod machine;
+pub mod mdevctl;
+mod modules;
 mod monitor;
 mod netlink;
 pub mod paths;
+pub mod processes;
 mod root;
 mod tree;
 pub mod udev;
 pub mod uevent;
 
-pub use error::{Operation, SysError};
+pub use access::HostAccess;
+pub use change::FileLock;
+pub use error::{NO_ENTRY, Operation, SysError};
 pub use folders::FolderWatch;
 pub use monitor::{Monitor, News, Waker};
 pub use root::{Folder, Root, Stamp};

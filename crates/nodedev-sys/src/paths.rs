@@ -30,6 +30,44 @@ pub const HOSTNAME: &str = "proc/sys/kernel/hostname";
 pub const ARCHITECTURE: &str = "proc/sys/kernel/arch";
 /// Device nodes.
 pub const DEV: &str = "dev";
+/// Fibre Channel ports, and SCSI hosts, where older kernels have the attributes of virtual ports.
+pub const CLASSES_OF_PORTS: [&str; 2] = ["sys/class/fc_host", "sys/class/scsi_host"];
+/// Nodes of VFIO: one for each open group, the container, and `devices` with one for each device.
+pub const DEV_VFIO: &str = "dev/vfio";
+/// Kernel modules that are loaded or built in, one folder for each.
+pub const MODULE: &str = "sys/module";
+/// PCI functions, one link for each.
+pub const PCI_DEVICES: &str = "sys/bus/pci/devices";
+/// Kernel drivers of PCI, one folder for each.
+pub const PCI_DRIVERS: &str = "sys/bus/pci/drivers";
+/// Takes the address of a PCI function for which the kernel is to look for a driver.
+pub const PCI_DRIVERS_PROBE: &str = "sys/bus/pci/drivers_probe";
+/// Links from the numbers of block devices (`8:0`) to them.
+pub const DEV_BLOCK: &str = "sys/dev/block";
+/// Block devices and their partitions, one link for each.
+pub const CLASS_BLOCK: &str = "sys/class/block";
+/// Network interfaces, one link for each.
+pub const CLASS_NET: &str = "sys/class/net";
+/// Mounted file systems of btrfs, one folder for each, with their block devices in `devices`.
+pub const BTRFS: &str = "sys/fs/btrfs";
+/// What the kernel forbids even to root; the word in force is in brackets.
+pub const LOCKDOWN: &str = "sys/kernel/security/lockdown";
+/// Kernel modules on disk, one folder for each release of the kernel.
+pub const MODULES: &str = "lib/modules";
+/// Release of the running kernel.
+pub const KERNEL_RELEASE: &str = "proc/sys/kernel/osrelease";
+/// A random number of this boot.
+pub const BOOT_ID: &str = "proc/sys/kernel/random/boot_id";
+/// Processes, one folder for each.
+pub const PROC: &str = "proc";
+/// Files of the first process, which sees the host as it is: a daemon may have mounts and a network of its own. Where it
+/// cannot be seen, one's own are the best there is.
+pub const PROCESSES_OF_THE_HOST: [&str; 2] = ["proc/1", "proc/self"];
+/// Where swap space is.
+pub const SWAPS: &str = "proc/swaps";
+/// Devices that were taken from the host: one file for each. It must not outlive the machine's user space by more than a
+/// reboot, which makes it meaningless: drivers are bound anew then.
+pub const HANDOVERS: &str = "run/nodedev/handover";
 /// Definitions of mediated devices: one folder for each parent, one file for each device.
 pub const MDEVCTL: &str = "etc/mdevctl.d";
 /// Where distributions keep the database of PCI vendors and devices; the first that exists is used.

@@ -35,6 +35,8 @@ enum Backend {
     Live(OwnedFd),
     /// A folder that stands for `/`.
     Folder(OwnedFd),
+    /// Such a folder that may be changed.
+    Scratch(OwnedFd),
     /// An unpacked archive of such a folder.
     Archive(Tree),
 }
@@ -92,6 +94,32 @@ impl Root {
         ))
     }
 
+    /// A folder that stands for `/` and, unlike a recording, may be changed: for tests of what changes a host.
+    ///
+    /// # Errors
+    /// As [`Root::open`] of a folder.
+    pub fn scratch(path: &Path) -> Result<Self, SysError> {
+        let root = Self::open(path)?;
+        let backend = match root.backend {
+            Backend::Folder(fd) => Backend::Scratch(fd),
+            backend => backend,
+        };
+        Ok(Self { backend, ..root })
+    }
+
+    /// Whether files can be written: on this machine, and in [`Root::scratch`].
+    pub fn is_changeable(&self) -> bool {
+        matches!(self.backend, Backend::Live(_) | Backend::Scratch(_))
+    }
+
+    /// The folder that stands for `/`, if it is one that may be changed and not this machine's.
+    pub(crate) fn changeable_folder(&self) -> Option<&OwnedFd> {
+        match &self.backend {
+            Backend::Scratch(folder) => Some(folder),
+            _ => None,
+        }
+    }
+
     /// Whether this is the running machine, where files change and interfaces can be asked.
     pub fn is_live(&self) -> bool {
         matches!(self.backend, Backend::Live(_))
@@ -146,7 +174,7 @@ impl Root {
     pub fn stamp(&self, path: &[u8]) -> Option<Stamp> {
         let stat = match &self.backend {
             Backend::Live(fd) => statat(fd, path, AtFlags::empty()),
-            Backend::Folder(_) => self.open_at(path, OFlags::PATH).and_then(fstat),
+            Backend::Folder(_) | Backend::Scratch(_) => self.open_at(path, OFlags::PATH).and_then(fstat),
             Backend::Archive(_) => return None,
         }
         .ok()?;
@@ -203,16 +231,21 @@ impl Root {
     }
 
     fn open_at(&self, path: &[u8], flags: OFlags) -> Result<OwnedFd, Errno> {
+        self.open_with_mode(path, flags, Mode::empty())
+    }
+
+    /// Opens what is at `path`; `mode` is for what is made by that.
+    pub(crate) fn open_with_mode(&self, path: &[u8], flags: OFlags, mode: Mode) -> Result<OwnedFd, Errno> {
         let flags = flags | OFlags::CLOEXEC;
         let path = path.strip_prefix(b"/").unwrap_or(path);
         match &self.backend {
-            Backend::Live(fd) => openat(fd, path, flags, Mode::empty()),
-            Backend::Folder(fd) => {
+            Backend::Live(fd) => openat(fd, path, flags, mode),
+            Backend::Folder(fd) | Backend::Scratch(fd) => {
                 let confined = ResolveFlags::IN_ROOT | ResolveFlags::NO_MAGICLINKS;
                 let mut opened = Err(Errno::AGAIN);
                 // The kernel gives up on a path with `..` in it whenever anything on the machine is renamed meanwhile.
                 for _ in 0..CONFINED_ATTEMPTS {
-                    opened = openat2(fd, path, flags, Mode::empty(), confined);
+                    opened = openat2(fd, path, flags, mode, confined);
                     if !matches!(opened, Err(Errno::AGAIN | Errno::INTR)) {
                         break;
                     }

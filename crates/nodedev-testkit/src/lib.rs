@@ -2,6 +2,7 @@
 //! stand on. No other crate depends on this one but for its tests.
 //!
 //! * [`tree`] makes a small host by hand, device by device; [`synthetic`] makes one of any size.
+//! * [`fake_kernel`] brings such a host to life: its files react to writes as a kernel does, and fail where told to.
 //! * [`corrupt`] breaks every file of a host, one after the other.
 //! * [`fixtures`] unpacks the recorded hosts of this repository.
 //! * [`peer`] asks the real libvirt and `nodedevd`, [`cli`] the command line of nodedev; [`answers`] and [`compare`] hold what both
@@ -12,6 +13,7 @@ pub mod answers;
 pub mod cli;
 pub mod compare;
 pub mod corrupt;
+pub mod fake_kernel;
 pub mod fixtures;
 pub mod golden;
 pub mod pci_bytes;

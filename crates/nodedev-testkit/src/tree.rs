@@ -211,6 +211,19 @@ impl Tree {
         Ok(tree)
     }
 
+    /// A tree like [`Tree::temporary`], but where memory is a file system in that: for tests that make very many.
+    ///
+    /// # Errors
+    /// If the directories can't be made.
+    pub fn in_memory() -> io::Result<Self> {
+        let Ok(dir) = tempfile::Builder::new().prefix("nodedev-host-").tempdir_in("/dev/shm") else {
+            return Self::temporary();
+        };
+        let mut tree = Self::create(dir.path())?;
+        tree.temporary = Some(dir);
+        Ok(tree)
+    }
+
     /// A tree in `root`, which is made if needed. It stays.
     ///
     /// # Errors

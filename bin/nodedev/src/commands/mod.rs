@@ -2,15 +2,21 @@
 
 mod caps;
 pub(crate) mod completions;
+mod detach;
 mod diff;
 mod dumpxml;
 mod event;
+mod explain;
 mod follow;
 mod format;
+mod handover;
 mod info;
 mod list;
 mod parent;
+mod plan;
+mod reattach;
 mod record;
+mod reset;
 mod schema;
 mod show;
 mod tree;
@@ -26,6 +32,7 @@ use crate::{report, session};
 /// Runs the command that was asked for.
 pub(crate) fn run(cli: &Cli, out: &mut Output) -> anyhow::Result<Exit> {
     let open = || session::open(&cli.global);
+    let change = || session::open_to_change(&cli.global);
     match &cli.command {
         Command::List(args) => list::run(&open()?, args, out),
         Command::Dumpxml(args) => dumpxml::run(&open()?, args, out),
@@ -35,6 +42,11 @@ pub(crate) fn run(cli: &Cli, out: &mut Output) -> anyhow::Result<Exit> {
         Command::Caps(args) => caps::run(&open()?, args, out),
         Command::Event(args) => event::run(&open()?, args, out),
         Command::Watch(args) => watch::run(&open()?, args, out),
+        Command::Detach(args) => detach::run(&change()?, args, out),
+        Command::Reattach(args) => reattach::run(&change()?, args, out),
+        Command::Reset(args) => reset::run(&change()?, args, out),
+        Command::Explain(args) => explain::run(&open()?, args, out),
+        Command::Handover(command) => handover::run(&change()?, command, out),
         Command::Record(args) => record::run(&cli.global, args),
         Command::Diff(args) => diff::run(&cli.global, args, out),
         Command::Format(args) => format::run(args, out),

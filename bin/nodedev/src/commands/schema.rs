@@ -1,6 +1,6 @@
 use std::io::Write;
 
-use nodedev::{Issue, NodeDevice};
+use nodedev::{Explanation, HandoverPlan, Handovers, Issue, NodeDevice};
 use schemars::JsonSchema;
 use schemars::generate::SchemaSettings;
 
@@ -29,6 +29,9 @@ pub(super) fn run(args: &SchemaArgs, out: &mut Output) -> anyhow::Result<Exit> {
         Document::Show => generator.into_root_schema_for::<Shown>(),
         Document::List => generator.into_root_schema_for::<Vec<Listed<'static>>>(),
         Document::Watch => generator.into_root_schema_for::<super::watch::Line<'static>>(),
+        Document::Plan => generator.into_root_schema_for::<HandoverPlan>(),
+        Document::Explain => generator.into_root_schema_for::<Explanation>(),
+        Document::Handover => generator.into_root_schema_for::<Handovers>(),
         Document::Issues => generator.into_root_schema_for::<Vec<Issue>>(),
     };
     serde_json::to_writer_pretty(&mut *out, &schema)?;

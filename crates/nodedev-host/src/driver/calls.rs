@@ -4,10 +4,14 @@ use std::ops::ControlFlow;
 use std::sync::PoisonError;
 
 use nodedev_driver::{
-    CreateFlags, DeviceRef, DeviceVisitor, Driver, Entry, Error, ErrorDomain, HostInfo, ListFlags, Result,
-    Revision, Snapshot, UpdateFlags, View, Watch, XmlFlags, XmlVisitor,
+    CreateFlags, DetachOptions, DeviceRef, DeviceVisitor, Driver, Entry, Error, ErrorDomain, HostInfo,
+    ListFlags, ReattachOptions, ResetOptions, Result, Revision, Snapshot, UpdateFlags, View, Watch, XmlFlags,
+    XmlVisitor,
 };
-use nodedev_model::{CapabilityType, DeviceName, FcHost, Issue, NodeDevice, Text, Visibility};
+use nodedev_model::{
+    CapabilityType, DeviceName, Explanation, FcHost, HandoverPlan, Handovers, Issue, NodeDevice, Text,
+    Visibility,
+};
 use nodedev_sys::paths::basename;
 use nodedev_xml::Form;
 
@@ -17,7 +21,9 @@ use crate::describe::scsi;
 use crate::host_info;
 use crate::index::{COMPUTER, Index};
 use crate::kernel::Issues;
-use crate::refuse;
+use crate::making::{mdev, vhba};
+use crate::operations::ResetRequest;
+use crate::refuse::{self, Makeable};
 use crate::shared::{Known, view_entry};
 
 impl Driver for HostDriver {
@@ -122,40 +128,95 @@ impl Driver for HostDriver {
     }
 
     fn create_xml(&self, xml: &[u8], flags: CreateFlags) -> Result<DeviceRef> {
-        refuse::create_xml(self, xml, flags)?;
-        Err(Error::no_support("virNodeDeviceCreateXML"))
+        let wanted = refuse::create_xml(self, xml, flags)?;
+        self.serves("virNodeDeviceCreateXML")?;
+        match wanted {
+            (Makeable::Mdev, device) => mdev::start_new(self, &device),
+            (Makeable::Vhba, device) => vhba::create(self, &device),
+        }
     }
 
     fn define_xml(&self, xml: &[u8], flags: CreateFlags) -> Result<DeviceRef> {
-        refuse::define_xml(self, xml, flags)?;
-        Err(Error::no_support("virNodeDeviceDefineXML"))
+        let wanted = refuse::define_xml(self, xml, flags)?;
+        self.serves("virNodeDeviceDefineXML")?;
+        mdev::define(self, &wanted)
     }
 
     fn destroy(&self, name: &str) -> Result<()> {
-        refuse::destroy(self, name)?;
-        Err(Error::no_support("virNodeDeviceDestroy"))
+        let kind = refuse::destroy(self, name)?;
+        self.serves("virNodeDeviceDestroy")?;
+        match kind {
+            Makeable::Mdev => mdev::stop(self, name),
+            Makeable::Vhba => vhba::delete(self, name),
+        }
     }
 
     fn undefine(&self, name: &str) -> Result<()> {
         refuse::undefine(self, name)?;
-        Err(Error::no_support("virNodeDeviceUndefine"))
+        self.serves("virNodeDeviceUndefine")?;
+        mdev::undefine(self, name)
     }
 
     fn create(&self, name: &str) -> Result<()> {
         refuse::create(self, name)?;
-        Err(Error::no_support("virNodeDeviceCreate"))
+        self.serves("virNodeDeviceCreate")?;
+        mdev::start(self, name)
     }
 
     fn update(&self, name: &str, xml: &[u8], flags: UpdateFlags) -> Result<()> {
-        refuse::update(self, name, xml, flags)?;
-        Err(Error::no_support("virNodeDeviceUpdate"))
+        let wanted = refuse::update(self, name, xml, flags)?;
+        self.serves("virNodeDeviceUpdate")?;
+        mdev::update(self, name, &wanted, flags)
     }
 
     fn set_autostart(&self, name: &str, autostart: bool) -> Result<()> {
         if refuse::set_autostart(self, name, autostart)? {
-            return Err(Error::no_support("virNodeDeviceSetAutostart"));
+            self.serves("virNodeDeviceSetAutostart")?;
+            mdev::set_autostart(self, name, autostart)?;
         }
         Ok(())
+    }
+
+    fn detach(&self, name: &str, kernel_driver: Option<&str>) -> Result<()> {
+        self.detach_for_libvirt(name, kernel_driver)
+    }
+
+    fn reattach(&self, name: &str) -> Result<()> {
+        self.reattach_device(name, &ReattachOptions::default()).map(drop)
+    }
+
+    fn reset(&self, name: &str) -> Result<()> {
+        let request = ResetRequest { as_libvirt: true, ..ResetRequest::default() };
+        self.reset_device(name, &request).map(drop)
+    }
+
+    fn reset_with(&self, name: &str, options: &ResetOptions) -> Result<HandoverPlan> {
+        let ResetOptions { force, dry_run } = *options;
+        self.reset_device(name, &ResetRequest { force, dry_run, as_libvirt: false })
+    }
+
+    fn explain(&self, name: &str, kernel_driver: Option<&str>) -> Result<Explanation> {
+        Ok(self.operations().explain(&self.pci_function(name)?, kernel_driver)?)
+    }
+
+    fn detach_with(&self, name: &str, options: &DetachOptions) -> Result<HandoverPlan> {
+        self.detach_device(name, options)
+    }
+
+    fn reattach_with(&self, name: &str, options: &ReattachOptions) -> Result<HandoverPlan> {
+        self.reattach_device(name, options)
+    }
+
+    fn handovers(&self) -> Result<Handovers> {
+        Ok(self.operations().handovers()?)
+    }
+
+    fn forget_handover(&self, name: &str) -> Result<bool> {
+        self.forget(name)
+    }
+
+    fn recover_handovers(&self) -> Result<Vec<Issue>> {
+        Ok(self.operations().recover()?)
     }
 
     fn entries(&self, view: View) -> Result<Vec<Entry>> {

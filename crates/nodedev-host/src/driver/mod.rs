@@ -1,4 +1,5 @@
 mod calls;
+mod changes;
 
 use std::collections::HashMap;
 use std::io;
@@ -6,7 +7,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use nodedev_driver::{DeviceRef, Error, ErrorDomain, ListFlags, Result, View};
 use nodedev_model::{CapabilityType, DeviceName, NodeDevice, Text, Visibility};
-use nodedev_sys::{Monitor, Root};
+use nodedev_sys::{HostAccess, Monitor, Root};
 
 use crate::classify::Kind;
 use crate::describe::{Describer, nested};
@@ -25,6 +26,8 @@ pub struct HostDriver {
     /// SCSI hosts by their World Wide Names (node, port), as last seen.
     by_wwn: Mutex<HashMap<(Text, Text), DeviceName>>,
     follower: Mutex<Option<Follower>>,
+    /// What changes go through; the root itself without one.
+    access: Option<Arc<dyn HostAccess>>,
 }
 
 impl HostDriver {
@@ -32,7 +35,18 @@ impl HostDriver {
     /// kept up to date with what happens on the host later, until a call of [`watch`](nodedev_driver::Driver::watch) or
     /// [`snapshot`](nodedev_driver::Driver::snapshot) asks for it; descriptions are always fresh.
     pub fn new(root: Root) -> Self {
-        Self { shared: Arc::new(Shared::new(root)), by_wwn: Mutex::default(), follower: Mutex::default() }
+        Self {
+            shared: Arc::new(Shared::new(root)),
+            by_wwn: Mutex::default(),
+            follower: Mutex::default(),
+            access: None,
+        }
+    }
+
+    /// A driver that changes its host through something else than the root that it looks through: for tests, which put a
+    /// kernel of their own there.
+    pub fn with_access(root: Root, access: Arc<dyn HostAccess>) -> Self {
+        Self { access: Some(access), ..Self::new(root) }
     }
 
     /// A driver that follows its host from now on. The devices are looked at in the background: calls that concern one
@@ -90,6 +104,14 @@ impl HostDriver {
         }
         self.shared.wait_followed();
         Ok(())
+    }
+
+    /// Refuses a call that would change a recording, as a driver that lacks the function.
+    fn serves(&self, function: &str) -> Result<()> {
+        if self.root().is_changeable() {
+            return Ok(());
+        }
+        Err(Error::no_support(function).with_help("leave out --root to change this machine"))
     }
 
     fn describer(&self) -> Describer<'_> {

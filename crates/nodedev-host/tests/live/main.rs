@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 mod feed;
+mod making;
 mod random;
 mod rows;
 mod sequences;

@@ -1,0 +1,32 @@
+use nodedev::{Connection, DetachOptions};
+
+use super::each;
+use super::plan::{native_or, tell};
+use crate::args::DetachArgs;
+use crate::exit::Exit;
+use crate::output::Output;
+
+/// Takes devices from the host.
+pub(super) fn run(connection: &Connection, args: &DetachArgs, out: &mut Output) -> anyhow::Result<Exit> {
+    let options = DetachOptions {
+        kernel_driver: args.driver.clone(),
+        group: args.group,
+        force: args.force,
+        dry_run: args.telling.dry_run,
+    };
+    let plain = !(options.group || options.force || options.dry_run);
+    each(
+        connection,
+        &args.devices.names,
+        |name| {
+            native_or(connection.detach_with(name, &options), plain, || {
+                connection.detach(name, args.driver.as_deref())
+            })
+        },
+        |name, told| {
+            let (done, already) =
+                (format!("Device {name} detached"), format!("Device {name} is detached already"));
+            tell(out, &args.telling, &told, &done, &already)
+        },
+    )
+}

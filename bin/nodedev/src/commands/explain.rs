@@ -1,0 +1,64 @@
+use std::io::Write;
+
+use nodedev::{Connection, Effect, Explanation, Verdict};
+
+use super::each;
+use crate::args::ExplainArgs;
+use crate::exit::Exit;
+use crate::output::{ADDED, CHANGED, DIM, NAME, Output, REMOVED};
+use crate::text::printable;
+
+/// Says whether guests can have devices, with all reasons. The status is 1 if one cannot be handed over just so.
+pub(super) fn run(connection: &Connection, args: &ExplainArgs, out: &mut Output) -> anyhow::Result<Exit> {
+    let mut all_possible = true;
+    let exit = each(
+        connection,
+        &args.devices.names,
+        |name| connection.explain(name, args.driver.as_deref()),
+        |_, explanation| {
+            all_possible &= explanation.verdict == Verdict::Possible;
+            if args.json {
+                serde_json::to_writer(&mut *out, &explanation)?;
+                return Ok(out.line(b"")?);
+            }
+            tell(out, &explanation)
+        },
+    )?;
+    Ok(if exit == Exit::Done && !all_possible { Exit::Failed } else { exit })
+}
+
+fn tell(out: &mut Output, explanation: &Explanation) -> anyhow::Result<()> {
+    let (style, answer) = match explanation.verdict {
+        Verdict::Possible => (ADDED, "a guest can have it"),
+        Verdict::Forced => (CHANGED, "a guest can have it only by force"),
+        Verdict::Impossible => (REMOVED, "no guest can have it as things are"),
+    };
+    let name = out.paint(NAME, &explanation.name).to_string();
+    let answer = out.paint(style, answer).to_string();
+    writeln!(out, "{name}: {answer}")?;
+    let driver = |name: &Option<String>| {
+        name.as_deref().map_or("none".to_owned(), |name| printable(name).into_owned())
+    };
+    let binding = &explanation.binding;
+    let for_guest = driver(&explanation.guest_driver);
+    writeln!(out, "  driver: {}, for a guest {for_guest}", driver(&binding.kernel_driver))?;
+    if let Some(group) = &explanation.iommu_group {
+        let members: Vec<String> = group.devices.iter().map(ToString::to_string).collect();
+        writeln!(out, "  IOMMU group {}: {}", group.number, members.join(" "))?;
+    }
+    for finding in &explanation.findings {
+        let (style, word) = match finding.effect {
+            Effect::Refused => (REMOVED, "refused"),
+            Effect::RefusedUnlessForced => (CHANGED, "refused unless forced"),
+            Effect::Warning => (CHANGED, "warning"),
+            Effect::Note => (DIM, "note"),
+        };
+        let word = out.paint(style, word).to_string();
+        writeln!(out, "  {word}: {}", printable(&finding.problem))?;
+        if let Some(remedy) = &finding.remedy {
+            let remedy = out.paint(DIM, printable(remedy)).to_string();
+            writeln!(out, "    {remedy}")?;
+        }
+    }
+    Ok(())
+}

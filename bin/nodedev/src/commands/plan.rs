@@ -1,0 +1,77 @@
+//! How operations are told: what is written as one would write it in a shell, or as JSON.
+
+use std::io::Write;
+
+use nodedev::{Effect, ErrorCode, HandoverPlan, Outcome, PlanStep, Result, StepAction};
+
+use crate::args::TellingArgs;
+use crate::output::{DIM, Output};
+use crate::text::printable;
+
+/// What a daemon tells of an operation is that it was done.
+pub(super) type Told = Option<HandoverPlan>;
+
+/// Does an operation in its native form, or where a daemon has none and nothing beyond libvirt's was asked for, in libvirt's.
+pub(super) fn native_or(
+    native: Result<HandoverPlan>,
+    plain: bool,
+    libvirt: impl FnOnce() -> Result<()>,
+) -> Result<Told> {
+    match native {
+        Err(error) if error.code() == ErrorCode::NO_SUPPORT && plain => libvirt().map(|()| None),
+        native => native.map(Some),
+    }
+}
+
+/// Writes what was done, or would be. `done` says it in virsh's words, `already` where nothing was to be done.
+pub(super) fn tell(
+    out: &mut Output,
+    args: &TellingArgs,
+    told: &Told,
+    done: &str,
+    already: &str,
+) -> anyhow::Result<()> {
+    let Some(plan) = told else { return Ok(out.line(done.as_bytes())?) };
+    for finding in plan.findings.iter().filter(|finding| finding.effect >= Effect::Warning) {
+        log::warn!("{}", finding.problem);
+    }
+    if args.json {
+        serde_json::to_writer(&mut *out, plan)?;
+        return Ok(out.line(b"")?);
+    }
+    match plan.outcome {
+        Outcome::Unchanged => out.line(already.as_bytes())?,
+        Outcome::Changed => out.line(done.as_bytes())?,
+        Outcome::Planned => {
+            for step in &plan.steps {
+                let comment = out.paint(DIM, comment(step)).to_string();
+                writeln!(out, "{}{comment}", command(step))?;
+            }
+        }
+    }
+    Ok(())
+}
+
+/// A step as a command for a shell.
+fn command(step: &PlanStep) -> String {
+    let (value, file) = (printable(&step.value), printable(&step.file));
+    match step.action {
+        StepAction::LoadModule => format!("modprobe -b -- {value}"),
+        _ => format!("echo {value} > {file}").replace("echo  >", "echo >"),
+    }
+}
+
+/// What was there, and what is to be.
+fn comment(step: &PlanStep) -> String {
+    let name = |name: &Option<String>| {
+        name.as_deref().map_or("none".to_owned(), |name| printable(name).into_owned())
+    };
+    match step.action {
+        StepAction::LoadModule | StepAction::Reset => String::new(),
+        StepAction::SetOverride => format!("  # override {}, then {}", name(&step.before), name(&step.after)),
+        StepAction::Probe if step.after.is_none() => "  # driver none, then the kernel's choice".to_owned(),
+        StepAction::Unbind | StepAction::Probe => {
+            format!("  # driver {}, then {}", name(&step.before), name(&step.after))
+        }
+    }
+}

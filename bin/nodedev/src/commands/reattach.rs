@@ -1,0 +1,23 @@
+use nodedev::{Connection, ReattachOptions};
+
+use super::each;
+use super::plan::{native_or, tell};
+use crate::args::ReattachArgs;
+use crate::exit::Exit;
+use crate::output::Output;
+
+/// Gives devices back to the host.
+pub(super) fn run(connection: &Connection, args: &ReattachArgs, out: &mut Output) -> anyhow::Result<Exit> {
+    let options = ReattachOptions { group: args.group, dry_run: args.telling.dry_run };
+    let plain = !(options.group || options.dry_run);
+    each(
+        connection,
+        &args.devices.names,
+        |name| native_or(connection.reattach_with(name, &options), plain, || connection.reattach(name)),
+        |name, told| {
+            let (done, already) =
+                (format!("Device {name} re-attached"), format!("Device {name} is not detached"));
+            tell(out, &args.telling, &told, &done, &already)
+        },
+    )
+}

@@ -1,0 +1,22 @@
+use nodedev::{Connection, ResetOptions};
+
+use super::each;
+use super::plan::{native_or, tell};
+use crate::args::ResetArgs;
+use crate::exit::Exit;
+use crate::output::Output;
+
+/// Resets devices.
+pub(super) fn run(connection: &Connection, args: &ResetArgs, out: &mut Output) -> anyhow::Result<Exit> {
+    let options = ResetOptions { force: args.force, dry_run: args.telling.dry_run };
+    let plain = !(options.force || options.dry_run);
+    each(
+        connection,
+        &args.devices.names,
+        |name| native_or(connection.reset_with(name, &options), plain, || connection.reset(name)),
+        |name, told| {
+            let done = format!("Device {name} reset");
+            tell(out, &args.telling, &told, &done, &done)
+        },
+    )
+}

@@ -1,0 +1,114 @@
+//! Handing over on the command line: plans and explanations on a recorded host, which is never changed, and on libvirt's test
+//! driver, which cannot.
+
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+mod common;
+
+use common::{Ran, run, test_default};
+use nodedev_testkit::fixtures;
+use serde_json::Value;
+
+/// An NVMe controller that is alone in its IOMMU group.
+const NVME: &str = "pci_0000_02_00_0";
+/// A SATA controller that shares its group with two functions that the host uses.
+const SATA: &str = "pci_0000_00_1f_2";
+const BRIDGE: &str = "pci_0000_00_06_0";
+
+fn recorded(args: &str) -> Ran {
+    let all = fixtures::all().unwrap();
+    let fixture = all.iter().find(|fixture| fixture.name() == "kitchen-sink").unwrap();
+    run(&format!("--root {} {args}", fixture.archive().display()))
+}
+
+#[test]
+fn a_dry_run_prints_what_would_be_written_as_a_shell_would_write_it() {
+    let steps = "modprobe -b -- vfio_pci\n\
+                 echo vfio-pci > /sys/bus/pci/devices/0000:02:00.0/driver_override  # override none, then vfio-pci\n\
+                 echo 0000:02:00.0 > /sys/bus/pci/drivers/nvme/unbind  # driver nvme, then none\n\
+                 echo 0000:02:00.0 > /sys/bus/pci/drivers_probe  # driver none, then vfio-pci\n";
+    for command in ["detach", "nodedev-detach", "nodedev-dettach"] {
+        let ran = recorded(&format!("{command} --dry-run {NVME}"));
+        assert_eq!((ran.code, ran.stdout.as_str(), ran.stderr.as_str()), (0, steps, ""));
+    }
+    let ran = recorded(&format!("reattach --dry-run {NVME}"));
+    assert_eq!((ran.code, ran.stdout.as_str()), (0, "Device pci_0000_02_00_0 is not detached\n"));
+    let ran = recorded(&format!("reset --force --dry-run {NVME}"));
+    assert_eq!((ran.code, ran.stdout.as_str()), (0, "echo 1 > /sys/bus/pci/devices/0000:02:00.0/reset\n"));
+    let ran = recorded(&format!("detach --group --dry-run {SATA}"));
+    let unbound = ran.stdout.lines().filter(|line| line.contains("/unbind")).count();
+    assert_eq!((ran.code, unbound), (0, 3), "{}", ran.stdout);
+}
+
+#[test]
+fn refusals_say_what_and_what_to_do_and_a_recording_is_not_changed() {
+    for (args, message, help) in [
+        (format!("detach {NVME}"), "belongs to a recording", "--dry-run works on a recording"),
+        (format!("reattach {NVME}"), "belongs to a recording", "leave out --root"),
+        (format!("reset {NVME}"), "belongs to a recording", "leave out --root"),
+        (format!("handover forget {NVME}"), "belongs to a recording", "leave out --root"),
+        (format!("detach --dry-run {SATA}"), "shares IOMMU group 32 with 0000:00:1f.0", "--group"),
+        (format!("detach --dry-run --force {BRIDGE}"), "is a bridge", "the devices behind it"),
+        (format!("reset --dry-run {BRIDGE}"), "Only PCI endpoint devices can be reset", "behind the bridge"),
+        ("detach computer".into(), "device computer is not a PCI device", "list --cap pci"),
+        ("detach nosuch".into(), "no node device with matching name 'nosuch'", "list --all"),
+    ] {
+        let ran = recorded(&args);
+        assert_eq!((ran.code, ran.stdout.as_str()), (1, ""), "{args}");
+        assert!(ran.stderr.contains(message) && ran.stderr.contains(help), "{args}: {}", ran.stderr);
+    }
+    let ran = recorded(&format!("detach --dry-run {NVME} nosuch"));
+    assert_eq!(ran.code, 3, "some were planned for");
+    assert_eq!(recorded("detach").code, 2);
+    assert_eq!(recorded("handover").code, 2);
+}
+
+#[test]
+fn an_explanation_has_the_answer_in_its_status_too() {
+    for (name, code, answer) in [
+        (NVME, 0, "a guest can have it\n"),
+        (SATA, 1, "a guest can have it only by force\n"),
+        (BRIDGE, 1, "no guest can have it as things are\n"),
+    ] {
+        let ran = recorded(&format!("explain {name}"));
+        assert_eq!(ran.code, code, "{}", ran.stderr);
+        assert!(ran.stdout.starts_with(&format!("{name}: {answer}")), "{}", ran.stdout);
+    }
+    let ran = recorded("handover list");
+    assert_eq!((ran.code, ran.stdout.as_str(), ran.stderr.as_str()), (0, "", ""));
+}
+
+#[test]
+fn json_is_what_the_schema_says() {
+    for (command, document) in [
+        (format!("detach --dry-run --json {NVME}"), "plan"),
+        (format!("detach --dry-run --force --json {SATA}"), "plan"),
+        (format!("reattach --dry-run --json {NVME}"), "plan"),
+        (format!("reset --dry-run --force --json {NVME}"), "plan"),
+        (format!("explain --json {SATA}"), "explain"),
+        ("handover list --json".into(), "handover"),
+    ] {
+        let schema: Value = serde_json::from_str(&run(&format!("schema {document}")).stdout).unwrap();
+        let validator = jsonschema::validator_for(&schema).unwrap();
+        let json: Value = serde_json::from_str(&recorded(&command).stdout).unwrap();
+        let mistakes: Vec<_> = validator.iter_errors(&json).map(|mistake| mistake.to_string()).collect();
+        assert!(mistakes.is_empty(), "{command}: {mistakes:?}");
+    }
+}
+
+#[test]
+fn a_driver_without_the_native_calls_is_asked_in_libvirts_way() {
+    for (args, function) in [
+        ("detach computer", "virNodeDeviceDettach"),
+        ("detach --driver vfio computer", "virNodeDeviceDetachFlags"),
+        ("reattach computer", "virNodeDeviceReAttach"),
+        ("reset computer", "virNodeDeviceReset"),
+        ("detach --group computer", "native view"),
+        ("explain computer", "native view"),
+    ] {
+        let ran = test_default(args);
+        let want = format!("error: this function is not supported by the connection driver: {function}\n");
+        assert_eq!(ran.code, 1);
+        assert!(ran.stderr.starts_with(&want), "{args}: {}", ran.stderr);
+    }
+}

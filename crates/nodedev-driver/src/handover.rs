@@ -1,0 +1,33 @@
+//! How a device is handed over, where more is to be said than its name.
+
+/// How a device is taken from the host ([`Driver::detach_with`](crate::Driver::detach_with)).
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct DetachOptions {
+    /// Name of the kernel driver that is to serve it, or of its module. Without one: the driver for VFIO that fits the device
+    /// best, as `modules.alias` has it, else `vfio-pci`.
+    pub kernel_driver: Option<String>,
+    /// Everything in the device's IOMMU group that can be detached is, or nothing.
+    pub group: bool,
+    /// Do it also where the host would lose something. What that skips is written to the log (`nodedev::audit`).
+    pub force: bool,
+    /// Only say what would be done.
+    pub dry_run: bool,
+}
+
+/// How a device is given back to the host ([`Driver::reattach_with`](crate::Driver::reattach_with)).
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct ReattachOptions {
+    /// Everything in the device's IOMMU group that is detached is given back.
+    pub group: bool,
+    /// Only say what would be done.
+    pub dry_run: bool,
+}
+
+/// How a device is reset ([`Driver::reset_with`](crate::Driver::reset_with)).
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct ResetOptions {
+    /// Do it also while the host uses the device. What that skips is written to the log (`nodedev::audit`).
+    pub force: bool,
+    /// Only say what would be done.
+    pub dry_run: bool,
+}

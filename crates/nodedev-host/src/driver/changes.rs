@@ -1,0 +1,107 @@
+//! The calls that hand devices over.
+
+use nodedev_driver::{DetachOptions, Error, ErrorDomain, ReattachOptions, Result};
+use nodedev_model::{CapabilityType, HandoverPlan, PciAddress};
+use nodedev_sys::paths::basename;
+
+use super::HostDriver;
+use crate::classify::Kind;
+use crate::operations::{DetachRequest, Operations, OpsError, PciFunction, ResetRequest};
+
+/// Names of drivers that clients of libvirt give and that are none.
+const DEFAULT_DRIVER: &str = "vfio";
+const LEGACY_DRIVER: &str = "kvm";
+
+impl HostDriver {
+    pub(super) fn operations(&self) -> Operations<'_> {
+        Operations::on(self.access.as_deref().unwrap_or_else(|| self.root()))
+    }
+
+    /// The PCI function that a device is.
+    pub(super) fn pci_function(&self, name: &str) -> Result<PciFunction> {
+        let (kind, path) = self.with(name, |index, id| {
+            let entry = index.entry(id);
+            (entry.kind, entry.path.clone())
+        })?;
+        let address = PciAddress::from_bytes(basename(&path));
+        match (kind, address) {
+            (Kind::Libvirt(CapabilityType::Pci), Ok(address)) => Ok(PciFunction::new(address)),
+            _ => Err(OpsError::NotPci { name: name.to_owned() }.into()),
+        }
+    }
+
+    /// A recording is looked at, and never changed.
+    pub(super) fn changeable(&self, name: &str) -> Result<()> {
+        if self.operations().is_changeable() {
+            Ok(())
+        } else {
+            Err(OpsError::Recording { name: name.to_owned() }.into())
+        }
+    }
+
+    pub(super) fn detach_for_libvirt(&self, name: &str, kernel_driver: Option<&str>) -> Result<()> {
+        let function = self.pci_function(name)?;
+        let kernel_driver = match kernel_driver {
+            Some(LEGACY_DRIVER) => return Err(OpsError::LegacyKvm.into()),
+            named => named.filter(|name| *name != DEFAULT_DRIVER),
+        };
+        self.changeable(name)?;
+        let request = DetachRequest { kernel_driver, ..DetachRequest::default() };
+        let plan = self.operations().detach(&[function], &request)?;
+        for finding in &plan.findings {
+            log::warn!(device:% = name; "{}", finding.problem);
+        }
+        Ok(())
+    }
+
+    pub(super) fn detach_device(&self, name: &str, options: &DetachOptions) -> Result<HandoverPlan> {
+        let function = self.pci_function(name)?;
+        if !options.dry_run {
+            self.changeable(name)?;
+        }
+        let operations = self.operations();
+        let functions =
+            if options.group { operations.detachable_in_group(&function)? } else { vec![function] };
+        let request = DetachRequest {
+            kernel_driver: options.kernel_driver.as_deref(),
+            force: options.force,
+            dry_run: options.dry_run,
+            strict: true,
+        };
+        Ok(operations.detach(&functions, &request)?)
+    }
+
+    pub(super) fn reattach_device(&self, name: &str, options: &ReattachOptions) -> Result<HandoverPlan> {
+        let function = self.pci_function(name)?;
+        if !options.dry_run {
+            self.changeable(name)?;
+        }
+        let operations = self.operations();
+        let functions = if options.group { operations.detached_in_group(&function)? } else { vec![function] };
+        Ok(operations.reattach(&functions, options.dry_run)?)
+    }
+
+    pub(super) fn reset_device(&self, name: &str, request: &ResetRequest) -> Result<HandoverPlan> {
+        let function = self.pci_function(name)?;
+        if !request.dry_run {
+            self.changeable(name)?;
+        }
+        Ok(self.operations().reset(&function, request)?)
+    }
+
+    /// By the address too: the device of an entry need not be there any more.
+    pub(super) fn forget(&self, name: &str) -> Result<bool> {
+        self.changeable(name)?;
+        let function = match name.parse() {
+            Ok(address) => Some(PciFunction::new(address)),
+            Err(_) => self.operations().function_of_entry(name)?,
+        };
+        match function {
+            Some(function) => Ok(self.operations().forget(&function)?),
+            None => self.pci_function(name).map(|_| false).map_err(|_| {
+                let help = "`nodedev handover list` shows the entries; an entry has the name or the address of its device";
+                Error::no_device(ErrorDomain::NODEDEV, name).with_help(help)
+            }),
+        }
+    }
+}

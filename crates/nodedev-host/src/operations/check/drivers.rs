@@ -1,0 +1,99 @@
+//! What the kernel cannot do with the device.
+
+use nodedev_model::{Effect, Finding, FindingKind};
+use nodedev_sys::paths::IOMMU_GROUPS;
+
+use super::{Intent, Scene, finding};
+use crate::operations::group::{Group, is_bridge};
+use crate::operations::{PciFunction, Result};
+
+/// libvirt's words for a host without an IOMMU.
+const NO_VFIO: &str = "VFIO device assignment is currently not supported on this system";
+
+/// Whether a driver serves devices for VFIO: all of them have that in their names.
+pub(super) fn is_for_vfio(driver: &str) -> bool {
+    driver.contains("vfio")
+}
+
+pub(super) fn bridge(scene: &Scene<'_>, intent: &Intent<'_>) -> Result<Vec<Finding>> {
+    let function = intent.function;
+    let problem =
+        format!("PCI device {} is a bridge, and only endpoints can be given to a guest", function.address);
+    let remedy = "detach the devices behind it";
+    let found = is_bridge(scene.host, function)?;
+    Ok(found.then(|| finding(FindingKind::Bridge, Effect::Refused, problem, remedy)).into_iter().collect())
+}
+
+pub(super) fn no_override(scene: &Scene<'_>, intent: &Intent<'_>) -> Result<Vec<Finding>> {
+    let function = intent.function;
+    if !scene.host.is_changeable() {
+        // Older recordings have no such file, whatever their kernel had.
+        return Ok(Vec::new());
+    }
+    let missing = function.attribute(scene.host, "driver_override")?.is_none();
+    let problem = format!("the kernel has no driver_override for PCI device {}", function.address);
+    let remedy = "it needs Linux 3.16 or later";
+    Ok(missing
+        .then(|| finding(FindingKind::NoOverride, Effect::Refused, problem, remedy))
+        .into_iter()
+        .collect())
+}
+
+pub(super) fn iommu(scene: &Scene<'_>, intent: &Intent<'_>) -> Result<Vec<Finding>> {
+    match intent.chosen {
+        Some(chosen) if is_for_vfio(&chosen.driver) => {
+            Ok(iommu_off(scene, intent.function)?.into_iter().collect())
+        }
+        _ => Ok(Vec::new()),
+    }
+}
+
+/// Whether there is an IOMMU for a function, without which VFIO takes none.
+fn iommu_off(scene: &Scene<'_>, function: &PciFunction) -> Result<Option<Finding>> {
+    if Group::of(scene.host, function)?.is_some() {
+        return Ok(None);
+    }
+    let others = scene.host.names(IOMMU_GROUPS.as_bytes())?.unwrap_or_default();
+    Ok(Some(if others.is_empty() {
+        finding(
+            FindingKind::IommuOff,
+            Effect::Refused,
+            NO_VFIO,
+            "turn the IOMMU on: VT-d or AMD-Vi in the firmware's settings, and on Intel intel_iommu=on on the kernel's \
+             command line",
+        )
+    } else {
+        finding(
+            FindingKind::IommuOff,
+            Effect::Refused,
+            format!("PCI device {} is in no IOMMU group", function.address),
+            "no IOMMU of this machine is responsible for it; another slot may have one",
+        )
+    }))
+}
+
+/// A driver of the host would not notice that its device has forgotten everything.
+pub(super) fn host_driver(scene: &Scene<'_>, intent: &Intent<'_>) -> Result<Vec<Finding>> {
+    let function = intent.function;
+    let Some(driver) = function.driver(scene.host)? else { return Ok(Vec::new()) };
+    if function.is_stub(scene.host, &driver)? {
+        return Ok(Vec::new());
+    }
+    let problem = format!("PCI device {} is in use by driver {driver} of the host", function.address);
+    let remedy = "detach it first; with --force the host loses what it does with the device";
+    Ok(vec![finding(FindingKind::HostDriver, Effect::RefusedUnlessForced, problem, remedy)])
+}
+
+/// A module that is not loaded: it will be.
+pub(super) fn module(_: &Scene<'_>, intent: &Intent<'_>) -> Result<Vec<Finding>> {
+    let module = intent.chosen.and_then(|chosen| chosen.module.as_ref());
+    let note = |module: &String| Finding {
+        kind: FindingKind::ModuleNotLoaded,
+        effect: Effect::Note,
+        problem: format!(
+            "the kernel module {module} is not loaded, and is loaded when the device is detached"
+        ),
+        remedy: None,
+    };
+    Ok(module.map(note).into_iter().collect())
+}

@@ -1,0 +1,112 @@
+//! What speaks against handing a function over, looked for before anything is written.
+//!
+//! Each check is one function from what is known of the host ([`Scene`]) to findings; the tables say which are made for
+//! which operation. `docs/operations.md` lists what each finding means and whether force skips it.
+
+mod console;
+mod drivers;
+mod network;
+mod openers;
+mod scene;
+mod sharing;
+mod storage;
+
+use nodedev_model::{Effect, Finding, FindingKind};
+
+pub(crate) use scene::{Scene, is_below};
+
+use super::kernel_driver::Chosen;
+use super::{OpsError, PciFunction, Result, explain};
+
+/// What is to be done with a function.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Intent<'a> {
+    pub(crate) function: &'a PciFunction,
+    /// Driver that is to be bound; none where a function is given back.
+    pub(crate) chosen: Option<&'a Chosen>,
+    /// What is handed over in the same operation.
+    pub(crate) together: &'a [PciFunction],
+    /// Whether a group that the host still uses is a reason to refuse.
+    pub(crate) strict: bool,
+}
+
+type Check = fn(&Scene<'_>, &Intent<'_>) -> Result<Vec<Finding>>;
+
+const DETACH: &[Check] = &[
+    drivers::bridge,
+    openers::in_use,
+    drivers::no_override,
+    drivers::iommu,
+    storage::check,
+    network::check,
+    console::check,
+    openers::node_open,
+    openers::virtual_functions,
+    sharing::group_shared,
+    drivers::module,
+    openers::unseen,
+];
+
+const REATTACH: &[Check] = &[openers::in_use, sharing::group_held];
+
+/// All that is found about taking a function from the host, the weightiest first.
+pub(crate) fn detach(scene: &Scene<'_>, intent: &Intent<'_>) -> Result<Vec<Finding>> {
+    run(DETACH, scene, intent)
+}
+
+/// What resetting a function may harm.
+const RESET: &[Check] = &[openers::in_use, openers::virtual_functions_in_use, drivers::host_driver];
+
+/// All that is found about resetting a function, the weightiest first.
+pub(crate) fn reset(scene: &Scene<'_>, intent: &Intent<'_>) -> Result<Vec<Finding>> {
+    run(RESET, scene, intent)
+}
+
+/// As [`detach`], but what cannot be found out is a finding too.
+pub(crate) fn explain(scene: &Scene<'_>, intent: &Intent<'_>) -> Vec<Finding> {
+    let found = DETACH.iter().map(|check| check(scene, intent));
+    found.flat_map(|found| found.unwrap_or_else(|error| vec![explain::unknown(&error)])).collect()
+}
+
+/// All that is found about giving a function back, the weightiest first.
+pub(crate) fn reattach(scene: &Scene<'_>, intent: &Intent<'_>) -> Result<Vec<Finding>> {
+    run(REATTACH, scene, intent)
+}
+
+/// Whether a function is in use by a guest: what is refused even where nothing is to be done.
+pub(crate) fn in_use(scene: &Scene<'_>, intent: &Intent<'_>) -> Result<Vec<Finding>> {
+    openers::in_use(scene, intent)
+}
+
+fn run(checks: &[Check], scene: &Scene<'_>, intent: &Intent<'_>) -> Result<Vec<Finding>> {
+    let mut findings = Vec::new();
+    for check in checks {
+        findings.extend(check(scene, intent)?);
+    }
+    // Stable: among equals the order of the table stays.
+    findings.sort_by_key(|finding| std::cmp::Reverse(finding.effect));
+    Ok(findings)
+}
+
+/// Refuses what stands in the way. Gives what force skipped.
+pub(crate) fn refuse(findings: &[Finding], force: bool) -> Result<Vec<&Finding>> {
+    let refused = |finding: &&Finding| match finding.effect {
+        Effect::Refused => true,
+        Effect::RefusedUnlessForced => !force,
+        Effect::Note | Effect::Warning => false,
+    };
+    if let Some(finding) = findings.iter().find(refused) {
+        return Err(OpsError::Refused { finding: Box::new(finding.clone()) });
+    }
+    Ok(findings.iter().filter(|finding| finding.effect == Effect::RefusedUnlessForced).collect())
+}
+
+/// A finding with a remedy.
+fn finding(
+    kind: FindingKind,
+    effect: Effect,
+    problem: impl Into<String>,
+    remedy: impl Into<String>,
+) -> Finding {
+    Finding { kind, effect, problem: problem.into(), remedy: Some(remedy.into()) }
+}

@@ -1,0 +1,109 @@
+//! What several checks need to know, read once for all functions of an operation.
+
+use std::cell::OnceCell;
+use std::collections::HashSet;
+
+use nodedev_sys::HostAccess;
+use nodedev_sys::paths::{CLASS_BLOCK, DEV, DEV_VFIO, basename, follow};
+use nodedev_sys::processes::{self, Holder, Holders};
+
+use crate::operations::group::Group;
+use crate::operations::{PciFunction, Result};
+
+/// A host, and what was found out about it.
+#[derive(Debug)]
+pub(crate) struct Scene<'a> {
+    pub(crate) host: &'a dyn HostAccess,
+    /// Paths of all block devices and partitions, relative to the root.
+    block: OnceCell<Vec<Vec<u8>>>,
+    holders: OnceCell<Holders>,
+}
+
+impl<'a> Scene<'a> {
+    pub(crate) fn new(host: &'a dyn HostAccess) -> Self {
+        Self { host, block: OnceCell::new(), holders: OnceCell::new() }
+    }
+
+    /// Processes that have any node of VFIO or of a block device open.
+    fn holders(&self) -> Result<&Holders> {
+        if let Some(known) = self.holders.get() {
+            return Ok(known);
+        }
+        let vfio = format!("/{DEV_VFIO}/");
+        let block: HashSet<Vec<u8>> = self.block_devices()?.iter().map(|path| node(path)).collect();
+        let wanted = |file: &[u8]| file.starts_with(vfio.as_bytes()) || block.contains(file);
+        let found = processes::holders(self.host, &wanted)?;
+        Ok(self.holders.get_or_init(|| found))
+    }
+
+    /// How many processes could not be looked at.
+    pub(crate) fn unseen(&self) -> Result<usize> {
+        Ok(self.holders()?.unseen)
+    }
+
+    /// The first process that has one of some nodes open.
+    pub(crate) fn holder(&self, nodes: &[String]) -> Result<Option<&Holder>> {
+        if nodes.is_empty() {
+            return Ok(None);
+        }
+        Ok(self.holders()?.found.iter().find(|holder| nodes.contains(&holder.file)))
+    }
+
+    pub(crate) fn block_devices(&self) -> Result<&[Vec<u8>]> {
+        if let Some(known) = self.block.get() {
+            return Ok(known);
+        }
+        let links = self.host.link_targets(CLASS_BLOCK.as_bytes())?.unwrap_or_default();
+        let paths = links.iter().map(|link| follow(CLASS_BLOCK.as_bytes(), link)).collect();
+        Ok(self.block.get_or_init(|| paths))
+    }
+
+    /// Nodes of the block devices below a function.
+    pub(crate) fn block_nodes(&self, function: &PciFunction) -> Result<Vec<String>> {
+        let below = self.block_devices()?.iter().filter(|path| is_below(path, function));
+        Ok(below.map(|path| String::from_utf8_lossy(&node(path)).into_owned()).collect())
+    }
+
+    /// Nodes through which a guest has a function: none if no driver serves it for VFIO.
+    pub(crate) fn vfio_nodes(&self, function: &PciFunction) -> Result<Vec<String>> {
+        let Some(driver) = function.driver(self.host)? else { return Ok(Vec::new()) };
+        if !function.is_bound_to_vfio(self.host, &driver)? {
+            return Ok(Vec::new());
+        }
+        let mut nodes = self.own_nodes(function)?;
+        if let Some(group) = Group::of(self.host, function)? {
+            nodes.push(group_node(&group));
+        }
+        Ok(nodes)
+    }
+
+    /// Nodes for a function alone, which kernels since 6.2 have.
+    pub(crate) fn own_nodes(&self, function: &PciFunction) -> Result<Vec<String>> {
+        let names = self.host.names(&function.file("vfio-dev"))?.unwrap_or_default();
+        let node = |name: &[u8]| format!("/{DEV_VFIO}/devices/{}", String::from_utf8_lossy(name));
+        Ok(names.iter().map(|name| node(name)).collect())
+    }
+}
+
+/// The node of a group.
+pub(crate) fn group_node(group: &Group) -> String {
+    format!("/{DEV_VFIO}/{}", group.number)
+}
+
+/// The node of a block device, by the kernel's name of it: a `!` in that stands for a `/`.
+fn node(path: &[u8]) -> Vec<u8> {
+    let name = basename(path).iter().map(|&b| if b == b'!' { b'/' } else { b });
+    format!("/{DEV}/").into_bytes().into_iter().chain(name).collect()
+}
+
+/// Whether a device is below a function in the tree of devices.
+pub(crate) fn is_below(path: &[u8], function: &PciFunction) -> bool {
+    let address = function.address.to_string();
+    path.split(|&b| b == b'/').any(|part| part == address.as_bytes())
+}
+
+/// How a process is told of.
+pub(crate) fn told(holder: &Holder) -> String {
+    let command: String = holder.command.chars().filter(|c| !c.is_control()).collect();
+    format!("process {} ({command}) has {} open", holder.pid, holder.file)
+}

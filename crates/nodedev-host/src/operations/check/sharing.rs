@@ -1,0 +1,75 @@
+//! The other devices of the IOMMU group.
+
+use nodedev_model::{Effect, Finding, FindingKind};
+
+use super::scene::{group_node, told};
+use super::{Intent, Scene, drivers, finding};
+use crate::operations::group::{Group, is_bridge};
+use crate::operations::{PciFunction, Result};
+
+/// Drivers of the host that leave the DMA of their devices to guests (kernel, `driver_managed_dma`), besides those that only
+/// keep a device.
+const HARMLESS: &[&str] = &["pcieport", "shpchp"];
+
+/// VFIO gives a guest a whole group or nothing of it: whatever else is in it must not be the host's.
+pub(super) fn group_shared(scene: &Scene<'_>, intent: &Intent<'_>) -> Result<Vec<Finding>> {
+    let function = intent.function;
+    if !intent.chosen.is_some_and(|chosen| drivers::is_for_vfio(&chosen.driver)) {
+        return Ok(Vec::new());
+    }
+    let Some(group) = Group::of(scene.host, function)? else { return Ok(Vec::new()) };
+    let mut others = Vec::new();
+    for member in
+        group.members.iter().filter(|member| !intent.together.contains(member) && *member != function)
+    {
+        if let Some(driver) = host_driver(scene, member)? {
+            others.push(format!("{} ({driver})", member.address));
+        }
+    }
+    if others.is_empty() {
+        return Ok(Vec::new());
+    }
+    let effect = if intent.strict { Effect::RefusedUnlessForced } else { Effect::Warning };
+    Ok(vec![finding(
+        FindingKind::GroupShared,
+        effect,
+        format!(
+            "PCI device {} shares IOMMU group {} with {}, which the host still uses: no guest can have it alone",
+            function.address,
+            group.number,
+            others.join(", ")
+        ),
+        "detach the whole group with --group; --force detaches this device alone",
+    )])
+}
+
+/// The driver with which the host uses a function; `None` if it does not.
+fn host_driver(scene: &Scene<'_>, function: &PciFunction) -> Result<Option<String>> {
+    let Some(driver) = function.driver(scene.host)? else { return Ok(None) };
+    let is_harmless = HARMLESS.contains(&driver.as_str())
+        || function.is_stub(scene.host, &driver)?
+        || is_bridge(scene.host, function)?;
+    Ok((!is_harmless).then_some(driver))
+}
+
+/// While a guest has one device of a group, the kernel lets no driver of the host have another.
+pub(super) fn group_held(scene: &Scene<'_>, intent: &Intent<'_>) -> Result<Vec<Finding>> {
+    let function = intent.function;
+    let Some(group) = Group::of(scene.host, function)? else { return Ok(Vec::new()) };
+    let mut nodes = vec![group_node(&group)];
+    for member in &group.members {
+        nodes.extend(scene.own_nodes(member)?);
+    }
+    let held = |holder| {
+        finding(
+            FindingKind::GroupHeld,
+            Effect::Refused,
+            format!(
+                "a guest has another device of IOMMU group {}, so the host cannot have PCI device {}",
+                group.number, function.address
+            ),
+            format!("{}: stop it, or take the device from its guest", told(holder)),
+        )
+    };
+    Ok(scene.holder(&nodes)?.map(held).into_iter().collect())
+}

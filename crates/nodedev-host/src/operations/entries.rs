@@ -1,0 +1,77 @@
+//! Showing the journal, and forgetting an entry.
+
+use nodedev_model::{Handover, HandoverState, Handovers};
+
+use super::journal::{Journal, Record};
+use super::{Operations, PciFunction, Result};
+
+impl Operations<'_> {
+    /// What the journal says, and how the devices are served now.
+    pub(crate) fn handovers(&self) -> Result<Handovers> {
+        let journal = Journal::of(self.host);
+        let mut shown = Handovers::default();
+        for address in journal.addresses()? {
+            match journal.read(address) {
+                Ok(Some(record)) => shown.entries.push(self.shown(PciFunction::new(address), record)?),
+                // It is being written, or that was interrupted before anything else was done.
+                Ok(None) => {}
+                Err(error) => shown.issues.push(journal.issue(address, &error)),
+            }
+        }
+        Ok(shown)
+    }
+
+    fn shown(&self, function: PciFunction, record: Record) -> Result<Handover> {
+        let is_same = function.identity(self.host)?.is_some_and(|now| now.is_same(&record.identity));
+        let current = if is_same { function.binding(self.host)? } else { None };
+        let busy = record.is_in_progress() && self.is_locked(&function);
+        let problem = record.problem.clone().or_else(|| {
+            let text = match record.state {
+                _ if busy => return None,
+                HandoverState::Detaching | HandoverState::Reattaching => {
+                    "it was interrupted; the next operation finishes or undoes it"
+                }
+                HandoverState::Detached if !is_same => "the device is not there, or another one is in its place",
+                HandoverState::Detached if current != record.target => {
+                    "somebody else changed who serves it; `nodedev reattach` gives it back, `nodedev handover forget` \
+                     leaves it as it is"
+                }
+                HandoverState::Detached => return None,
+            };
+            Some(text.to_owned())
+        });
+        Ok(Handover {
+            name: function.name,
+            address: function.address,
+            state: record.state,
+            original: record.original,
+            current,
+            pid: record.pid,
+            busy,
+            since_seconds: record.since_seconds,
+            problem,
+        })
+    }
+
+    /// Whether somebody is at a function. Where locks cannot be made, as for an ordinary user, nobody knows.
+    fn is_locked(&self, function: &PciFunction) -> bool {
+        matches!(Journal::of(self.host).try_lock(function.address), Ok(None))
+    }
+
+    /// The function of an entry that is about a device of this name.
+    pub(crate) fn function_of_entry(&self, name: &str) -> Result<Option<PciFunction>> {
+        let addresses = Journal::of(self.host).addresses()?;
+        let mut functions = addresses.into_iter().map(PciFunction::new);
+        Ok(functions.find(|function| function.name.as_str() == name))
+    }
+
+    /// Removes an entry, and leaves the device as it is. Says whether there was one.
+    pub(crate) fn forget(&self, function: &PciFunction) -> Result<bool> {
+        let journal = Journal::of(self.host);
+        let _locks = journal.lock(std::slice::from_ref(function))?;
+        let was = journal.addresses()?.contains(&function.address);
+        journal.sweep(function.address)?;
+        journal.remove(function.address)?;
+        Ok(was)
+    }
+}

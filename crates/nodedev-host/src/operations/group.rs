@@ -1,0 +1,80 @@
+//! IOMMU groups: devices that can only be handed to a guest together.
+
+use nodedev_model::PciAddress;
+use nodedev_sys::HostAccess;
+use nodedev_sys::paths::{IOMMU_GROUPS, basename};
+
+use super::journal::Journal;
+use super::{Operations, PciFunction, Result};
+use crate::pci_config;
+
+/// As much of configuration space as has the type of its header.
+const HEADER_LENGTH: usize = 64;
+/// What the classes of bridges to other buses of the kind begin with: PCI, CardBus, semi-transparent PCI. Those to ISA and the
+/// host itself have the header of an endpoint.
+const BRIDGE_CLASSES: [&str; 3] = ["0x0604", "0x0607", "0x0609"];
+
+/// An IOMMU group.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Group {
+    pub(crate) number: u32,
+    /// Its PCI functions, sorted.
+    pub(crate) members: Vec<PciFunction>,
+}
+
+impl Group {
+    /// The group of a function. `None` without an IOMMU.
+    pub(crate) fn of(host: &dyn HostAccess, function: &PciFunction) -> Result<Option<Self>> {
+        let Some(link) = host.read_link(&function.file("iommu_group"))? else { return Ok(None) };
+        let number = std::str::from_utf8(basename(&link)).ok().and_then(|text| text.parse().ok());
+        let Some(number) = number else { return Ok(None) };
+        let names = host.names(format!("{IOMMU_GROUPS}/{number}/devices").as_bytes())?.unwrap_or_default();
+        let addresses = names.iter().filter_map(|name| PciAddress::from_bytes(name).ok());
+        let mut members: Vec<PciFunction> = addresses.map(PciFunction::new).collect();
+        members.sort_unstable();
+        Ok(Some(Self { number, members }))
+    }
+}
+
+/// Whether a function is a bridge, of which guests get none. Source: type of the header in configuration space; the class
+/// where that cannot be read.
+pub(crate) fn is_bridge(host: &dyn HostAccess, function: &PciFunction) -> Result<bool> {
+    match host.read(&function.file("config"), pci_config::EXTENDED) {
+        Ok(Some(space)) if space.len() >= HEADER_LENGTH => Ok(!pci_config::is_endpoint(&space)),
+        _ => {
+            let class = function.attribute(host, "class")?.unwrap_or_default();
+            Ok(BRIDGE_CLASSES.iter().any(|bridge| class.starts_with(bridge)))
+        }
+    }
+}
+
+impl Operations<'_> {
+    /// All functions of a function's group that can be detached, itself among them, sorted.
+    pub(crate) fn detachable_in_group(&self, function: &PciFunction) -> Result<Vec<PciFunction>> {
+        let Some(group) = Group::of(self.host, function)? else { return Ok(vec![function.clone()]) };
+        let mut functions = Vec::with_capacity(group.members.len());
+        for member in group.members {
+            if member == *function || !is_bridge(self.host, &member)? {
+                functions.push(member);
+            }
+        }
+        Ok(functions)
+    }
+
+    /// All functions of a function's group that are detached, and itself, sorted.
+    pub(crate) fn detached_in_group(&self, function: &PciFunction) -> Result<Vec<PciFunction>> {
+        let Some(group) = Group::of(self.host, function)? else { return Ok(vec![function.clone()]) };
+        let mut functions = Vec::with_capacity(group.members.len());
+        for member in group.members {
+            if member == *function || self.is_detached(&member)? {
+                functions.push(member);
+            }
+        }
+        Ok(functions)
+    }
+
+    /// Whether a function was taken from the host, by us or by somebody else.
+    fn is_detached(&self, function: &PciFunction) -> Result<bool> {
+        Ok(function.is_kept(self.host)? || Journal::of(self.host).read(function.address)?.is_some())
+    }
+}

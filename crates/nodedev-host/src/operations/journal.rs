@@ -1,0 +1,247 @@
+//! The host's journal of devices that were taken from it: one file for each, on disk before the first write to the device.
+//!
+//! It is below `/run`, as what it tells of does not outlive the kernel either. A file is written under another name, synced
+//! and renamed, so that after a crash it is there whole or not at all. The daemon, the C library and the command line share
+//! it: whoever changes a device has its lock, which the kernel takes back when a process ends, however it does.
+
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use nodedev_model::{DriverBinding, HandoverState, Issue, PciAddress};
+use nodedev_sys::paths::{BOOT_ID, HANDOVERS};
+use nodedev_sys::{FileLock, HostAccess, processes};
+use serde::{Deserialize, Serialize};
+
+use super::function::Identity;
+use super::{OpsError, PciFunction, Result, kernel_driver};
+
+/// Version of the entries' format.
+const VERSION: u32 = 1;
+/// Bound of an entry.
+const ENTRY_LIMIT: usize = 64 << 10;
+/// How long another process's change of the same device is waited for.
+const PATIENCE: Duration = Duration::from_secs(20);
+const PAUSE: Duration = Duration::from_millis(50);
+
+/// An entry of the journal.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Record {
+    pub(crate) version: u32,
+    /// Name of the device: for people who look at the file.
+    pub(crate) name: String,
+    pub(crate) address: String,
+    pub(crate) identity: Identity,
+    pub(crate) state: HandoverState,
+    /// What is given back in the end; absent if it is not known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) original: Option<DriverBinding>,
+    /// How the device was served when the present operation began: what undoing it leads to.
+    pub(crate) before: DriverBinding,
+    /// Where the present operation leads; absent where the kernel chooses.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) target: Option<DriverBinding>,
+    /// The module of the original driver, to be loaded where it was unloaded meanwhile.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) module: Option<String>,
+    /// All devices of the operation: it is done for all or for none.
+    pub(crate) members: Vec<String>,
+    /// What tells the operation from others: when it began, in nanoseconds since 1970.
+    pub(crate) operation: u64,
+    pub(crate) boot_id: String,
+    pub(crate) pid: u32,
+    /// When that process began: its number may be another's by now.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) start_time: Option<u64>,
+    pub(crate) since_seconds: u64,
+    /// Why the operation could be neither finished nor undone.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) problem: Option<String>,
+}
+
+/// What an operation on several devices has in common.
+#[derive(Debug)]
+pub(crate) struct Stamp {
+    members: Vec<String>,
+    boot_id: String,
+    start_time: Option<u64>,
+    since: Duration,
+}
+
+impl Record {
+    pub(crate) fn new(
+        function: &PciFunction,
+        identity: Identity,
+        state: HandoverState,
+        before: DriverBinding,
+        stamp: &Stamp,
+    ) -> Self {
+        Self {
+            version: VERSION,
+            name: function.name.to_string(),
+            address: function.address.to_string(),
+            identity,
+            state,
+            original: None,
+            before,
+            target: None,
+            module: None,
+            members: stamp.members.clone(),
+            boot_id: stamp.boot_id.clone(),
+            pid: std::process::id(),
+            start_time: stamp.start_time,
+            operation: stamp.since.as_nanos() as u64,
+            since_seconds: stamp.since.as_secs(),
+            problem: None,
+        }
+    }
+
+    /// Whether an operation began that did not end.
+    pub(crate) fn is_in_progress(&self) -> bool {
+        self.state != HandoverState::Detached
+    }
+
+    /// Whether both are of one operation.
+    pub(crate) fn is_of_the_operation_of(&self, other: &Self) -> bool {
+        (self.operation, self.pid, &self.members) == (other.operation, other.pid, &other.members)
+    }
+
+    /// The functions of the operation.
+    pub(crate) fn functions(&self) -> Vec<PciFunction> {
+        let addresses = self.members.iter().filter_map(|member| member.parse().ok());
+        addresses.map(PciFunction::new).collect()
+    }
+}
+
+/// The journal of a host.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Journal<'a> {
+    host: &'a dyn HostAccess,
+}
+
+impl<'a> Journal<'a> {
+    pub(crate) fn of(host: &'a dyn HostAccess) -> Self {
+        Self { host }
+    }
+
+    /// The entry of a function.
+    pub(crate) fn read(&self, address: PciAddress) -> Result<Option<Record>> {
+        let path = entry(address);
+        let Some(content) = self.host.read(&path, ENTRY_LIMIT)? else { return Ok(None) };
+        parse(&content, address).map(Some).map_err(|problem| OpsError::DamagedEntry { address, problem })
+    }
+
+    /// Puts an entry in the place of the one that is there.
+    pub(crate) fn write(&self, function: &PciFunction, record: &Record) -> Result<()> {
+        let failed = |source| OpsError::Journal { device: function.address, source };
+        let (path, new) = (entry(function.address), unfinished(function.address));
+        let content = serde_json::to_vec_pretty(record).map_err(|error| OpsError::DamagedEntry {
+            address: function.address,
+            problem: error.to_string(),
+        })?;
+        self.host.create_file(&new, &content).map_err(failed)?;
+        self.host.rename(&new, &path).map_err(failed)
+    }
+
+    pub(crate) fn remove(&self, address: PciAddress) -> Result<()> {
+        self.host.remove(&entry(address)).map_err(|source| OpsError::Journal { device: address, source })
+    }
+
+    /// Addresses of all entries, whole and unfinished ones, sorted.
+    pub(crate) fn addresses(&self) -> Result<Vec<PciAddress>> {
+        let names = self.host.names(HANDOVERS.as_bytes())?.unwrap_or_default();
+        let address = |name: &[u8]| {
+            let name = name.strip_suffix(b".new").unwrap_or(name).strip_suffix(b".json")?;
+            PciAddress::from_bytes(name).ok()
+        };
+        let mut addresses: Vec<_> = names.iter().filter_map(|name| address(name)).collect();
+        addresses.sort_unstable();
+        addresses.dedup();
+        Ok(addresses)
+    }
+
+    /// A problem with an entry, as it is reported.
+    pub(crate) fn issue(&self, address: PciAddress, error: &OpsError) -> Issue {
+        let path = format!("/{}", String::from_utf8_lossy(&entry(address)));
+        Issue { device: Some(PciFunction::new(address).name), path, problem: error.told() }
+    }
+
+    /// Removes what a crash left of an entry that was being written.
+    pub(crate) fn sweep(&self, address: PciAddress) -> Result<()> {
+        let path = unfinished(address);
+        self.host.remove(&path).map_err(|source| OpsError::Journal { device: address, source })
+    }
+
+    /// The lock of a function; `None` if somebody else has it.
+    pub(crate) fn try_lock(&self, address: PciAddress) -> Result<Option<FileLock>> {
+        self.host
+            .try_lock(format!("{HANDOVERS}/{address}.lock").as_bytes())
+            .map_err(|source| OpsError::Journal { device: address, source })
+    }
+
+    /// The locks of functions, which must be sorted so that two operations cannot wait for each other.
+    pub(crate) fn lock(&self, functions: &[PciFunction]) -> Result<Vec<FileLock>> {
+        debug_assert!(functions.is_sorted(), "locks are taken in one order");
+        let mut waited = Duration::ZERO;
+        let mut locks = Vec::with_capacity(functions.len());
+        for function in functions {
+            let lock = loop {
+                if let Some(lock) = self.try_lock(function.address)? {
+                    break lock;
+                }
+                if waited >= PATIENCE {
+                    let pid = self.read(function.address).ok().flatten().map(|record| record.pid);
+                    return Err(OpsError::Busy { device: function.address, pid });
+                }
+                self.host.pause(PAUSE);
+                waited += PAUSE;
+            };
+            locks.push(lock);
+        }
+        Ok(locks)
+    }
+
+    /// What the entries of an operation that begins now have in common.
+    pub(crate) fn stamp(&self, functions: &[PciFunction]) -> Result<Stamp> {
+        Ok(Stamp {
+            members: functions.iter().map(|function| function.address.to_string()).collect(),
+            boot_id: self.boot_id()?,
+            start_time: processes::own_start_time(self.host),
+            since: SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default(),
+        })
+    }
+
+    /// The number of this boot; empty where the kernel has none.
+    pub(crate) fn boot_id(&self) -> Result<String> {
+        let content = self.host.read(BOOT_ID.as_bytes(), ENTRY_LIMIT)?.unwrap_or_default();
+        Ok(String::from_utf8_lossy(content.trim_ascii()).into_owned())
+    }
+}
+
+fn entry(address: PciAddress) -> Vec<u8> {
+    format!("{HANDOVERS}/{address}.json").into_bytes()
+}
+
+fn unfinished(address: PciAddress) -> Vec<u8> {
+    format!("{HANDOVERS}/{address}.json.new").into_bytes()
+}
+
+/// Reads an entry: nothing in it is believed that the rest does not bear out.
+fn parse(content: &[u8], address: PciAddress) -> std::result::Result<Record, String> {
+    let record: Record = serde_json::from_slice(content).map_err(|error| error.to_string())?;
+    if record.version != VERSION {
+        return Err(format!("it has version {}, and version {VERSION} is known here", record.version));
+    }
+    if record.address != address.to_string() {
+        return Err(format!("it is about {:?}, not {address}", record.address));
+    }
+    if record.functions().len() != record.members.len() || !record.members.contains(&record.address) {
+        return Err("its list of members is not one of PCI functions with this one among them".into());
+    }
+    let known = [Some(&record.before), record.original.as_ref(), record.target.as_ref()];
+    let names = known.into_iter().flatten().flat_map(|it| [&it.kernel_driver, &it.driver_override]);
+    let of_drivers = names.flatten().find(|name| !kernel_driver::is_driver(name));
+    match of_drivers.or(record.module.as_ref().filter(|name| !kernel_driver::is_name(name))) {
+        Some(name) => Err(format!("{name:?} is no name of a kernel driver")),
+        None => Ok(record),
+    }
+}

@@ -1,0 +1,72 @@
+//! Giving functions back to the host.
+
+use nodedev_model::{HandoverOperation, HandoverPlan, HandoverState, Outcome};
+
+use super::check::{self, Intent, Scene};
+use super::detach::describe;
+use super::journal::Journal;
+use super::plan::{self, Target};
+use super::transaction::Change;
+use super::{Operations, OpsError, PciFunction, Result, audit, kernel_driver};
+
+impl Operations<'_> {
+    /// Gives functions back, which are sorted: all, or none.
+    pub(crate) fn reattach(&self, functions: &[PciFunction], dry_run: bool) -> Result<HandoverPlan> {
+        let _locks = if dry_run { Vec::new() } else { self.begin(functions)? };
+        let mut changes = Vec::with_capacity(functions.len());
+        for function in functions {
+            changes.push(self.way_back(function)?);
+        }
+        let mut plan = describe(HandoverOperation::Reattach, &changes);
+        if plan.outcome != Outcome::Unchanged {
+            let scene = Scene::new(self.host);
+            for function in functions {
+                let intent = Intent { function, chosen: None, together: functions, strict: true };
+                plan.findings.extend(check::reattach(&scene, &intent)?);
+            }
+            check::refuse(&plan.findings, false)?;
+        }
+        if dry_run {
+            return Ok(plan);
+        }
+        let (changes, done): (Vec<_>, Vec<_>) =
+            changes.into_iter().partition(|change| !change.steps.is_empty());
+        for change in done.iter().filter(|change| change.previous.is_some()) {
+            Journal::of(self.host).remove(change.function.address)?;
+        }
+        if !changes.is_empty() {
+            for change in &changes {
+                if let Some(driver) = change.target.exact().and_then(|it| it.kernel_driver.as_deref()) {
+                    kernel_driver::require(self.host, driver, change.module.as_deref())?;
+                }
+            }
+            self.carry_out(HandoverState::Reattaching, &changes)?;
+            audit::changed(HandoverOperation::Reattach, functions);
+            plan.outcome = Outcome::Changed;
+        }
+        Ok(plan)
+    }
+
+    fn way_back(&self, function: &PciFunction) -> Result<Change> {
+        let gone = || OpsError::Gone { device: function.address };
+        let journal = Journal::of(self.host);
+        let identity = function.identity(self.host)?.ok_or_else(gone)?;
+        let before = function.binding(self.host)?.ok_or_else(gone)?;
+        let previous = journal.read(function.address)?;
+        let boot_id = journal.boot_id()?;
+        // Also if the device was unplugged meanwhile and is served by the host again: what it had is what it gets.
+        let known = previous
+            .as_ref()
+            .filter(|record| record.boot_id == boot_id && record.identity.is_same(&identity));
+        let original = known.and_then(|record| record.original.clone());
+        let module = known.and_then(|record| record.module.clone());
+        let kept = match &before.kernel_driver {
+            Some(driver) => function.is_stub(self.host, driver)?,
+            None => false,
+        };
+        let target = original.clone().map_or(Target::KernelsChoice, Target::Exact);
+        let steps = plan::steps(function, &before, &target, kept);
+        let function = function.clone();
+        Ok(Change { function, identity, before, target, original, module, steps, previous })
+    }
+}

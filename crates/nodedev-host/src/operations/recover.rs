@@ -1,0 +1,167 @@
+//! Finishing or undoing what a crash interrupted.
+//!
+//! An operation is a dead one's if its lock can be taken. What the journal says and what the kernel shows decide, not how far
+//! the dead process may have come; so recovery can be interrupted itself, and begun again.
+
+use nodedev_model::{HandoverState, Issue, PciAddress};
+
+use super::journal::{Journal, Record};
+use super::plan::Target;
+use super::{Operations, PciFunction, Result};
+
+/// What became of an interrupted operation.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Recovery {
+    Finished,
+    Undone,
+    /// The device is gone, another one is in its place, or the machine was started anew since.
+    Dropped,
+}
+
+impl Operations<'_> {
+    /// Finishes or undoes every operation whose process is dead. Says what was done, and what could not be.
+    pub(crate) fn recover(&self) -> Result<Vec<Issue>> {
+        let journal = Journal::of(self.host);
+        let mut issues = Vec::new();
+        for address in journal.addresses()? {
+            match self.recover_one(address) {
+                Ok(None) => {}
+                Ok(Some(done)) => issues.push(self.report(address, done)),
+                Err(error) => {
+                    self.note(&PciFunction::new(address), &error);
+                    issues.push(journal.issue(address, &error));
+                }
+            }
+        }
+        Ok(issues)
+    }
+
+    fn report(&self, address: PciAddress, done: Recovery) -> Issue {
+        let what = match done {
+            Recovery::Finished => "an interrupted operation was finished",
+            Recovery::Undone => "an interrupted operation was undone",
+            Recovery::Dropped => "the entry was dropped: the device it was about is not there any more",
+        };
+        let function = PciFunction::new(address);
+        log::info!(device:% = function.name; "{what}");
+        let path = format!("/{}", String::from_utf8_lossy(&function.file("")));
+        Issue { device: Some(function.name), path, problem: what.to_owned() }
+    }
+
+    /// `None` if there is nothing to be done, or somebody is at it.
+    fn recover_one(&self, address: PciAddress) -> Result<Option<Recovery>> {
+        let journal = Journal::of(self.host);
+        // Whoever is at work has the lock; what they write is complete only when they are done.
+        let Some(lock) = journal.try_lock(address)? else { return Ok(None) };
+        journal.sweep(address)?;
+        let Some(record) = journal.read(address)? else { return Ok(None) };
+        let function = PciFunction::new(address);
+        if record.boot_id != journal.boot_id()? {
+            journal.remove(address)?;
+            return Ok(Some(Recovery::Dropped));
+        }
+        if !record.is_in_progress() {
+            return Ok(None);
+        }
+        match function.identity(self.host)? {
+            Some(now) if now.is_same(&record.identity) => {}
+            _ => {
+                journal.remove(address)?;
+                return Ok(Some(Recovery::Dropped));
+            }
+        }
+        // The whole operation is one: all its functions are looked at, and nobody changes one of them meanwhile.
+        drop(lock);
+        let functions = record.functions();
+        let mut locks = Vec::with_capacity(functions.len());
+        for function in &functions {
+            match journal.try_lock(function.address)? {
+                Some(lock) => locks.push(lock),
+                None => return Ok(None),
+            }
+        }
+        // While no lock was held, somebody else may have done it.
+        match journal.read(address)? {
+            Some(again) if again == record => self.resolve(&function, record, &functions).map(Some),
+            _ => Ok(None),
+        }
+    }
+
+    /// Finishes or undoes an operation for one of its functions, all of which are locked.
+    fn resolve(&self, function: &PciFunction, record: Record, members: &[PciFunction]) -> Result<Recovery> {
+        let journal = Journal::of(self.host);
+        match record.state {
+            HandoverState::Reattaching if self.is_under_way_for_all(&record, members)? => {
+                // Its owner wanted it back, and what is left to do is the same from wherever it is.
+                let target = record.target.clone().map_or(Target::KernelsChoice, Target::Exact);
+                let Err(error) = self.bring(function, &target, record.module.as_deref()) else {
+                    journal.remove(function.address)?;
+                    return Ok(Recovery::Finished);
+                };
+                // It cannot be given back now: then it stays detached, and is not left without a driver.
+                self.put_back(function, &record.before)?;
+                self.keep_detached(function, record)?;
+                Err(error)
+            }
+            HandoverState::Detaching if self.is_done_for_all(&record, members)? => {
+                let before = record.target.clone().unwrap_or_default();
+                let settled = Record { state: HandoverState::Detached, before, problem: None, ..record };
+                journal.write(function, &settled)?;
+                Ok(Recovery::Finished)
+            }
+            _ => {
+                self.put_back(function, &record.before)?;
+                if record.original.as_ref() == Some(&record.before) {
+                    journal.remove(function.address)?;
+                } else {
+                    // It was detached already, for another driver.
+                    self.keep_detached(function, record)?;
+                }
+                Ok(Recovery::Undone)
+            }
+        }
+    }
+
+    /// Writes into the journal that a function is detached as it was before the operation of its entry.
+    fn keep_detached(&self, function: &PciFunction, record: Record) -> Result<()> {
+        let journal = Journal::of(self.host);
+        if record.original.is_none() {
+            // There was no entry before.
+            return journal.remove(function.address);
+        }
+        let target = Some(record.before.clone());
+        let settled = Record { state: HandoverState::Detached, target, problem: None, ..record };
+        journal.write(function, &settled)
+    }
+
+    /// Whether giving back had begun: the journal has all functions before the first is touched, and drops them when all are
+    /// done.
+    fn is_under_way_for_all(&self, operation: &Record, members: &[PciFunction]) -> Result<bool> {
+        let journal = Journal::of(self.host);
+        for member in members {
+            let is_of_it = match journal.read(member.address)? {
+                Some(record) => record.is_in_progress() && record.is_of_the_operation_of(operation),
+                // Done already; or not in the journal yet, if it was not there before either.
+                None => !member.is_kept(self.host)?,
+            };
+            if !is_of_it {
+                return Ok(false);
+            }
+        }
+        Ok(true)
+    }
+
+    /// Whether every function of an operation is served as the operation wants.
+    fn is_done_for_all(&self, operation: &Record, members: &[PciFunction]) -> Result<bool> {
+        let journal = Journal::of(self.host);
+        for member in members {
+            // One that has been undone has no entry, or that of an operation before.
+            let Some(record) = journal.read(member.address)? else { return Ok(false) };
+            let now = member.binding(self.host)?;
+            if !record.is_of_the_operation_of(operation) || now.is_none() || now != record.target {
+                return Ok(false);
+            }
+        }
+        Ok(true)
+    }
+}

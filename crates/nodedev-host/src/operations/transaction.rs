@@ -1,0 +1,153 @@
+//! Carrying out a planned change of one or more functions: for all of them, or for none.
+
+use nodedev_model::{DriverBinding, HandoverState, PlanStep};
+
+use super::act;
+use super::function::Identity;
+use super::journal::{Journal, Record, Stamp};
+use super::plan::{self, Target};
+use super::{Operations, OpsError, PciFunction, Result, kernel_driver};
+
+/// How often undoing is tried: what fails once, as a device that is busy, may work a moment later.
+const UNDO_ATTEMPTS: usize = 3;
+
+/// What is to become of one function.
+#[derive(Debug)]
+pub(crate) struct Change {
+    pub(crate) function: PciFunction,
+    pub(crate) identity: Identity,
+    pub(crate) before: DriverBinding,
+    pub(crate) target: Target,
+    /// What is given back in the end.
+    pub(crate) original: Option<DriverBinding>,
+    /// The module of the original driver.
+    pub(crate) module: Option<String>,
+    pub(crate) steps: Vec<PlanStep>,
+    /// The journal's entry from before.
+    pub(crate) previous: Option<Record>,
+}
+
+impl Change {
+    fn record(&self, state: HandoverState, stamp: &Stamp) -> Record {
+        Record {
+            original: self.original.clone(),
+            target: self.target.exact().cloned(),
+            module: self.module.clone(),
+            ..Record::new(&self.function, self.identity.clone(), state, self.before.clone(), stamp)
+        }
+    }
+}
+
+impl Operations<'_> {
+    /// Carries out changes whose functions are locked: into the journal, step by step, out of the journal again. `state` is
+    /// what the journal says meanwhile.
+    pub(super) fn carry_out(&self, state: HandoverState, changes: &[Change]) -> Result<()> {
+        let journal = Journal::of(self.host);
+        let functions: Vec<PciFunction> = changes.iter().map(|change| change.function.clone()).collect();
+        let stamp = journal.stamp(&functions)?;
+        for (place, change) in changes.iter().enumerate() {
+            if let Err(error) = journal.write(&change.function, &change.record(state, &stamp)) {
+                // The rename may have happened, and only its sync failed: the entry of this one goes back, too.
+                for written in &changes[..=place] {
+                    self.take_back(written);
+                }
+                return Err(error);
+            }
+        }
+        let mut all = changes.iter().flat_map(|change| &change.steps);
+        let acted = all.try_for_each(|step| act::run(self.host, step));
+        acted.and_then(|()| self.settle(state, changes, &stamp)).or_else(|cause| self.undo(changes, cause))
+    }
+
+    /// Writes into the journal that the changes are done.
+    fn settle(&self, state: HandoverState, changes: &[Change], stamp: &Stamp) -> Result<()> {
+        let journal = Journal::of(self.host);
+        for change in changes {
+            let function = &change.function;
+            if state == HandoverState::Detaching {
+                let record = Record {
+                    before: change.target.exact().cloned().unwrap_or_default(),
+                    ..change.record(HandoverState::Detached, stamp)
+                };
+                journal.write(function, &record)?;
+            } else if let Err(error) = journal.remove(function.address) {
+                // The host has its device; an entry that says it is about to is removed by the next one who looks.
+                log::warn!(device:% = function.name, error:% = error.told(); "an entry of the journal was left");
+            }
+        }
+        Ok(())
+    }
+
+    /// Undoes changes, the last one first. Gives the error that made it necessary, or one that says what it led to.
+    fn undo(&self, changes: &[Change], cause: OpsError) -> Result<()> {
+        let mut failed = None;
+        for change in changes.iter().rev() {
+            match self.put_back(&change.function, &change.before) {
+                Ok(()) => self.take_back(change),
+                Err(error) => {
+                    self.note(&change.function, &error);
+                    failed.get_or_insert((change, error));
+                }
+            }
+        }
+        let Some((change, rollback)) = failed else { return Err(cause) };
+        Err(OpsError::RollbackFailed {
+            device: change.function.address,
+            original: change.before.kernel_driver.clone().unwrap_or_else(|| "no driver".into()),
+            cause: Box::new(cause),
+            rollback: Box::new(rollback),
+        })
+    }
+
+    /// Makes a function be served as it was, from whatever it is now.
+    pub(super) fn put_back(&self, function: &PciFunction, before: &DriverBinding) -> Result<()> {
+        let mut last = Ok(());
+        for _ in 0..UNDO_ATTEMPTS {
+            last = self.bring(function, &Target::Exact(before.clone()), None);
+            if last.is_ok() {
+                break;
+            }
+        }
+        last
+    }
+
+    /// Brings a function to a target from whatever it is now. One that is gone needs nothing.
+    pub(super) fn bring(&self, function: &PciFunction, target: &Target, module: Option<&str>) -> Result<()> {
+        let Some(now) = function.binding(self.host)? else { return Ok(()) };
+        let kept = match &now.kernel_driver {
+            Some(driver) => function.is_stub(self.host, driver)?,
+            None => false,
+        };
+        if let Some(driver) = target.exact().and_then(|wanted| wanted.kernel_driver.as_deref())
+            && now.kernel_driver.as_deref() != Some(driver)
+        {
+            kernel_driver::require(self.host, driver, module)?;
+        }
+        plan::steps(function, &now, target, kept).iter().try_for_each(|step| act::run(self.host, step))
+    }
+
+    /// Puts the journal's entry of a change that did not happen back to what it was.
+    fn take_back(&self, change: &Change) {
+        let journal = Journal::of(self.host);
+        let done = match &change.previous {
+            Some(previous) => journal.write(&change.function, previous),
+            None => journal.remove(change.function.address),
+        };
+        if let Err(error) = done {
+            // It says that an operation is going on, whose undoing will find nothing to do.
+            log::warn!(device:% = change.function.name, error:% = error.told(); "an entry of the journal was left");
+        }
+    }
+
+    /// Writes into the journal's entry why nothing more could be done, for people who look at it.
+    pub(super) fn note(&self, function: &PciFunction, error: &OpsError) {
+        let journal = Journal::of(self.host);
+        let noted = journal.read(function.address).and_then(|record| match record {
+            Some(record) => journal.write(function, &Record { problem: Some(error.told()), ..record }),
+            None => Ok(()),
+        });
+        if let Err(error) = noted {
+            log::warn!(device:% = function.name, error:% = error.told(); "the journal could not be written");
+        }
+    }
+}

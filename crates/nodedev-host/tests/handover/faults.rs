@@ -1,0 +1,292 @@
+//! Every step fails once, and every step is once the last before a crash.
+
+use std::sync::Arc;
+
+use nodedev_driver::Driver;
+use nodedev_testkit::fake_kernel::{FakeKernel, errno};
+
+use crate::host::{
+    ONE, PINNED, TWO, UNUSED, detached, group, host, is, journal, name, over, program, served, tree_with,
+};
+
+type Served = (Option<String>, String);
+
+/// What is done to devices, and what they may be like afterwards.
+struct Case {
+    name: &'static str,
+    devices: &'static [&'static str],
+    /// What is done before faults begin.
+    prepare: fn(&Arc<FakeKernel>),
+    act: fn(&Arc<FakeKernel>) -> nodedev_driver::Result<()>,
+}
+
+fn detach(kernel: &Arc<FakeKernel>, address: &str, driver: Option<&str>) -> nodedev_driver::Result<()> {
+    program(kernel).detach(&name(address), driver)
+}
+
+const CASES: &[Case] = &[
+    Case {
+        name: "detach from a driver",
+        devices: &[ONE],
+        prepare: |_| (),
+        act: |kernel| detach(kernel, ONE, None),
+    },
+    Case {
+        name: "detach from nothing",
+        devices: &[UNUSED],
+        prepare: |_| (),
+        act: |kernel| detach(kernel, UNUSED, None),
+    },
+    Case {
+        name: "detach from an override",
+        devices: &[PINNED],
+        prepare: |_| (),
+        act: |kernel| detach(kernel, PINNED, None),
+    },
+    Case {
+        name: "detach again for another driver",
+        devices: &[PINNED],
+        prepare: |kernel| detach(kernel, PINNED, None).unwrap(),
+        act: |kernel| detach(kernel, PINNED, Some("pci-stub")),
+    },
+    Case {
+        name: "detach a group",
+        devices: &[ONE, TWO],
+        prepare: |_| (),
+        act: |kernel| program(kernel).detach_with(&name(ONE), &group().0).map(drop),
+    },
+    Case {
+        name: "reattach to a driver",
+        devices: &[ONE],
+        prepare: |kernel| detach(kernel, ONE, None).unwrap(),
+        act: |kernel| program(kernel).reattach(&name(ONE)),
+    },
+    Case {
+        name: "reattach to nothing",
+        devices: &[UNUSED],
+        prepare: |kernel| detach(kernel, UNUSED, None).unwrap(),
+        act: |kernel| program(kernel).reattach(&name(UNUSED)),
+    },
+    Case {
+        name: "reattach to an override",
+        devices: &[PINNED],
+        prepare: |kernel| detach(kernel, PINNED, None).unwrap(),
+        act: |kernel| program(kernel).reattach(&name(PINNED)),
+    },
+    Case {
+        name: "reattach without a journal",
+        devices: &[ONE],
+        prepare: |kernel| {
+            detach(kernel, ONE, None).unwrap();
+            program(kernel).forget_handover(ONE).unwrap();
+        },
+        act: |kernel| program(kernel).reattach(&name(ONE)),
+    },
+    Case {
+        name: "reattach a group",
+        devices: &[ONE, TWO],
+        prepare: |kernel| drop(program(kernel).detach_with(&name(ONE), &group().0).unwrap()),
+        act: |kernel| program(kernel).reattach_with(&name(ONE), &group().1).map(drop),
+    },
+];
+
+impl Case {
+    fn host(&self) -> Arc<FakeKernel> {
+        let kernel = over(tree_with(self.devices));
+        kernel.driver("pci-stub", &[]).unwrap();
+        // Looking at the devices is no part of the operation, and is done through files alone.
+        (self.prepare)(&kernel);
+        kernel.restart();
+        kernel
+    }
+
+    fn served(&self, kernel: &FakeKernel) -> Vec<Served> {
+        self.devices.iter().map(|address| served(kernel, address)).collect()
+    }
+
+    /// How the devices are served before and after the operation, and how many steps it has.
+    fn ends(&self) -> (Vec<Served>, Vec<Served>, usize) {
+        let kernel = self.host();
+        let before = self.served(&kernel);
+        (self.act)(&kernel).unwrap();
+        let after = self.served(&kernel);
+        assert_ne!(before, after, "{}", self.name);
+        (before, after, kernel.steps())
+    }
+
+    /// All devices are as before or as after, and the journal says what is so: an entry for what is detached, none for
+    /// what the host has.
+    fn check_whole(&self, kernel: &Arc<FakeKernel>, ends: [&Vec<Served>; 2], at: &str) {
+        let now = self.served(kernel);
+        assert!(
+            ends.contains(&&now),
+            "{} {at}: {now:?} is neither {:?} nor {:?}",
+            self.name,
+            ends[0],
+            ends[1]
+        );
+        let known = journal(&program(kernel));
+        assert!(
+            known.iter().all(|(_, state)| *state == nodedev_model::HandoverState::Detached),
+            "{at} {known:?}"
+        );
+        if self.name != "reattach without a journal" {
+            for (address, served) in self.devices.iter().zip(&now) {
+                let is_detached = *served == detached() || *served == is(Some("pci-stub"), "pci-stub");
+                let has_entry = known.iter().any(|(known, _)| known == address);
+                assert_eq!(has_entry, is_detached, "{} {at}: {address} {served:?} {known:?}", self.name);
+            }
+        }
+    }
+
+    /// What is given back at last is what was there at first.
+    fn check_way_back(&self, kernel: &Arc<FakeKernel>, at: &str) {
+        for address in self.devices {
+            program(kernel)
+                .reattach(&name(address))
+                .unwrap_or_else(|error| panic!("{} {at}: {error}", self.name));
+            let want = match *address {
+                UNUSED => is(None, "(null)"),
+                PINNED => is(Some("uio"), "uio"),
+                _ => is(Some("igb"), "(null)"),
+            };
+            assert_eq!(served(kernel, address), want, "{} {at}", self.name);
+        }
+        assert_eq!(journal(&program(kernel)), [], "{} {at}", self.name);
+        let left = std::fs::read_dir(kernel.folder().join("run/nodedev/handover")).unwrap();
+        let left: Vec<_> = left.map(|entry| entry.unwrap().file_name()).collect();
+        assert!(left.iter().all(|name| name.to_string_lossy().ends_with(".lock")), "{at}: {left:?}");
+    }
+}
+
+#[test]
+fn a_crash_at_any_step_is_recovered_from() {
+    let mut count = 0;
+    for case in CASES {
+        let (before, after, steps) = case.ends();
+        for step in 1..=steps {
+            let kernel = case.host();
+            kernel.crash_at(step);
+            let _ = (case.act)(&kernel);
+            assert!(kernel.was_hit(), "{} has fewer steps than it had", case.name);
+            kernel.restart();
+            let at = format!("crashed at step {step}");
+            program(&kernel).recover_handovers().unwrap();
+            case.check_whole(&kernel, [&before, &after], &at);
+            let now = case.served(&kernel);
+            assert_eq!(
+                program(&kernel).recover_handovers().unwrap(),
+                [],
+                "{at}: the second time finds nothing"
+            );
+            assert_eq!(case.served(&kernel), now);
+            case.check_way_back(&kernel, &at);
+            count += 1;
+        }
+    }
+    println!("{count} crash points, all recovered from");
+    assert!(count > 200, "{count}");
+}
+
+#[test]
+fn a_crash_at_any_step_of_a_recovery_is_recovered_from() {
+    let mut count = 0;
+    for case in CASES {
+        let (before, after, steps) = case.ends();
+        for first in 1..=steps {
+            for second in 1.. {
+                let kernel = case.host();
+                kernel.crash_at(first);
+                let _ = (case.act)(&kernel);
+                kernel.restart();
+                kernel.crash_at(second);
+                let _ = program(&kernel).recover_handovers();
+                let hit = kernel.was_hit();
+                kernel.restart();
+                let at = format!("crashed at step {first} and step {second} of the recovery");
+                let issues = program(&kernel).recover_handovers().unwrap();
+                case.check_whole(&kernel, [&before, &after], &format!("{at} {issues:?}"));
+                if !hit {
+                    break;
+                }
+                count += 1;
+            }
+        }
+    }
+    println!("{count} crash points of recoveries, all recovered from");
+    assert!(count > 500, "{count}");
+}
+
+#[test]
+fn an_error_at_any_step_leaves_devices_as_before_or_as_wanted() {
+    let mut count = 0;
+    for case in CASES {
+        let (before, after, steps) = case.ends();
+        for step in 1..=steps {
+            let kernel = case.host();
+            kernel.fail_at(step, errno::EBUSY);
+            let result = (case.act)(&kernel);
+            assert!(kernel.was_hit(), "{} has fewer steps than it had", case.name);
+            kernel.restart();
+            let at = format!("failed at step {step} with {result:?}");
+            let now = case.served(&kernel);
+            let want = if result.is_ok() { &after } else { &before };
+            assert_eq!(&now, want, "{} {at}", case.name);
+            program(&kernel).recover_handovers().unwrap();
+            case.check_whole(&kernel, [&before, &after], &at);
+            assert_eq!(case.served(&kernel), now, "{} {at}: recovery changed it", case.name);
+            case.check_way_back(&kernel, &at);
+            count += 1;
+        }
+    }
+    println!("{count} failing steps, all undone or done");
+    assert!(count > 400, "{count}");
+}
+
+#[test]
+fn a_driver_that_does_not_take_the_device_is_undone() {
+    for (address, want) in
+        [(ONE, is(Some("igb"), "(null)")), (PINNED, is(Some("uio"), "uio")), (UNUSED, is(None, "(null)"))]
+    {
+        let kernel = host();
+        kernel.refusing("vfio-pci");
+        let error = program(&kernel).detach(&name(address), None).unwrap_err();
+        assert_eq!(
+            error.message(),
+            format!("internal error: PCI device {address} is bound to no driver and not to driver vfio-pci")
+        );
+        assert!(kernel.waited() >= std::time::Duration::from_secs(5), "it could have come later");
+        assert_eq!(served(&kernel, address), want);
+        assert_eq!(journal(&program(&kernel)), []);
+    }
+}
+
+#[test]
+fn a_driver_of_the_host_that_does_not_come_back_leaves_the_device_detached() {
+    let kernel = host();
+    detach(&kernel, ONE, None).unwrap();
+    kernel.refusing("igb");
+    let error = program(&kernel).reattach(&name(ONE)).unwrap_err();
+    assert!(error.message().contains("is bound to no driver and not to driver igb"), "{error}");
+    assert_eq!(served(&kernel, ONE), detached());
+    assert_eq!(journal(&program(&kernel)).len(), 1);
+}
+
+#[test]
+fn an_undo_that_fails_too_is_an_error_of_its_own_and_is_tried_again_later() {
+    let kernel = host();
+    kernel.refusing("vfio-pci");
+    kernel.refusing("igb");
+    let error = program(&kernel).detach(&name(ONE), None).unwrap_err();
+    assert_eq!(error.code().0, 9, "{error}");
+    assert!(error.message().contains("could not be given back to igb"), "{error}");
+    assert!(error.help().is_some_and(|help| help.contains("nodedev reattach")), "{error:?}");
+    let entries = program(&kernel).handovers().unwrap().entries;
+    assert!(entries[0].problem.as_ref().is_some_and(|problem| problem.contains("driver igb")), "{entries:?}");
+    let error = program(&kernel).reattach(&name(ONE)).unwrap_err();
+    assert_eq!(error.code().0, 55, "{error}");
+    kernel.accepting("igb");
+    program(&kernel).recover_handovers().unwrap();
+    assert_eq!(served(&kernel, ONE), is(Some("igb"), "(null)"));
+    assert_eq!(journal(&program(&kernel)), []);
+}

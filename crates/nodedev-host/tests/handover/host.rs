@@ -1,0 +1,127 @@
+//! The fake host that devices are handed over on.
+
+use std::sync::Arc;
+
+use nodedev_driver::{DetachOptions, Driver, Error, ReattachOptions};
+use nodedev_host::HostDriver;
+use nodedev_model::{HandoverState, Handovers};
+use nodedev_sys::Root;
+use nodedev_testkit::fake_kernel::FakeKernel;
+use nodedev_testkit::tree::{Device, Tree};
+
+/// Two functions of one card, in one IOMMU group, which the host uses.
+pub(crate) const ONE: &str = "0000:03:00.0";
+pub(crate) const TWO: &str = "0000:03:00.1";
+/// A card of its own that no driver serves.
+pub(crate) const UNUSED: &str = "0000:04:00.0";
+/// A card of its own with an override from before.
+pub(crate) const PINNED: &str = "0000:05:00.0";
+/// The bridge above all of them.
+pub(crate) const BRIDGE: &str = "0000:00:1c.0";
+
+pub(crate) fn name(address: &str) -> String {
+    format!("pci_{}", address.replace([':', '.'], "_"))
+}
+
+/// A PCI function below the bridge, with what drivers and identity need.
+pub(crate) fn function(address: &str) -> Device {
+    let mut config = vec![0u8; 4096];
+    config[0x0e] = 0;
+    Device::new(format!("devices/pci0000:00/{BRIDGE}/{address}"), "bus/pci")
+        .uevent("PCI_CLASS", "20000")
+        .uevent("PCI_ID", "8086:10C9")
+        .uevent("PCI_SLOT_NAME", address)
+        .attr("vendor", "0x8086")
+        .attr("device", "0x10c9")
+        .attr("subsystem_vendor", "0x1af4")
+        .attr("subsystem_device", "0x1100")
+        .attr("class", "0x020000")
+        .attr("modalias", "pci:v00008086d000010C9sv00001AF4sd00001100bc02sc00i00")
+        .bytes("config", config)
+}
+
+pub(crate) fn tree() -> Tree {
+    tree_with(&[ONE, TWO, UNUSED, PINNED])
+}
+
+/// A tree with some of the functions only, which is made faster.
+pub(crate) fn tree_with(addresses: &[&str]) -> Tree {
+    let mut tree = Tree::in_memory().unwrap();
+    let mut bridge_config = vec![0u8; 4096];
+    bridge_config[0x0e] = 1;
+    tree.add(
+        &Device::new(format!("devices/pci0000:00/{BRIDGE}"), "bus/pci")
+            .driver("pcieport")
+            .uevent("PCI_CLASS", "60400")
+            .uevent("PCI_SLOT_NAME", BRIDGE)
+            .attr("vendor", "0x8086")
+            .attr("device", "0x3420")
+            .attr("class", "0x060400")
+            .bytes("config", bridge_config),
+    )
+    .unwrap();
+    for (group, device) in [
+        (7, function(ONE).driver("igb")),
+        (7, function(TWO).driver("igb")),
+        (8, function(UNUSED)),
+        (9, function(PINNED).driver("uio").attr("driver_override", "uio")),
+    ] {
+        if addresses.iter().any(|address| device.path().ends_with(address)) {
+            tree.add(&device).unwrap();
+            tree.iommu_group(group, device.path()).unwrap();
+        }
+    }
+    tree.iommu_group(1, &format!("devices/pci0000:00/{BRIDGE}")).unwrap();
+    tree.file("proc/sys/kernel/random/boot_id", b"11111111-2222-3333-4444-555555555555\n").unwrap();
+    tree.file("proc/sys/kernel/osrelease", b"6.12.0\n").unwrap();
+    tree
+}
+
+/// A host with `vfio-pci` loaded.
+pub(crate) fn host() -> Arc<FakeKernel> {
+    over(tree())
+}
+
+pub(crate) fn over(tree: Tree) -> Arc<FakeKernel> {
+    let kernel = FakeKernel::over(tree).unwrap();
+    kernel.driver("vfio-pci", &[]).unwrap();
+    Arc::new(kernel)
+}
+
+/// A program that starts on the host: its own driver, nothing remembered.
+pub(crate) fn program(kernel: &Arc<FakeKernel>) -> HostDriver {
+    let root = Root::open(kernel.folder()).unwrap();
+    HostDriver::with_access(root, Arc::clone(kernel) as Arc<_>)
+}
+
+/// Driver and override of a function.
+pub(crate) fn served(kernel: &FakeKernel, address: &str) -> (Option<String>, String) {
+    (kernel.bound(address), kernel.driver_override(address))
+}
+
+pub(crate) fn is(driver: Option<&str>, driver_override: &str) -> (Option<String>, String) {
+    (driver.map(str::to_owned), driver_override.to_owned())
+}
+
+pub(crate) fn detached() -> (Option<String>, String) {
+    is(Some("vfio-pci"), "vfio-pci")
+}
+
+/// A whole group is detached, or given back.
+pub(crate) fn group() -> (DetachOptions, ReattachOptions) {
+    (
+        DetachOptions { group: true, ..DetachOptions::default() },
+        ReattachOptions { group: true, ..ReattachOptions::default() },
+    )
+}
+
+/// The journal, which must be readable.
+pub(crate) fn journal(driver: &HostDriver) -> Vec<(String, HandoverState)> {
+    let Handovers { entries, issues } = driver.handovers().unwrap();
+    assert_eq!(issues, []);
+    entries.into_iter().map(|entry| (entry.address.to_string(), entry.state)).collect()
+}
+
+pub(crate) fn message(error: &Error) -> (i32, i32, &str) {
+    (error.code().0, error.domain().0, error.message())
+}

@@ -1,0 +1,9 @@
+//! Devices are handed over on a fake host whose kernel reacts, fails and "crashes" where told to.
+
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+mod faults;
+mod host;
+mod refusals;
+mod reset;
+mod ways;

@@ -1,0 +1,143 @@
+//! All that an operation that changes a host does with it.
+
+use std::fmt;
+use std::time::Duration;
+
+use crate::change::{self, FileLock};
+use crate::{Root, SysError, modules};
+
+/// A host that can be looked at and changed. [`Root`] is one; tests have another that reacts like a kernel and fails where it
+/// is told to.
+///
+/// Paths are relative to the root of the host, as everywhere in this crate. Every call is one step that can fail, or be the
+/// last one before a crash: nothing here does two things to the host that could be told apart.
+pub trait HostAccess: fmt::Debug + Send + Sync {
+    /// Whether the host can be changed at all: a recording cannot.
+    fn is_changeable(&self) -> bool;
+
+    /// The whole file, of at most `limit` bytes. `None` if there is no such file.
+    ///
+    /// # Errors
+    /// As [`Root::read`].
+    fn read(&self, path: &[u8], limit: usize) -> Result<Option<Vec<u8>>, SysError>;
+
+    /// The target of a symbolic link, as it is stored. `None` if there is no link.
+    ///
+    /// # Errors
+    /// As [`Root::read_link`].
+    fn read_link(&self, path: &[u8]) -> Result<Option<Vec<u8>>, SysError>;
+
+    /// Names of what is in a folder, sorted. `None` if there is no such folder.
+    ///
+    /// # Errors
+    /// As [`Root::list`].
+    fn names(&self, path: &[u8]) -> Result<Option<Vec<Box<[u8]>>>, SysError>;
+
+    /// Targets of all symbolic links in a folder, in one pass. `None` if there is no such folder.
+    ///
+    /// # Errors
+    /// As [`Root::list`]; a link that is gone by the time it is read is left out.
+    fn link_targets(&self, path: &[u8]) -> Result<Option<Vec<Vec<u8>>>, SysError>;
+
+    /// Gives an attribute a value, in one write: what the kernel makes of it has happened when this returns.
+    ///
+    /// # Errors
+    /// [`SysError::Io`] with what the kernel says; [`SysError::ReadOnly`] for a recording.
+    fn write(&self, path: &[u8], value: &[u8]) -> Result<(), SysError>;
+
+    /// Makes a file with this content, which is on its medium when this returns; its folder is made if necessary, and a file
+    /// that a crash left there is replaced.
+    ///
+    /// # Errors
+    /// [`SysError::Io`]; [`SysError::ReadOnly`] for a recording.
+    fn create_file(&self, path: &[u8], content: &[u8]) -> Result<(), SysError>;
+
+    /// Gives a file the name of another in the same folder, whose place it takes. What is found under the name after a
+    /// power failure is one of the two, whole.
+    ///
+    /// # Errors
+    /// [`SysError::Io`]; [`SysError::ReadOnly`] for a recording.
+    fn rename(&self, from: &[u8], to: &[u8]) -> Result<(), SysError>;
+
+    /// Removes a file, if there is one.
+    ///
+    /// # Errors
+    /// [`SysError::Io`]; [`SysError::ReadOnly`] for a recording.
+    fn remove(&self, path: &[u8]) -> Result<(), SysError>;
+
+    /// Locks a file, which is made if necessary, against all other processes and all other users in this one. `None` if
+    /// somebody else has it. The lock ends with the value, and with the process, whatever becomes of that.
+    ///
+    /// # Errors
+    /// [`SysError::Io`]; [`SysError::ReadOnly`] for a recording.
+    fn try_lock(&self, path: &[u8]) -> Result<Option<FileLock>, SysError>;
+
+    /// Loads a kernel module and what it depends on, unless the administrator's configuration forbids it (`modprobe -b`).
+    ///
+    /// # Errors
+    /// [`SysError::Module`] with what modprobe says.
+    fn load_module(&self, name: &str) -> Result<(), SysError>;
+
+    /// Waits, between two looks for something that takes a moment.
+    fn pause(&self, time: Duration);
+}
+
+impl HostAccess for Root {
+    fn is_changeable(&self) -> bool {
+        Self::is_changeable(self)
+    }
+
+    fn read(&self, path: &[u8], limit: usize) -> Result<Option<Vec<u8>>, SysError> {
+        let mut buffer = Vec::new();
+        let found = Self::read(self, path, &mut buffer, limit)?.is_some();
+        Ok(found.then_some(buffer))
+    }
+
+    fn read_link(&self, path: &[u8]) -> Result<Option<Vec<u8>>, SysError> {
+        Self::read_link(self, path)
+    }
+
+    fn names(&self, path: &[u8]) -> Result<Option<Vec<Box<[u8]>>>, SysError> {
+        let mut names = Vec::new();
+        let found = self.list(path, |name| names.push(name.into()))?;
+        names.sort_unstable();
+        Ok(found.then_some(names))
+    }
+
+    fn link_targets(&self, path: &[u8]) -> Result<Option<Vec<Vec<u8>>>, SysError> {
+        let Some(folder) = self.folder(path)? else { return Ok(None) };
+        let mut targets = Vec::new();
+        for name in folder.names()? {
+            targets.extend(folder.link(&name)?);
+        }
+        Ok(Some(targets))
+    }
+
+    fn write(&self, path: &[u8], value: &[u8]) -> Result<(), SysError> {
+        change::write(self, path, value)
+    }
+
+    fn create_file(&self, path: &[u8], content: &[u8]) -> Result<(), SysError> {
+        change::create_file(self, path, content)
+    }
+
+    fn rename(&self, from: &[u8], to: &[u8]) -> Result<(), SysError> {
+        change::rename(self, from, to)
+    }
+
+    fn remove(&self, path: &[u8]) -> Result<(), SysError> {
+        change::remove(self, path)
+    }
+
+    fn try_lock(&self, path: &[u8]) -> Result<Option<FileLock>, SysError> {
+        change::try_lock(self, path)
+    }
+
+    fn load_module(&self, name: &str) -> Result<(), SysError> {
+        modules::load(self, name)
+    }
+
+    fn pause(&self, time: Duration) {
+        std::thread::sleep(time);
+    }
+}

@@ -1,0 +1,190 @@
+//! Writing to a host: attributes, and the few files that must survive a crash.
+
+use std::os::fd::OwnedFd;
+
+use rustix::fs::{AtFlags, FlockOperation, Mode, OFlags, flock, fsync, mkdirat, renameat, unlinkat};
+use rustix::io::{Errno, write as write_once};
+
+use crate::Root;
+use crate::error::{Operation, SysError, display_path};
+use crate::paths::{basename, parent};
+
+/// Folders and files that are made can be read by everybody: what they hold is no secret, and `handover list` asks no
+/// privilege.
+const FOLDER_MODE: Mode = Mode::RWXU.union(Mode::RGRP).union(Mode::XGRP).union(Mode::ROTH).union(Mode::XOTH);
+const FILE_MODE: Mode = Mode::RUSR.union(Mode::WUSR).union(Mode::RGRP).union(Mode::ROTH);
+
+/// A file that is locked as long as this value lives ([`HostAccess::try_lock`](crate::HostAccess::try_lock)).
+#[derive(Debug)]
+pub struct FileLock(#[expect(dead_code, reason = "the lock is the open file")] OwnedFd);
+
+pub(crate) fn write(root: &Root, path: &[u8], value: &[u8]) -> Result<(), SysError> {
+    // A file that is not there is an error: an attribute is never made. sysfs ignores that the rest is to be cut off.
+    let flags = OFlags::WRONLY | OFlags::TRUNC | OFlags::NOCTTY;
+    let fd = open(root, path, flags)?;
+    match retried(|| write_once(&fd, value)) {
+        Ok(length) if length == value.len() => Ok(()),
+        // The kernel took a part of it, which no attribute should do; it would be no value.
+        Ok(_) => Err(SysError::io(Operation::Write, path, Errno::IO)),
+        Err(errno) => Err(SysError::io(Operation::Write, path, errno)),
+    }
+}
+
+pub(crate) fn create_file(root: &Root, path: &[u8], content: &[u8]) -> Result<(), SysError> {
+    make_folders(root, parent(path))?;
+    let failed = |errno| SysError::io(Operation::Write, path, errno);
+    let fd = open(root, path, OFlags::WRONLY | OFlags::CREATE | OFlags::TRUNC | OFlags::NOFOLLOW)?;
+    let mut rest = content;
+    while !rest.is_empty() {
+        let length = retried(|| write_once(&fd, rest)).map_err(failed)?;
+        rest = &rest[length..];
+    }
+    fsync(&fd).map_err(failed)
+}
+
+pub(crate) fn rename(root: &Root, from: &[u8], to: &[u8]) -> Result<(), SysError> {
+    let folder = open_folder(root, parent(to))?;
+    renameat(&folder, basename(from), &folder, basename(to))
+        .and_then(|()| fsync(&folder))
+        .map_err(|errno| SysError::io(Operation::Write, to, errno))
+}
+
+pub(crate) fn remove(root: &Root, path: &[u8]) -> Result<(), SysError> {
+    let folder = match open_folder(root, parent(path)) {
+        Err(error) if error.is_vanished() => return Ok(()),
+        folder => folder?,
+    };
+    match unlinkat(&folder, basename(path), AtFlags::empty()) {
+        Ok(()) => fsync(&folder),
+        Err(Errno::NOENT) => Ok(()),
+        Err(errno) => Err(errno),
+    }
+    .map_err(|errno| SysError::io(Operation::Remove, path, errno))
+}
+
+pub(crate) fn try_lock(root: &Root, path: &[u8]) -> Result<Option<FileLock>, SysError> {
+    make_folders(root, parent(path))?;
+    let fd = open(root, path, OFlags::RDWR | OFlags::CREATE | OFlags::NOFOLLOW)?;
+    match retried(|| flock(&fd, FlockOperation::NonBlockingLockExclusive)) {
+        Ok(()) => Ok(Some(FileLock(fd))),
+        Err(Errno::WOULDBLOCK) => Ok(None),
+        Err(errno) => Err(SysError::io(Operation::Lock, path, errno)),
+    }
+}
+
+/// Makes the folder at `path` and those above it that are missing.
+fn make_folders(root: &Root, path: &[u8]) -> Result<(), SysError> {
+    match open_folder(root, path) {
+        Err(error) if error.is_vanished() && !path.is_empty() => {}
+        other => return other.map(drop),
+    }
+    make_folders(root, parent(path))?;
+    let above = open_folder(root, parent(path))?;
+    match mkdirat(&above, basename(path), FOLDER_MODE) {
+        // Somebody else may have been faster.
+        Ok(()) | Err(Errno::EXIST) => Ok(()),
+        Err(errno) => Err(SysError::io(Operation::Write, path, errno)),
+    }
+}
+
+fn open_folder(root: &Root, path: &[u8]) -> Result<OwnedFd, SysError> {
+    open(root, if path.is_empty() { b"." } else { path }, OFlags::RDONLY | OFlags::DIRECTORY)
+}
+
+fn open(root: &Root, path: &[u8], flags: OFlags) -> Result<OwnedFd, SysError> {
+    if !root.is_changeable() {
+        return Err(SysError::ReadOnly { path: display_path(path) });
+    }
+    let mode = if flags.contains(OFlags::CREATE) { FILE_MODE } else { Mode::empty() };
+    root.open_with_mode(path, flags, mode).map_err(|errno| SysError::io(Operation::Open, path, errno))
+}
+
+fn retried<T>(mut call: impl FnMut() -> Result<T, Errno>) -> Result<T, Errno> {
+    loop {
+        match call() {
+            Err(Errno::INTR) => {}
+            done => return done,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+
+    use crate::{HostAccess, Root, SysError};
+
+    fn host() -> (tempfile::TempDir, Root) {
+        let folder = tempfile::tempdir().unwrap();
+        fs::create_dir_all(folder.path().join("sys/devices/a")).unwrap();
+        fs::write(folder.path().join("sys/devices/a/value"), "before, and longer\n").unwrap();
+        let root = Root::scratch(folder.path()).unwrap();
+        (folder, root)
+    }
+
+    #[test]
+    fn an_attribute_gets_its_value_and_is_never_made() {
+        let (folder, root) = host();
+        HostAccess::write(&root, b"sys/devices/a/value", b"after\n").unwrap();
+        assert_eq!(fs::read(folder.path().join("sys/devices/a/value")).unwrap(), b"after\n");
+        let error = HostAccess::write(&root, b"sys/devices/a/other", b"1").unwrap_err();
+        assert!(error.is_vanished(), "{error}");
+        assert!(!folder.path().join("sys/devices/a/other").exists());
+    }
+
+    #[test]
+    fn a_file_is_made_with_its_folders_replaced_and_removed() {
+        let (folder, root) = host();
+        let path = folder.path().join("run/x/y/entry");
+        root.create_file(b"run/x/y/entry.new", b"one").unwrap();
+        root.rename(b"run/x/y/entry.new", b"run/x/y/entry").unwrap();
+        assert_eq!(fs::read(&path).unwrap(), b"one");
+        root.create_file(b"run/x/y/entry.new", b"a longer one").unwrap();
+        root.create_file(b"run/x/y/entry.new", b"two").unwrap();
+        root.rename(b"run/x/y/entry.new", b"run/x/y/entry").unwrap();
+        assert_eq!(fs::read(&path).unwrap(), b"two");
+        root.remove(b"run/x/y/entry").unwrap();
+        assert!(!path.exists());
+        root.remove(b"run/x/y/entry").unwrap();
+        root.remove(b"no/such/folder/entry").unwrap();
+    }
+
+    #[test]
+    fn a_lock_keeps_others_away_until_it_is_dropped() {
+        let (_folder, root) = host();
+        let lock = root.try_lock(b"run/x/a.lock").unwrap();
+        assert!(lock.is_some());
+        assert!(root.try_lock(b"run/x/a.lock").unwrap().is_none());
+        assert!(root.try_lock(b"run/x/b.lock").unwrap().is_some());
+        drop(lock);
+        assert!(root.try_lock(b"run/x/a.lock").unwrap().is_some());
+    }
+
+    #[test]
+    fn links_do_not_lead_a_write_out_of_the_root() {
+        let (folder, root) = host();
+        let outside = tempfile::tempdir().unwrap();
+        fs::write(outside.path().join("victim"), "untouched").unwrap();
+        std::os::unix::fs::symlink(outside.path(), folder.path().join("sys/out")).unwrap();
+        HostAccess::write(&root, b"sys/out/victim", b"x").unwrap_err();
+        root.create_file(b"sys/out/made", b"x").unwrap_err();
+        assert_eq!(fs::read(outside.path().join("victim")).unwrap(), b"untouched");
+        assert!(!outside.path().join("made").exists());
+    }
+
+    #[test]
+    fn a_recording_is_never_written_to() {
+        let (folder, _) = host();
+        let root = Root::open(folder.path()).unwrap();
+        let refused = |result: Result<(), SysError>| {
+            assert!(matches!(result, Err(SysError::ReadOnly { .. })), "{result:?}");
+        };
+        refused(HostAccess::write(&root, b"sys/devices/a/value", b"x"));
+        refused(root.create_file(b"run/a", b"x"));
+        refused(root.rename(b"run/a", b"run/b"));
+        refused(root.remove(b"sys/devices/a/value"));
+        refused(root.try_lock(b"run/a").map(drop));
+        refused(root.load_module("vfio_pci"));
+        assert_eq!(fs::read(folder.path().join("sys/devices/a/value")).unwrap(), b"before, and longer\n");
+    }
+}

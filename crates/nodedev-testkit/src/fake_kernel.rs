@@ -1,0 +1,263 @@
+//! A kernel for tests: a hand-made host whose files change as those of a real one do when they are written to, and that fails
+//! or "crashes" at any step.
+//!
+//! ```
+//! use nodedev_sys::HostAccess;
+//! use nodedev_testkit::fake_kernel::FakeKernel;
+//! use nodedev_testkit::tree::{Device, Tree};
+//!
+//! let mut tree = Tree::temporary()?;
+//! tree.add(&Device::new("devices/pci0000:00/0000:00:03.0", "bus/pci").driver("e1000e"))?;
+//! let kernel = FakeKernel::over(tree)?;
+//! kernel.driver("vfio-pci", &[])?;
+//! kernel.write(b"sys/bus/pci/devices/0000:00:03.0/driver_override", b"vfio-pci\n")?;
+//! kernel.write(b"sys/bus/pci/devices/0000:00:03.0/driver/unbind", b"0000:00:03.0\n")?;
+//! kernel.write(b"sys/bus/pci/drivers_probe", b"0000:00:03.0\n")?;
+//! assert_eq!(kernel.bound("0000:00:03.0").as_deref(), Some("vfio-pci"));
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+
+mod faults;
+mod pci;
+
+use std::path::PathBuf;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+use std::{fs, io};
+
+use nodedev_sys::{FileLock, HostAccess, Operation, Root, SysError};
+
+use crate::tree::Tree;
+use faults::Faults;
+use pci::Pci;
+
+/// Numbers of errors, as a test gives them to [`FakeKernel::fail_at`].
+pub mod errno {
+    /// Input/output error.
+    pub const EIO: i32 = 5;
+    /// Device or resource busy.
+    pub const EBUSY: i32 = 16;
+    /// No such device.
+    pub const ENODEV: i32 = 19;
+}
+
+/// A host that reacts. It can be used from several threads, as a kernel can.
+#[derive(Debug)]
+pub struct FakeKernel {
+    root: Root,
+    folder: PathBuf,
+    state: Mutex<State>,
+    /// Goes away with the kernel.
+    _tree: Tree,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    faults: Faults,
+    pci: Pci,
+    waited: Duration,
+}
+
+impl FakeKernel {
+    /// Brings a tree to life. The drivers that are in it are registered, and each device's own driver is the one that is
+    /// found for it again when it is free to choose.
+    ///
+    /// # Errors
+    /// If files cannot be made.
+    pub fn over(tree: Tree) -> io::Result<Self> {
+        let folder = tree.root().to_owned();
+        let root = Root::scratch(&folder).map_err(io::Error::other)?;
+        let pci = Pci::bring_to_life(&folder)?;
+        let state = Mutex::new(State { pci, ..State::default() });
+        Ok(Self { root, folder, state, _tree: tree })
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Registers a driver of PCI, and says which functions it is the kernel's choice for.
+    ///
+    /// # Errors
+    /// If files cannot be made.
+    pub fn driver(&self, name: &str, natural: &[&str]) -> io::Result<()> {
+        let mut state = self.state();
+        for address in natural {
+            state.pci.natural.insert((*address).to_owned(), name.to_owned());
+        }
+        pci::register(&self.folder, name, None)
+    }
+
+    /// Has a module on disk that, once loaded, brings a driver of PCI.
+    pub fn module(&self, module: &str, driver: &str) {
+        self.state().pci.modules.insert(module.to_owned(), driver.to_owned());
+    }
+
+    /// Makes a driver refuse every device from now on: its probe fails, which the kernel tells nobody but its log.
+    pub fn refusing(&self, driver: &str) {
+        self.state().pci.refusing.insert(driver.to_owned());
+    }
+
+    /// Undoes [`FakeKernel::refusing`].
+    pub fn accepting(&self, driver: &str) {
+        self.state().pci.refusing.remove(driver);
+    }
+
+    /// Fails the step of this number, counted from 1 since the last [`FakeKernel::restart`], with an error number. More than
+    /// one step can fail.
+    pub fn fail_at(&self, step: usize, errno: i32) {
+        self.state().faults.errors.insert(step, errno);
+    }
+
+    /// Lets everything from this step on fail, without doing it: what a process that died would not have done. A file that
+    /// was being written then is there by half.
+    pub fn crash_at(&self, step: usize) {
+        self.state().faults.crash = Some(step);
+    }
+
+    /// A new process: nothing fails any more, and steps are counted from 1 again.
+    pub fn restart(&self) {
+        self.state().faults = Faults::default();
+    }
+
+    /// How many steps were tried since the last restart.
+    pub fn steps(&self) -> usize {
+        self.state().faults.steps
+    }
+
+    /// Whether something failed, or crashed, since the last restart because a test wanted it to.
+    pub fn was_hit(&self) -> bool {
+        self.state().faults.hit
+    }
+
+    /// What was written to the kernel since the beginning: path and value.
+    pub fn writes(&self) -> Vec<(String, String)> {
+        self.state().pci.writes.clone()
+    }
+
+    /// How long was waited by the clock of the host, which runs twenty times as fast as others.
+    pub fn waited(&self) -> Duration {
+        self.state().waited
+    }
+
+    /// The driver that a function is bound to.
+    pub fn bound(&self, address: &str) -> Option<String> {
+        pci::bound(&self.folder, address)
+    }
+
+    /// The function's override; `(null)` if there is none.
+    pub fn driver_override(&self, address: &str) -> String {
+        let path = pci::device(&self.folder, address).join("driver_override");
+        fs::read_to_string(path).map(|text| text.trim_end().to_owned()).unwrap_or_default()
+    }
+
+    /// How often functions were reset, in order.
+    pub fn resets(&self) -> Vec<String> {
+        self.state().pci.resets.clone()
+    }
+
+    /// Takes a function out of its slot.
+    ///
+    /// # Errors
+    /// If files cannot be removed.
+    pub fn unplug(&self, address: &str) -> io::Result<()> {
+        pci::unplug(&self.folder, address)
+    }
+
+    /// The folder that stands for `/`.
+    pub fn folder(&self) -> &std::path::Path {
+        &self.folder
+    }
+
+    /// One step: counted, and failed if a test wants it.
+    fn step(&self, operation: Operation, path: &[u8]) -> Result<MutexGuard<'_, State>, SysError> {
+        let mut state = self.state();
+        match state.faults.next() {
+            Some(errno) => Err(failure(operation, path, errno)),
+            None => Ok(state),
+        }
+    }
+}
+
+fn failure(operation: Operation, path: &[u8], errno: i32) -> SysError {
+    let path = format!("/{}", String::from_utf8_lossy(path));
+    SysError::Io { operation, path, source: io::Error::from_raw_os_error(errno) }
+}
+
+impl HostAccess for FakeKernel {
+    fn is_changeable(&self) -> bool {
+        true
+    }
+
+    fn read(&self, path: &[u8], limit: usize) -> Result<Option<Vec<u8>>, SysError> {
+        let _state = self.step(Operation::Read, path)?;
+        HostAccess::read(&self.root, path, limit)
+    }
+
+    fn read_link(&self, path: &[u8]) -> Result<Option<Vec<u8>>, SysError> {
+        let _state = self.step(Operation::ReadLink, path)?;
+        self.root.read_link(path)
+    }
+
+    fn names(&self, path: &[u8]) -> Result<Option<Vec<Box<[u8]>>>, SysError> {
+        let _state = self.step(Operation::List, path)?;
+        HostAccess::names(&self.root, path)
+    }
+
+    fn link_targets(&self, path: &[u8]) -> Result<Option<Vec<Vec<u8>>>, SysError> {
+        let _state = self.step(Operation::List, path)?;
+        self.root.link_targets(path)
+    }
+
+    fn write(&self, path: &[u8], value: &[u8]) -> Result<(), SysError> {
+        let mut state = self.step(Operation::Write, path)?;
+        let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+        state
+            .pci
+            .write(&self.folder, &text(path), &text(value))
+            .map_err(|error| failure(Operation::Write, path, error.raw_os_error().unwrap_or(errno::EIO)))
+    }
+
+    fn create_file(&self, path: &[u8], content: &[u8]) -> Result<(), SysError> {
+        let stepped = self.step(Operation::Write, path).map(drop);
+        if stepped.is_err() && self.state().faults.crashed_now() {
+            // What a crash leaves: the beginning of the file.
+            self.root.create_file(path, &content[..content.len() / 2])?;
+        }
+        stepped?;
+        self.root.create_file(path, content)
+    }
+
+    fn rename(&self, from: &[u8], to: &[u8]) -> Result<(), SysError> {
+        let _state = self.step(Operation::Write, to)?;
+        self.root.rename(from, to)
+    }
+
+    fn remove(&self, path: &[u8]) -> Result<(), SysError> {
+        let _state = self.step(Operation::Remove, path)?;
+        self.root.remove(path)
+    }
+
+    fn try_lock(&self, path: &[u8]) -> Result<Option<FileLock>, SysError> {
+        let _state = self.step(Operation::Lock, path)?;
+        self.root.try_lock(path)
+    }
+
+    fn load_module(&self, name: &str) -> Result<(), SysError> {
+        let mut state = self.step(Operation::Run, name.as_bytes())?;
+        let unknown = || SysError::Module {
+            name: name.to_owned(),
+            problem: format!("modprobe: FATAL: Module {name} not found in directory /lib/modules/6.12.0"),
+        };
+        let driver = state.pci.modules.get(name).cloned().ok_or_else(unknown)?;
+        state.pci.writes.push(("modprobe".into(), name.to_owned()));
+        pci::register(&self.folder, &driver, Some(name))
+            .map_err(|_| failure(Operation::Run, name.as_bytes(), errno::EIO))
+    }
+
+    fn pause(&self, time: Duration) {
+        self.state().waited += time;
+        // Others go on meanwhile, but time runs faster here.
+        std::thread::sleep(time / 20);
+    }
+}

@@ -1,0 +1,35 @@
+//! Which steps fail.
+
+use std::collections::HashMap;
+
+use super::errno::EIO;
+
+#[derive(Debug, Default)]
+pub(super) struct Faults {
+    /// How many steps were tried.
+    pub(super) steps: usize,
+    /// Errors by the number of the step.
+    pub(super) errors: HashMap<usize, i32>,
+    /// From this step on everything fails.
+    pub(super) crash: Option<usize>,
+    /// Whether a step failed.
+    pub(super) hit: bool,
+}
+
+impl Faults {
+    /// Counts a step, and gives the number of the error that it fails with.
+    pub(super) fn next(&mut self) -> Option<i32> {
+        self.steps += 1;
+        let failed = match self.crash {
+            Some(crash) if self.steps >= crash => Some(EIO),
+            _ => self.errors.get(&self.steps).copied(),
+        };
+        self.hit |= failed.is_some();
+        failed
+    }
+
+    /// Whether the last step was the one of the crash.
+    pub(super) fn crashed_now(&self) -> bool {
+        self.crash == Some(self.steps)
+    }
+}
