@@ -65,7 +65,11 @@ const ALLOWED_LITERALS: &[(&str, &str, &str)] = &[
     ("nodedev-host", "/dev/vd", NODE_NAMES),
     ("nodedev-host", "/dev/nvme", NODE_NAMES),
     ("nodedev-host", "/dev/dasd", NODE_NAMES),
-    ("nodedev-host", "--jsonfile=/dev/stdin", "an argument of mdevctl, which reads its own input by that name"),
+    (
+        "nodedev-host",
+        "--jsonfile=/dev/stdin",
+        "an argument of mdevctl, which reads its own input by that name",
+    ),
     ("nodedev-remote", ">/dev/null 2>&1", "part of a command that ssh runs on another machine"),
 ];
 const NODE_NAMES: &str =

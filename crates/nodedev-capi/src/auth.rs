@@ -47,7 +47,11 @@ pub static virConnectAuthPtrDefault: Constant<*mut ConnectAuth> =
     Constant((&raw const DEFAULT).cast_mut().cast());
 
 /// Asks for each answer on the standard output, and reads it from the standard input. Returns -1 if one cannot be had.
-unsafe extern "C" fn ask(credentials: *mut ConnectCredential, count: c_uint, _data: *mut c_void) -> c_int {
+unsafe extern "C-unwind" fn ask(
+    credentials: *mut ConnectCredential,
+    count: c_uint,
+    _data: *mut c_void,
+) -> c_int {
     if credentials.is_null() {
         return -1;
     }

@@ -11,6 +11,7 @@ use nodedev_remote::Pings;
 use crate::c_memory::{c_string, number, text, try_copy};
 use crate::function::Function;
 use crate::source::LIBVIRT_VERSION;
+use crate::subscriptions::Luggage;
 use crate::types::{CloseFunc, ConnectAuth, ConnectPtr, FreeCallback};
 use crate::{connection, event_loop, open};
 
@@ -19,7 +20,7 @@ const READ_ONLY: c_uint = 1;
 
 /// Prepares the library, which needs nothing. Returns 0; -1 in a program that runs with more rights than its caller.
 #[unsafe(no_mangle)]
-pub extern "C" fn virInitialize() -> c_int {
+pub extern "C-unwind" fn virInitialize() -> c_int {
     Function::of_connections("virInitialize").run(|| initialise().map(|()| 0))
 }
 
@@ -39,7 +40,7 @@ fn initialise() -> Result<()> {
 /// # Safety
 /// `library` and `driver` are NULL or point to a number. `kind` is not looked at.
 #[unsafe(no_mangle)]
-pub unsafe extern "C" fn virGetVersion(
+pub unsafe extern "C-unwind" fn virGetVersion(
     library: *mut c_ulong,
     _kind: *const c_char,
     driver: *mut c_ulong,
@@ -64,7 +65,7 @@ pub unsafe extern "C" fn virGetVersion(
 /// # Safety
 /// `name` is NULL or a text.
 #[unsafe(no_mangle)]
-pub unsafe extern "C" fn virConnectOpen(name: *const c_char) -> ConnectPtr {
+pub unsafe extern "C-unwind" fn virConnectOpen(name: *const c_char) -> ConnectPtr {
     // SAFETY: the caller's promise.
     unsafe { open_as("virConnectOpen", name, 0) }
 }
@@ -74,7 +75,7 @@ pub unsafe extern "C" fn virConnectOpen(name: *const c_char) -> ConnectPtr {
 /// # Safety
 /// `name` is NULL or a text.
 #[unsafe(no_mangle)]
-pub unsafe extern "C" fn virConnectOpenReadOnly(name: *const c_char) -> ConnectPtr {
+pub unsafe extern "C-unwind" fn virConnectOpenReadOnly(name: *const c_char) -> ConnectPtr {
     // SAFETY: the caller's promise.
     unsafe { open_as("virConnectOpenReadOnly", name, READ_ONLY) }
 }
@@ -84,7 +85,7 @@ pub unsafe extern "C" fn virConnectOpenReadOnly(name: *const c_char) -> ConnectP
 /// # Safety
 /// `name` is NULL or a text.
 #[unsafe(no_mangle)]
-pub unsafe extern "C" fn virConnectOpenAuth(
+pub unsafe extern "C-unwind" fn virConnectOpenAuth(
     name: *const c_char,
     _auth: *mut ConnectAuth,
     flags: c_uint,
@@ -108,7 +109,7 @@ unsafe fn open_as(function: &'static str, name: *const c_char, flags: c_uint) ->
 
 /// Gives a reference to a connection back, with the last of which it is closed. Returns 1 if others remain, else 0.
 #[unsafe(no_mangle)]
-pub extern "C" fn virConnectClose(conn: ConnectPtr) -> c_int {
+pub extern "C-unwind" fn virConnectClose(conn: ConnectPtr) -> c_int {
     // libvirt has a part of its own for this one alone.
     let function = Function { name: "virConnectClose", domain: ErrorDomain::NONE };
     function.run(|| connection::give_back(conn).map(c_int::from).ok_or_else(|| function.invalid_connection()))
@@ -116,27 +117,27 @@ pub extern "C" fn virConnectClose(conn: ConnectPtr) -> c_int {
 
 /// Takes another reference to a connection.
 #[unsafe(no_mangle)]
-pub extern "C" fn virConnectRef(conn: ConnectPtr) -> c_int {
+pub extern "C-unwind" fn virConnectRef(conn: ConnectPtr) -> c_int {
     let function = Function::of_connections("virConnectRef");
     function.run(|| if connection::take(conn) { Ok(0) } else { Err(function.invalid_connection()) })
 }
 
 /// Name of the driver behind a connection; belongs to the connection.
 #[unsafe(no_mangle)]
-pub extern "C" fn virConnectGetType(conn: ConnectPtr) -> *const c_char {
+pub extern "C-unwind" fn virConnectGetType(conn: ConnectPtr) -> *const c_char {
     Function::of_connections("virConnectGetType").on_connection(conn, |connection| connection.kind())
 }
 
 /// The URI that a connection was opened with; freed by the caller.
 #[unsafe(no_mangle)]
-pub extern "C" fn virConnectGetURI(conn: ConnectPtr) -> *mut c_char {
+pub extern "C-unwind" fn virConnectGetURI(conn: ConnectPtr) -> *mut c_char {
     Function::of_connections("virConnectGetURI")
         .on_connection(conn, |connection| try_copy(connection.uri().to_bytes()))
 }
 
 /// Name of the machine whose devices they are; freed by the caller.
 #[unsafe(no_mangle)]
-pub extern "C" fn virConnectGetHostname(conn: ConnectPtr) -> *mut c_char {
+pub extern "C-unwind" fn virConnectGetHostname(conn: ConnectPtr) -> *mut c_char {
     Function::of_connections("virConnectGetHostname")
         .on_connection(conn, |connection| try_copy(connection.source().host_name()?.to_bytes()))
 }
@@ -146,7 +147,7 @@ pub extern "C" fn virConnectGetHostname(conn: ConnectPtr) -> *mut c_char {
 /// # Safety
 /// `hypervisor` is NULL or points to a number.
 #[unsafe(no_mangle)]
-pub unsafe extern "C" fn virConnectGetVersion(conn: ConnectPtr, hypervisor: *mut c_ulong) -> c_int {
+pub unsafe extern "C-unwind" fn virConnectGetVersion(conn: ConnectPtr, hypervisor: *mut c_ulong) -> c_int {
     let function = Function::of_connections("virConnectGetVersion");
     function.on_connection(conn, |connection| {
         if hypervisor.is_null() {
@@ -164,7 +165,7 @@ pub unsafe extern "C" fn virConnectGetVersion(conn: ConnectPtr, hypervisor: *mut
 /// # Safety
 /// `library` is NULL or points to a number.
 #[unsafe(no_mangle)]
-pub unsafe extern "C" fn virConnectGetLibVersion(conn: ConnectPtr, library: *mut c_ulong) -> c_int {
+pub unsafe extern "C-unwind" fn virConnectGetLibVersion(conn: ConnectPtr, library: *mut c_ulong) -> c_int {
     let function = Function::of_connections("virConnectGetLibVersion");
     function.on_connection(conn, |connection| {
         if library.is_null() {
@@ -179,21 +180,21 @@ pub unsafe extern "C" fn virConnectGetLibVersion(conn: ConnectPtr, library: *mut
 
 /// Whether calls can be made: 1 or 0.
 #[unsafe(no_mangle)]
-pub extern "C" fn virConnectIsAlive(conn: ConnectPtr) -> c_int {
+pub extern "C-unwind" fn virConnectIsAlive(conn: ConnectPtr) -> c_int {
     Function::of_connections("virConnectIsAlive")
         .on_connection(conn, |connection| Ok(connection.source().is_alive().into()))
 }
 
 /// Whether nobody else can read what is sent: 1 or 0.
 #[unsafe(no_mangle)]
-pub extern "C" fn virConnectIsSecure(conn: ConnectPtr) -> c_int {
+pub extern "C-unwind" fn virConnectIsSecure(conn: ConnectPtr) -> c_int {
     Function::of_connections("virConnectIsSecure")
         .on_connection(conn, |connection| Ok(connection.source().is_secure()?.into()))
 }
 
 /// Whether what is sent is encrypted: 1 or 0.
 #[unsafe(no_mangle)]
-pub extern "C" fn virConnectIsEncrypted(conn: ConnectPtr) -> c_int {
+pub extern "C-unwind" fn virConnectIsEncrypted(conn: ConnectPtr) -> c_int {
     Function::of_connections("virConnectIsEncrypted")
         .on_connection(conn, |connection| Ok(connection.source().is_encrypted()?.into()))
 }
@@ -201,7 +202,7 @@ pub extern "C" fn virConnectIsEncrypted(conn: ConnectPtr) -> c_int {
 /// Has the daemon asked every `interval` seconds of silence if it is there, and given up after `count` questions. An
 /// interval of 0 or less ends that. Returns 1 if the daemon does not know the question.
 #[unsafe(no_mangle)]
-pub extern "C" fn virConnectSetKeepAlive(conn: ConnectPtr, interval: c_int, count: c_uint) -> c_int {
+pub extern "C-unwind" fn virConnectSetKeepAlive(conn: ConnectPtr, interval: c_int, count: c_uint) -> c_int {
     Function::of_connections("virConnectSetKeepAlive").on_connection(conn, |connection| {
         let wanted = u64::try_from(interval).ok().filter(|seconds| *seconds > 0);
         let pings = wanted.map(|seconds| Pings { interval: Duration::from_secs(seconds), count });
@@ -218,7 +219,7 @@ pub extern "C" fn virConnectSetKeepAlive(conn: ConnectPtr, interval: c_int, coun
 /// # Safety
 /// `callback` and `free` can be called with `opaque` from the event loop until the function is unregistered.
 #[unsafe(no_mangle)]
-pub unsafe extern "C" fn virConnectRegisterCloseCallback(
+pub unsafe extern "C-unwind" fn virConnectRegisterCloseCallback(
     conn: ConnectPtr,
     callback: Option<CloseFunc>,
     opaque: *mut std::ffi::c_void,
@@ -234,11 +235,17 @@ pub unsafe extern "C" fn virConnectRegisterCloseCallback(
 
 /// Forgets the function of [`virConnectRegisterCloseCallback`].
 #[unsafe(no_mangle)]
-pub extern "C" fn virConnectUnregisterCloseCallback(conn: ConnectPtr, callback: Option<CloseFunc>) -> c_int {
+pub extern "C-unwind" fn virConnectUnregisterCloseCallback(
+    conn: ConnectPtr,
+    callback: Option<CloseFunc>,
+) -> c_int {
     let function = Function::of_connections("virConnectUnregisterCloseCallback");
-    function.on_connection(conn, |connection| {
+    let mut luggage = Vec::new();
+    let result = function.on_connection(conn, |connection| {
         let callback = callback.ok_or_else(|| function.null("cb"))?;
-        connection.subscriptions().not_on_end(callback)?;
+        luggage = connection.subscriptions().not_on_end(callback)?;
         Ok(0)
-    })
+    });
+    luggage.into_iter().for_each(Luggage::free);
+    result
 }

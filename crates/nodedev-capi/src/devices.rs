@@ -11,7 +11,7 @@ use nodedev_driver::{Error, Result};
 use crate::c_memory::{copy, free, no_memory, text, try_copy};
 use crate::device::Device;
 use crate::function::Function;
-use crate::subscriptions::Event;
+use crate::subscriptions::{Event, Luggage};
 use crate::types::{ConnectPtr, FreeCallback, NodeDeviceEventCallback, NodeDevicePtr};
 use crate::{device, error};
 
@@ -20,7 +20,11 @@ use crate::{device, error};
 /// # Safety
 /// `cap` is NULL or a text.
 #[unsafe(no_mangle)]
-pub unsafe extern "C" fn virNodeNumOfDevices(conn: ConnectPtr, cap: *const c_char, flags: c_uint) -> c_int {
+pub unsafe extern "C-unwind" fn virNodeNumOfDevices(
+    conn: ConnectPtr,
+    cap: *const c_char,
+    flags: c_uint,
+) -> c_int {
     Function::of_devices("virNodeNumOfDevices").on_connection(conn, |connection| {
         // SAFETY: the caller's promise.
         let capability = unsafe { text(cap) };
@@ -33,7 +37,7 @@ pub unsafe extern "C" fn virNodeNumOfDevices(conn: ConnectPtr, cap: *const c_cha
 /// # Safety
 /// `cap` is NULL or a text; `names` is NULL or has room for `maxnames` pointers.
 #[unsafe(no_mangle)]
-pub unsafe extern "C" fn virNodeListDevices(
+pub unsafe extern "C-unwind" fn virNodeListDevices(
     conn: ConnectPtr,
     cap: *const c_char,
     names: *mut *mut c_char,
@@ -57,7 +61,7 @@ pub unsafe extern "C" fn virNodeListDevices(
 /// # Safety
 /// `devices` is NULL or points to a pointer.
 #[unsafe(no_mangle)]
-pub unsafe extern "C" fn virConnectListAllNodeDevices(
+pub unsafe extern "C-unwind" fn virConnectListAllNodeDevices(
     conn: ConnectPtr,
     devices: *mut *mut NodeDevicePtr,
     flags: c_uint,
@@ -95,7 +99,10 @@ pub unsafe extern "C" fn virConnectListAllNodeDevices(
 /// # Safety
 /// `name` is NULL or a text.
 #[unsafe(no_mangle)]
-pub unsafe extern "C" fn virNodeDeviceLookupByName(conn: ConnectPtr, name: *const c_char) -> NodeDevicePtr {
+pub unsafe extern "C-unwind" fn virNodeDeviceLookupByName(
+    conn: ConnectPtr,
+    name: *const c_char,
+) -> NodeDevicePtr {
     let function = Function::of_devices("virNodeDeviceLookupByName");
     function.on_connection(conn, |connection| {
         // SAFETY: the caller's promise.
@@ -109,7 +116,7 @@ pub unsafe extern "C" fn virNodeDeviceLookupByName(conn: ConnectPtr, name: *cons
 /// # Safety
 /// `wwnn` and `wwpn` are NULL or texts.
 #[unsafe(no_mangle)]
-pub unsafe extern "C" fn virNodeDeviceLookupSCSIHostByWWN(
+pub unsafe extern "C-unwind" fn virNodeDeviceLookupSCSIHostByWWN(
     conn: ConnectPtr,
     wwnn: *const c_char,
     wwpn: *const c_char,
@@ -125,14 +132,14 @@ pub unsafe extern "C" fn virNodeDeviceLookupSCSIHostByWWN(
 
 /// Name of a device; belongs to the device.
 #[unsafe(no_mangle)]
-pub extern "C" fn virNodeDeviceGetName(dev: NodeDevicePtr) -> *const c_char {
+pub extern "C-unwind" fn virNodeDeviceGetName(dev: NodeDevicePtr) -> *const c_char {
     Function::of_devices("virNodeDeviceGetName").on_device(dev, |device| Ok(device.name().as_ptr()))
 }
 
 /// Name of the device above; belongs to the device. NULL if there is none, and after an error, of which, as in libvirt, no
 /// handler is told.
 #[unsafe(no_mangle)]
-pub extern "C" fn virNodeDeviceGetParent(dev: NodeDevicePtr) -> *const c_char {
+pub extern "C-unwind" fn virNodeDeviceGetParent(dev: NodeDevicePtr) -> *const c_char {
     Function::of_devices("virNodeDeviceGetParent").on_device(dev, |device| {
         Ok(device.parent().unwrap_or_else(|failure| {
             error::remember(&failure);
@@ -143,14 +150,14 @@ pub extern "C" fn virNodeDeviceGetParent(dev: NodeDevicePtr) -> *const c_char {
 
 /// A device's document; freed by the caller.
 #[unsafe(no_mangle)]
-pub extern "C" fn virNodeDeviceGetXMLDesc(dev: NodeDevicePtr, flags: c_uint) -> *mut c_char {
+pub extern "C-unwind" fn virNodeDeviceGetXMLDesc(dev: NodeDevicePtr, flags: c_uint) -> *mut c_char {
     Function::of_devices("virNodeDeviceGetXMLDesc")
         .on_device(dev, |device| try_copy(&device.connection().source().xml(device.name(), flags)?))
 }
 
 /// How many capabilities a device has.
 #[unsafe(no_mangle)]
-pub extern "C" fn virNodeDeviceNumOfCaps(dev: NodeDevicePtr) -> c_int {
+pub extern "C-unwind" fn virNodeDeviceNumOfCaps(dev: NodeDevicePtr) -> c_int {
     Function::of_devices("virNodeDeviceNumOfCaps")
         .on_device(dev, |device| count(device.connection().source().count_capabilities(device.name())?))
 }
@@ -160,7 +167,7 @@ pub extern "C" fn virNodeDeviceNumOfCaps(dev: NodeDevicePtr) -> c_int {
 /// # Safety
 /// `names` is NULL or has room for `maxnames` pointers.
 #[unsafe(no_mangle)]
-pub unsafe extern "C" fn virNodeDeviceListCaps(
+pub unsafe extern "C-unwind" fn virNodeDeviceListCaps(
     dev: NodeDevicePtr,
     names: *mut *mut c_char,
     maxnames: c_int,
@@ -176,28 +183,28 @@ pub unsafe extern "C" fn virNodeDeviceListCaps(
 
 /// Takes another reference to a device.
 #[unsafe(no_mangle)]
-pub extern "C" fn virNodeDeviceRef(dev: NodeDevicePtr) -> c_int {
+pub extern "C-unwind" fn virNodeDeviceRef(dev: NodeDevicePtr) -> c_int {
     let function = Function::of_devices("virNodeDeviceRef");
     function.run(|| if device::take(dev) { Ok(0) } else { Err(function.invalid_device()) })
 }
 
 /// Gives a reference to a device back.
 #[unsafe(no_mangle)]
-pub extern "C" fn virNodeDeviceFree(dev: NodeDevicePtr) -> c_int {
+pub extern "C-unwind" fn virNodeDeviceFree(dev: NodeDevicePtr) -> c_int {
     let function = Function::of_devices("virNodeDeviceFree");
     function.run(|| if device::give_back(dev) { Ok(0) } else { Err(function.invalid_device()) })
 }
 
 /// Whether a device exists now: 1 or 0.
 #[unsafe(no_mangle)]
-pub extern "C" fn virNodeDeviceIsActive(dev: NodeDevicePtr) -> c_int {
+pub extern "C-unwind" fn virNodeDeviceIsActive(dev: NodeDevicePtr) -> c_int {
     Function::of_devices("virNodeDeviceIsActive")
         .on_device(dev, |device| Ok(device.connection().source().is_active(device.name())?.into()))
 }
 
 /// Whether a device has a definition: 1 or 0.
 #[unsafe(no_mangle)]
-pub extern "C" fn virNodeDeviceIsPersistent(dev: NodeDevicePtr) -> c_int {
+pub extern "C-unwind" fn virNodeDeviceIsPersistent(dev: NodeDevicePtr) -> c_int {
     Function::of_devices("virNodeDeviceIsPersistent")
         .on_device(dev, |device| Ok(device.connection().source().is_persistent(device.name())?.into()))
 }
@@ -207,7 +214,10 @@ pub extern "C" fn virNodeDeviceIsPersistent(dev: NodeDevicePtr) -> c_int {
 /// # Safety
 /// `autostart` is NULL or points to a number.
 #[unsafe(no_mangle)]
-pub unsafe extern "C" fn virNodeDeviceGetAutostart(dev: NodeDevicePtr, autostart: *mut c_int) -> c_int {
+pub unsafe extern "C-unwind" fn virNodeDeviceGetAutostart(
+    dev: NodeDevicePtr,
+    autostart: *mut c_int,
+) -> c_int {
     Function::of_devices("virNodeDeviceGetAutostart").on_device(dev, |device| {
         let found = device.connection().source().autostart(device.name())?;
         if !autostart.is_null() {
@@ -228,7 +238,7 @@ fn change(function: Function, device: NodeDevicePtr, run: impl FnOnce(&Arc<Devic
 
 /// Sets whether a device is started with the host.
 #[unsafe(no_mangle)]
-pub extern "C" fn virNodeDeviceSetAutostart(dev: NodeDevicePtr, autostart: c_int) -> c_int {
+pub extern "C-unwind" fn virNodeDeviceSetAutostart(dev: NodeDevicePtr, autostart: c_int) -> c_int {
     change(Function::of_devices("virNodeDeviceSetAutostart"), dev, |device| {
         device.connection().source().set_autostart(device.name(), autostart != 0)
     })
@@ -236,7 +246,7 @@ pub extern "C" fn virNodeDeviceSetAutostart(dev: NodeDevicePtr, autostart: c_int
 
 /// Takes a device from the host, for a guest. The misspelt name is libvirt's.
 #[unsafe(no_mangle)]
-pub extern "C" fn virNodeDeviceDettach(dev: NodeDevicePtr) -> c_int {
+pub extern "C-unwind" fn virNodeDeviceDettach(dev: NodeDevicePtr) -> c_int {
     change(Function::of_devices("virNodeDeviceDettach"), dev, |device| {
         device.connection().source().detach(device.name())
     })
@@ -247,7 +257,7 @@ pub extern "C" fn virNodeDeviceDettach(dev: NodeDevicePtr) -> c_int {
 /// # Safety
 /// `driver` is NULL or a text.
 #[unsafe(no_mangle)]
-pub unsafe extern "C" fn virNodeDeviceDetachFlags(
+pub unsafe extern "C-unwind" fn virNodeDeviceDetachFlags(
     dev: NodeDevicePtr,
     driver: *const c_char,
     flags: c_uint,
@@ -261,7 +271,7 @@ pub unsafe extern "C" fn virNodeDeviceDetachFlags(
 
 /// Gives a device back to the host.
 #[unsafe(no_mangle)]
-pub extern "C" fn virNodeDeviceReAttach(dev: NodeDevicePtr) -> c_int {
+pub extern "C-unwind" fn virNodeDeviceReAttach(dev: NodeDevicePtr) -> c_int {
     change(Function::of_devices("virNodeDeviceReAttach"), dev, |device| {
         device.connection().source().reattach(device.name())
     })
@@ -269,7 +279,7 @@ pub extern "C" fn virNodeDeviceReAttach(dev: NodeDevicePtr) -> c_int {
 
 /// Resets a device.
 #[unsafe(no_mangle)]
-pub extern "C" fn virNodeDeviceReset(dev: NodeDevicePtr) -> c_int {
+pub extern "C-unwind" fn virNodeDeviceReset(dev: NodeDevicePtr) -> c_int {
     change(Function::of_devices("virNodeDeviceReset"), dev, |device| {
         device.connection().source().reset(device.name())
     })
@@ -277,7 +287,7 @@ pub extern "C" fn virNodeDeviceReset(dev: NodeDevicePtr) -> c_int {
 
 /// Removes an active device.
 #[unsafe(no_mangle)]
-pub extern "C" fn virNodeDeviceDestroy(dev: NodeDevicePtr) -> c_int {
+pub extern "C-unwind" fn virNodeDeviceDestroy(dev: NodeDevicePtr) -> c_int {
     change(Function::of_devices("virNodeDeviceDestroy"), dev, |device| {
         device.connection().source().destroy(device.name())
     })
@@ -285,7 +295,7 @@ pub extern "C" fn virNodeDeviceDestroy(dev: NodeDevicePtr) -> c_int {
 
 /// Removes a device's definition.
 #[unsafe(no_mangle)]
-pub extern "C" fn virNodeDeviceUndefine(dev: NodeDevicePtr, flags: c_uint) -> c_int {
+pub extern "C-unwind" fn virNodeDeviceUndefine(dev: NodeDevicePtr, flags: c_uint) -> c_int {
     change(Function::of_devices("virNodeDeviceUndefine"), dev, |device| {
         device.connection().source().undefine(device.name(), flags)
     })
@@ -293,7 +303,7 @@ pub extern "C" fn virNodeDeviceUndefine(dev: NodeDevicePtr, flags: c_uint) -> c_
 
 /// Starts a defined device.
 #[unsafe(no_mangle)]
-pub extern "C" fn virNodeDeviceCreate(dev: NodeDevicePtr, flags: c_uint) -> c_int {
+pub extern "C-unwind" fn virNodeDeviceCreate(dev: NodeDevicePtr, flags: c_uint) -> c_int {
     change(Function::of_devices("virNodeDeviceCreate"), dev, |device| {
         device.connection().source().create(device.name(), flags)
     })
@@ -304,7 +314,11 @@ pub extern "C" fn virNodeDeviceCreate(dev: NodeDevicePtr, flags: c_uint) -> c_in
 /// # Safety
 /// `xml` is NULL or a text.
 #[unsafe(no_mangle)]
-pub unsafe extern "C" fn virNodeDeviceUpdate(dev: NodeDevicePtr, xml: *const c_char, flags: c_uint) -> c_int {
+pub unsafe extern "C-unwind" fn virNodeDeviceUpdate(
+    dev: NodeDevicePtr,
+    xml: *const c_char,
+    flags: c_uint,
+) -> c_int {
     let function = Function::of_devices("virNodeDeviceUpdate");
     change(function, dev, |device| {
         // SAFETY: the caller's promise.
@@ -318,7 +332,7 @@ pub unsafe extern "C" fn virNodeDeviceUpdate(dev: NodeDevicePtr, xml: *const c_c
 /// # Safety
 /// `xml` is NULL or a text.
 #[unsafe(no_mangle)]
-pub unsafe extern "C" fn virNodeDeviceCreateXML(
+pub unsafe extern "C-unwind" fn virNodeDeviceCreateXML(
     conn: ConnectPtr,
     xml: *const c_char,
     flags: c_uint,
@@ -337,7 +351,7 @@ pub unsafe extern "C" fn virNodeDeviceCreateXML(
 /// # Safety
 /// `xml` is NULL or a text.
 #[unsafe(no_mangle)]
-pub unsafe extern "C" fn virNodeDeviceDefineXML(
+pub unsafe extern "C-unwind" fn virNodeDeviceDefineXML(
     conn: ConnectPtr,
     xml: *const c_char,
     flags: c_uint,
@@ -358,7 +372,7 @@ pub unsafe extern "C" fn virNodeDeviceDefineXML(
 /// `callback` is of the type that the event has (`virNodeDeviceEventID`); it and `free` can be called with `opaque` from
 /// the event loop until the registration has ended.
 #[unsafe(no_mangle)]
-pub unsafe extern "C" fn virConnectNodeDeviceEventRegisterAny(
+pub unsafe extern "C-unwind" fn virConnectNodeDeviceEventRegisterAny(
     conn: ConnectPtr,
     dev: NodeDevicePtr,
     event: c_int,
@@ -393,15 +407,18 @@ pub unsafe extern "C" fn virConnectNodeDeviceEventRegisterAny(
 
 /// Ends a registration.
 #[unsafe(no_mangle)]
-pub extern "C" fn virConnectNodeDeviceEventDeregisterAny(conn: ConnectPtr, callback: c_int) -> c_int {
+pub extern "C-unwind" fn virConnectNodeDeviceEventDeregisterAny(conn: ConnectPtr, callback: c_int) -> c_int {
     let function = Function::of_devices("virConnectNodeDeviceEventDeregisterAny");
-    function.on_connection(conn, |connection| {
+    let mut luggage = Vec::new();
+    let result = function.on_connection(conn, |connection| {
         if callback < 0 {
             return Err(function.negative("callbackID"));
         }
-        connection.subscriptions().remove(callback)?;
+        luggage = connection.subscriptions().remove(callback)?;
         Ok(0)
-    })
+    });
+    luggage.into_iter().for_each(Luggage::free);
+    result
 }
 
 /// A text that must be given.

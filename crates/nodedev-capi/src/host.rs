@@ -16,7 +16,7 @@ const IDENTITY_MAX: usize = 20;
 
 /// What the machine can do, as XML; freed by the caller.
 #[unsafe(no_mangle)]
-pub extern "C" fn virConnectGetCapabilities(conn: ConnectPtr) -> *mut c_char {
+pub extern "C-unwind" fn virConnectGetCapabilities(conn: ConnectPtr) -> *mut c_char {
     Function::of_connections("virConnectGetCapabilities")
         .on_connection(conn, |connection| try_copy(connection.source().host_capabilities()?.to_bytes()))
 }
@@ -26,7 +26,7 @@ pub extern "C" fn virConnectGetCapabilities(conn: ConnectPtr) -> *mut c_char {
 /// # Safety
 /// `kind` is NULL or a text.
 #[unsafe(no_mangle)]
-pub unsafe extern "C" fn virConnectGetMaxVcpus(conn: ConnectPtr, kind: *const c_char) -> c_int {
+pub unsafe extern "C-unwind" fn virConnectGetMaxVcpus(conn: ConnectPtr, kind: *const c_char) -> c_int {
     Function::of_connections("virConnectGetMaxVcpus").on_connection(conn, |connection| {
         // SAFETY: the caller's promise.
         connection.source().max_vcpus(unsafe { text(kind) })
@@ -35,7 +35,7 @@ pub unsafe extern "C" fn virConnectGetMaxVcpus(conn: ConnectPtr, kind: *const c_
 
 /// The firmware's description of the machine, as XML; freed by the caller.
 #[unsafe(no_mangle)]
-pub extern "C" fn virConnectGetSysinfo(conn: ConnectPtr, flags: c_uint) -> *mut c_char {
+pub extern "C-unwind" fn virConnectGetSysinfo(conn: ConnectPtr, flags: c_uint) -> *mut c_char {
     Function::of_connections("virConnectGetSysinfo")
         .on_connection(conn, |connection| try_copy(connection.source().sysinfo(flags)?.to_bytes()))
 }
@@ -45,7 +45,7 @@ pub extern "C" fn virConnectGetSysinfo(conn: ConnectPtr, flags: c_uint) -> *mut 
 /// # Safety
 /// `info` is NULL or points to memory for the structure.
 #[unsafe(no_mangle)]
-pub unsafe extern "C" fn virNodeGetInfo(conn: ConnectPtr, info: *mut NodeInfo) -> c_int {
+pub unsafe extern "C-unwind" fn virNodeGetInfo(conn: ConnectPtr, info: *mut NodeInfo) -> c_int {
     let function = Function::of_connections("virNodeGetInfo");
     function.on_connection(conn, |connection| {
         if info.is_null() {
@@ -79,7 +79,7 @@ pub unsafe extern "C" fn virNodeGetInfo(conn: ConnectPtr, info: *mut NodeInfo) -
 /// # Safety
 /// `parameters` is NULL or points to `count` parameters.
 #[unsafe(no_mangle)]
-pub unsafe extern "C" fn virConnectSetIdentity(
+pub unsafe extern "C-unwind" fn virConnectSetIdentity(
     conn: ConnectPtr,
     parameters: *const TypedParameter,
     count: c_int,

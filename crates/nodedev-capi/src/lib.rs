@@ -14,6 +14,11 @@
 //! other pointers are the caller's promise, as libvirt's manual states it for each function: texts end in NUL, arrays have
 //! the given length, structures have libvirt's layout.
 
+//! # Unwinding
+//!
+//! A panic does not leave an exported function: it becomes an error. What a callback of the program unwinds is let through,
+//! since interpreters that are ending end their threads so; that is why the functions are `extern "C-unwind"`.
+
 // libvirt's names.
 #![allow(non_snake_case, non_upper_case_globals)]
 

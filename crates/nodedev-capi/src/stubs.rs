@@ -83,7 +83,7 @@ fn refuse(kind: Object, name: &'static str, lacks: &'static str, object: *mut c_
 macro_rules! stub {
     ($symbol:ident, $name:literal, $lacks:literal, $object:expr, ($($argument:ident: $type:ty),*) -> $result:ty, $failed:expr) => {
         #[unsafe(no_mangle)]
-        extern "C" fn $symbol(object: *mut c_void $(, $argument: $type)*) -> $result {
+        extern "C-unwind" fn $symbol(object: *mut c_void $(, $argument: $type)*) -> $result {
             refuse($object, $name, $lacks, object);
             $failed
         }
@@ -94,7 +94,7 @@ macro_rules! stub {
 macro_rules! free {
     ($symbol:ident) => {
         #[unsafe(no_mangle)]
-        extern "C" fn $symbol(_nothing: *mut c_void) {}
+        extern "C-unwind" fn $symbol(_nothing: *mut c_void) {}
     };
 }
 

@@ -52,16 +52,16 @@ pub struct VirError {
 }
 
 /// `virErrorFunc`: what is told of an error.
-pub type ErrorFunc = unsafe extern "C" fn(user: *mut c_void, error: *mut VirError);
+pub type ErrorFunc = unsafe extern "C-unwind" fn(user: *mut c_void, error: *mut VirError);
 /// `virFreeCallback`: frees what was given with a callback.
-pub type FreeCallback = unsafe extern "C" fn(opaque: *mut c_void);
+pub type FreeCallback = unsafe extern "C-unwind" fn(opaque: *mut c_void);
 /// `virConnectCloseFunc`: a connection has ended, and why (`virConnectCloseReason`).
-pub type CloseFunc = unsafe extern "C" fn(connection: ConnectPtr, reason: c_int, opaque: *mut c_void);
+pub type CloseFunc = unsafe extern "C-unwind" fn(connection: ConnectPtr, reason: c_int, opaque: *mut c_void);
 /// `virConnectNodeDeviceEventGenericCallback`; what is really called depends on the kind of event.
 pub type NodeDeviceEventCallback =
-    unsafe extern "C" fn(connection: ConnectPtr, device: NodeDevicePtr, opaque: *mut c_void);
+    unsafe extern "C-unwind" fn(connection: ConnectPtr, device: NodeDevicePtr, opaque: *mut c_void);
 /// `virConnectNodeDeviceEventLifecycleCallback`.
-pub type NodeDeviceLifecycleCallback = unsafe extern "C" fn(
+pub type NodeDeviceLifecycleCallback = unsafe extern "C-unwind" fn(
     connection: ConnectPtr,
     device: NodeDevicePtr,
     event: c_int,
@@ -70,11 +70,12 @@ pub type NodeDeviceLifecycleCallback = unsafe extern "C" fn(
 );
 
 /// `virEventHandleCallback`: something happened on a file descriptor.
-pub type HandleCallback = unsafe extern "C" fn(watch: c_int, fd: c_int, events: c_int, opaque: *mut c_void);
+pub type HandleCallback =
+    unsafe extern "C-unwind" fn(watch: c_int, fd: c_int, events: c_int, opaque: *mut c_void);
 /// `virEventTimeoutCallback`: a time has come.
-pub type TimeoutCallback = unsafe extern "C" fn(timer: c_int, opaque: *mut c_void);
+pub type TimeoutCallback = unsafe extern "C-unwind" fn(timer: c_int, opaque: *mut c_void);
 /// `virEventAddHandleFunc`.
-pub type AddHandleFunc = unsafe extern "C" fn(
+pub type AddHandleFunc = unsafe extern "C-unwind" fn(
     fd: c_int,
     events: c_int,
     callback: Option<HandleCallback>,
@@ -82,20 +83,20 @@ pub type AddHandleFunc = unsafe extern "C" fn(
     free: Option<FreeCallback>,
 ) -> c_int;
 /// `virEventUpdateHandleFunc`.
-pub type UpdateHandleFunc = unsafe extern "C" fn(watch: c_int, events: c_int);
+pub type UpdateHandleFunc = unsafe extern "C-unwind" fn(watch: c_int, events: c_int);
 /// `virEventRemoveHandleFunc`.
-pub type RemoveHandleFunc = unsafe extern "C" fn(watch: c_int) -> c_int;
+pub type RemoveHandleFunc = unsafe extern "C-unwind" fn(watch: c_int) -> c_int;
 /// `virEventAddTimeoutFunc`.
-pub type AddTimeoutFunc = unsafe extern "C" fn(
+pub type AddTimeoutFunc = unsafe extern "C-unwind" fn(
     milliseconds: c_int,
     callback: Option<TimeoutCallback>,
     opaque: *mut c_void,
     free: Option<FreeCallback>,
 ) -> c_int;
 /// `virEventUpdateTimeoutFunc`.
-pub type UpdateTimeoutFunc = unsafe extern "C" fn(timer: c_int, milliseconds: c_int);
+pub type UpdateTimeoutFunc = unsafe extern "C-unwind" fn(timer: c_int, milliseconds: c_int);
 /// `virEventRemoveTimeoutFunc`.
-pub type RemoveTimeoutFunc = unsafe extern "C" fn(timer: c_int) -> c_int;
+pub type RemoveTimeoutFunc = unsafe extern "C-unwind" fn(timer: c_int) -> c_int;
 
 /// `virConnectCredential`: a question to the user, and the answer.
 #[derive(Debug)]
@@ -116,8 +117,11 @@ pub struct ConnectCredential {
 }
 
 /// `virConnectAuthCallbackPtr`: asks the user.
-pub type AuthCallback =
-    unsafe extern "C" fn(credentials: *mut ConnectCredential, count: c_uint, data: *mut c_void) -> c_int;
+pub type AuthCallback = unsafe extern "C-unwind" fn(
+    credentials: *mut ConnectCredential,
+    count: c_uint,
+    data: *mut c_void,
+) -> c_int;
 
 /// `virConnectAuth`: how the user is asked.
 #[derive(Debug)]

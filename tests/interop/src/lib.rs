@@ -3,9 +3,11 @@
 //! The tests that need the real libvirt are ignored by a plain `cargo test`; `cargo xtask test` installs it and runs
 //! them. Those that hold nodedev against golden files always run.
 
+pub mod listener;
 pub mod made;
 pub mod network;
 pub mod replay;
+pub mod udev;
 
 use nodedev_testkit::answers::Answers;
 use nodedev_testkit::cli::Cli;

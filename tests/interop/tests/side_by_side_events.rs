@@ -1,97 +1,16 @@
 //! The same changes, told by udev to the real libvirt and to us: libvirt's clients hear the same of both.
 
-use std::io::{BufRead as _, BufReader};
-use std::path::Path;
-use std::process::{Child, Command, Stdio};
-use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
-use std::time::{Duration, Instant};
+use std::process::{Command, Stdio};
 use std::{fs, thread};
 
-use nix::mount::{MsFlags, mount};
 use nodedev_driver::{Driver, LibvirtEvent, Next, Watch};
 use nodedev_host::HostDriver;
 use nodedev_interop::Failure;
+use nodedev_interop::listener::{Listener, Running, SILENCE};
 use nodedev_interop::network::{ip, private, trigger};
+use nodedev_interop::udev;
 use nodedev_sys::Root;
-use nodedev_testkit::peer::{Daemon, Libvirt, Scene};
-
-const PATIENCE: Duration = Duration::from_secs(20);
-/// For how long nothing may come before all is said to have come.
-const SILENCE: Duration = Duration::from_millis(700);
-const PLACES: [&str; 2] = ["/lib/systemd/systemd-udevd", "/usr/lib/systemd/systemd-udevd"];
-
-/// A process of the test that ends with it.
-struct Running(Child);
-
-impl Drop for Running {
-    fn drop(&mut self) {
-        let _ = self.0.kill();
-        let _ = self.0.wait();
-    }
-}
-
-/// udev, with a `/run` of its own.
-fn start_udev() -> Result<Running, Failure> {
-    let program = PLACES.into_iter().find(|place| Path::new(place).exists());
-    let program = program.ok_or("udev is not installed: run `cargo xtask test`".to_owned())?;
-    mount(Some("none"), "/run", Some("tmpfs"), MsFlags::empty(), None::<&str>)
-        .map_err(|error| format!("cannot mount /run: {error}"))?;
-    fs::create_dir("/run/udev")?;
-    let udev = Running(Command::new(program).stdout(Stdio::null()).stderr(Stdio::null()).spawn()?);
-    let until = Instant::now() + PATIENCE;
-    while !Path::new("/run/udev/control").exists() {
-        if Instant::now() > until {
-            return Err("udev does not come up".to_owned().into());
-        }
-        thread::sleep(Duration::from_millis(5));
-    }
-    Ok(udev)
-}
-
-/// What a client of libvirt's hears: `NAME EVENT`.
-struct Client {
-    lines: Receiver<String>,
-    _process: Running,
-}
-
-impl Client {
-    /// Starts it and waits until it hears events.
-    fn start(daemon: &Daemon) -> Result<Self, Failure> {
-        let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/listen.py");
-        let mut process = Command::new("/usr/bin/python3")
-            .arg(script)
-            .arg(daemon.uri())
-            .stdin(Stdio::null())
-            .stdout(Stdio::piped())
-            .spawn()?;
-        let output = process.stdout.take().ok_or("the client has no output".to_owned())?;
-        let (sender, lines) = channel();
-        thread::spawn(move || {
-            let told = BufReader::new(output).lines().map_while(Result::ok);
-            told.take_while(|line| sender.send(line.clone()).is_ok()).count()
-        });
-        let client = Self { lines, _process: Running(process) };
-        ip("link add mark0 address 02:00:00:00:00:f0 type veth peer name mark1 address 02:00:00:00:00:f1")?;
-        let until = Instant::now() + PATIENCE;
-        while Instant::now() < until {
-            trigger("mark0", "change")?;
-            match client.lines.recv_timeout(SILENCE) {
-                Ok(_) => {
-                    ip("link del mark0")?;
-                    client.rest();
-                    return Ok(client);
-                }
-                Err(RecvTimeoutError::Timeout) => {}
-                Err(RecvTimeoutError::Disconnected) => break,
-            }
-        }
-        Err(format!("the client does not hear of events\n{}", daemon.log()).into())
-    }
-
-    fn rest(&self) -> Vec<String> {
-        std::iter::from_fn(|| self.lines.recv_timeout(SILENCE).ok()).collect()
-    }
-}
+use nodedev_testkit::peer::{Libvirt, Scene};
 
 /// Steps that concern two devices. udev has a process for each, and what the two send at the same time reaches one listener
 /// in this order and another in that. The order of the events of one device is compared all the same.
@@ -126,9 +45,9 @@ fn ours(watch: &mut Watch) -> Result<Vec<String>, Failure> {
 #[ignore = "asks the real libvirt: cargo xtask test"]
 fn clients_hear_of_the_same_changes_from_libvirt_and_from_us() -> Result<(), Failure> {
     private(|| {
-        let _udev = start_udev()?;
+        let _udev = udev::start()?;
         let daemon = Libvirt::find()?.start(&Scene::Live)?;
-        let client = Client::start(&daemon)?;
+        let client = Listener::start(daemon.uri(), None)?;
         let driver = HostDriver::watching(Root::live().map_err(|error| error.to_string())?)?;
         let mut watch = driver.watch(None).map_err(|error| error.to_string())?;
         let mut other =

@@ -13,26 +13,26 @@ use crate::types::{ConnectPtr, ErrorFunc, VirError};
 
 /// The last error of this thread, until its next call; NULL if there is none.
 #[unsafe(no_mangle)]
-pub extern "C" fn virGetLastError() -> *mut VirError {
+pub extern "C-unwind" fn virGetLastError() -> *mut VirError {
     if virGetLastErrorCode() == 0 { ptr::null_mut() } else { last() }
 }
 
 /// Number of this thread's last error (`virErrorNumber`); 0: there is none.
 #[unsafe(no_mangle)]
-pub extern "C" fn virGetLastErrorCode() -> c_int {
+pub extern "C-unwind" fn virGetLastErrorCode() -> c_int {
     LAST.try_with(Stored::code).unwrap_or(0)
 }
 
 /// Part that this thread's last error comes from (`virErrorDomain`); 0 if there is none.
 #[unsafe(no_mangle)]
-pub extern "C" fn virGetLastErrorDomain() -> c_int {
+pub extern "C-unwind" fn virGetLastErrorDomain() -> c_int {
     // SAFETY: the structure is this thread's and initialised.
     LAST.try_with(|last| unsafe { (*last.as_ptr()).domain }).unwrap_or(0)
 }
 
 /// Message of this thread's last error, until its next call; a fixed text if there is none.
 #[unsafe(no_mangle)]
-pub extern "C" fn virGetLastErrorMessage() -> *const c_char {
+pub extern "C-unwind" fn virGetLastErrorMessage() -> *const c_char {
     let error = virGetLastError();
     // SAFETY: the error is this thread's.
     match unsafe { error.as_ref() } {
@@ -44,7 +44,7 @@ pub extern "C" fn virGetLastErrorMessage() -> *const c_char {
 
 /// Forgets this thread's last error.
 #[unsafe(no_mangle)]
-pub extern "C" fn virResetLastError() {
+pub extern "C-unwind" fn virResetLastError() {
     super::reset();
 }
 
@@ -53,7 +53,7 @@ pub extern "C" fn virResetLastError() {
 /// # Safety
 /// `to` is NULL or points to memory for an error, which is later given to [`virResetError`].
 #[unsafe(no_mangle)]
-pub unsafe extern "C" fn virCopyLastError(to: *mut VirError) -> c_int {
+pub unsafe extern "C-unwind" fn virCopyLastError(to: *mut VirError) -> c_int {
     if to.is_null() {
         return -1;
     }
@@ -71,7 +71,7 @@ pub unsafe extern "C" fn virCopyLastError(to: *mut VirError) -> c_int {
 
 /// A copy of this thread's last error for [`virFreeError`]; NULL if there is no memory.
 #[unsafe(no_mangle)]
-pub extern "C" fn virSaveLastError() -> *mut VirError {
+pub extern "C-unwind" fn virSaveLastError() -> *mut VirError {
     // SAFETY: the size is that of a structure.
     let copy = unsafe { libc::malloc(size_of::<VirError>()) }.cast::<VirError>();
     // SAFETY: malloc aligns for every type, and gave memory for an error.
@@ -84,7 +84,7 @@ pub extern "C" fn virSaveLastError() -> *mut VirError {
 /// # Safety
 /// `error` is NULL or points to an error that this library filled.
 #[unsafe(no_mangle)]
-pub unsafe extern "C" fn virResetError(error: *mut VirError) {
+pub unsafe extern "C-unwind" fn virResetError(error: *mut VirError) {
     if !error.is_null() {
         // SAFETY: the caller gives an error of this library, whose strings are from the C allocator.
         unsafe { stored::reset(error) }
@@ -96,7 +96,7 @@ pub unsafe extern "C" fn virResetError(error: *mut VirError) {
 /// # Safety
 /// `error` is NULL or comes from [`virSaveLastError`], and is not used afterwards.
 #[unsafe(no_mangle)]
-pub unsafe extern "C" fn virFreeError(error: *mut VirError) {
+pub unsafe extern "C-unwind" fn virFreeError(error: *mut VirError) {
     // SAFETY: the caller gives a copy that virSaveLastError allocated.
     unsafe {
         virResetError(error);
@@ -109,7 +109,7 @@ pub unsafe extern "C" fn virFreeError(error: *mut VirError) {
 /// # Safety
 /// `error` is NULL or points to an error with valid strings.
 #[unsafe(no_mangle)]
-pub unsafe extern "C" fn virDefaultErrorFunc(error: *mut VirError) {
+pub unsafe extern "C-unwind" fn virDefaultErrorFunc(error: *mut VirError) {
     // SAFETY: the caller's promise.
     unsafe { handler::print(error) }
 }
@@ -119,7 +119,7 @@ pub unsafe extern "C" fn virDefaultErrorFunc(error: *mut VirError) {
 /// # Safety
 /// `function` can be called with `user` from every thread until it is replaced.
 #[unsafe(no_mangle)]
-pub unsafe extern "C" fn virSetErrorFunc(user: *mut c_void, function: Option<ErrorFunc>) {
+pub unsafe extern "C-unwind" fn virSetErrorFunc(user: *mut c_void, function: Option<ErrorFunc>) {
     handler::set(function.map(|function| Handler { function, user }));
 }
 
@@ -128,7 +128,7 @@ pub unsafe extern "C" fn virSetErrorFunc(user: *mut c_void, function: Option<Err
 /// # Safety
 /// `function` can be called with `user` from every thread until it is replaced.
 #[unsafe(no_mangle)]
-pub unsafe extern "C" fn virConnSetErrorFunc(
+pub unsafe extern "C-unwind" fn virConnSetErrorFunc(
     connection: ConnectPtr,
     user: *mut c_void,
     function: Option<ErrorFunc>,
@@ -141,7 +141,7 @@ pub unsafe extern "C" fn virConnSetErrorFunc(
 /// The last error of a connection, until another of its calls fails; NULL if there is none. Of several threads, only one
 /// may use a connection while the result is looked at.
 #[unsafe(no_mangle)]
-pub extern "C" fn virConnGetLastError(connection: ConnectPtr) -> *mut VirError {
+pub extern "C-unwind" fn virConnGetLastError(connection: ConnectPtr) -> *mut VirError {
     let Some(connection) = connection::find(connection) else { return ptr::null_mut() };
     connection.error().as_ptr()
 }
@@ -152,7 +152,7 @@ pub extern "C" fn virConnGetLastError(connection: ConnectPtr) -> *mut VirError {
 /// # Safety
 /// As for [`virCopyLastError`].
 #[unsafe(no_mangle)]
-pub unsafe extern "C" fn virConnCopyLastError(connection: ConnectPtr, to: *mut VirError) -> c_int {
+pub unsafe extern "C-unwind" fn virConnCopyLastError(connection: ConnectPtr, to: *mut VirError) -> c_int {
     let Some(connection) = connection::find(connection) else { return -1 };
     if to.is_null() {
         return -1;
@@ -163,7 +163,7 @@ pub unsafe extern "C" fn virConnCopyLastError(connection: ConnectPtr, to: *mut V
 
 /// Forgets the last error of a connection.
 #[unsafe(no_mangle)]
-pub extern "C" fn virConnResetLastError(connection: ConnectPtr) {
+pub extern "C-unwind" fn virConnResetLastError(connection: ConnectPtr) {
     if let Some(connection) = connection::find(connection) {
         connection.error().reset();
     }

@@ -98,7 +98,7 @@ pub(super) fn start() -> Result<()> {
     Ok(())
 }
 
-pub(super) unsafe extern "C" fn add_handle(
+pub(super) unsafe extern "C-unwind" fn add_handle(
     fd: c_int,
     events: c_int,
     callback: Option<HandleCallback>,
@@ -114,7 +114,7 @@ pub(super) unsafe extern "C" fn add_handle(
     })
 }
 
-pub(super) unsafe extern "C" fn update_handle(watch: c_int, events: c_int) {
+pub(super) unsafe extern "C-unwind" fn update_handle(watch: c_int, events: c_int) {
     let Some(this) = LOOP.get() else { return };
     this.change(|state| {
         if let Some(watch) = state.watches.iter_mut().find(|known| known.number == watch) {
@@ -123,7 +123,7 @@ pub(super) unsafe extern "C" fn update_handle(watch: c_int, events: c_int) {
     });
 }
 
-pub(super) unsafe extern "C" fn remove_handle(watch: c_int) -> c_int {
+pub(super) unsafe extern "C-unwind" fn remove_handle(watch: c_int) -> c_int {
     let Some(this) = LOOP.get() else { return -1 };
     this.change(|state| match state.watches.iter().position(|known| known.number == watch) {
         None => -1,
@@ -135,7 +135,7 @@ pub(super) unsafe extern "C" fn remove_handle(watch: c_int) -> c_int {
     })
 }
 
-pub(super) unsafe extern "C" fn add_timeout(
+pub(super) unsafe extern "C-unwind" fn add_timeout(
     milliseconds: c_int,
     callback: Option<TimeoutCallback>,
     opaque: *mut c_void,
@@ -152,7 +152,7 @@ pub(super) unsafe extern "C" fn add_timeout(
     })
 }
 
-pub(super) unsafe extern "C" fn update_timeout(timer: c_int, milliseconds: c_int) {
+pub(super) unsafe extern "C-unwind" fn update_timeout(timer: c_int, milliseconds: c_int) {
     let Some(this) = LOOP.get() else { return };
     this.change(|state| {
         if let Some(timer) = state.timers.iter_mut().find(|known| known.number == timer) {
@@ -162,7 +162,7 @@ pub(super) unsafe extern "C" fn update_timeout(timer: c_int, milliseconds: c_int
     });
 }
 
-pub(super) unsafe extern "C" fn remove_timeout(timer: c_int) -> c_int {
+pub(super) unsafe extern "C-unwind" fn remove_timeout(timer: c_int) -> c_int {
     let Some(this) = LOOP.get() else { return -1 };
     this.change(|state| match state.timers.iter().position(|known| known.number == timer) {
         None => -1,
@@ -183,32 +183,47 @@ fn next(every: Option<Duration>) -> Option<Instant> {
     every.and_then(|every| Instant::now().checked_add(every))
 }
 
-/// One round: waits until something is ready or due, and calls those who asked for it.
-pub(super) fn run() -> Result<()> {
+/// What a round of the loop has found.
+pub(super) struct Round {
+    this: &'static Loop,
+    /// Descriptors, of which the first is our own, and whose the others are.
+    polled: Vec<libc::pollfd>,
+    watches: Vec<c_int>,
+    garbage: Vec<Garbage>,
+}
+
+/// Waits until something is ready or due.
+pub(super) fn wait() -> Result<Option<Round>> {
     start()?;
-    let Some(this) = LOOP.get() else { return Ok(()) };
+    let Some(this) = LOOP.get() else { return Ok(None) };
     let (mut polled, watches, timeout) = waited_for(this);
     // SAFETY: the array is as long as said. Descriptors that are closed are reported and do no harm.
     let ready = unsafe { libc::poll(polled.as_mut_ptr(), polled.len() as libc::nfds_t, timeout) };
     if ready < 0 {
         let error = std::io::Error::last_os_error();
         return match error.kind() {
-            std::io::ErrorKind::Interrupted => Ok(()),
+            std::io::ErrorKind::Interrupted => Ok(None),
             _ => Err(Error::system(ErrorDomain::EVENT, "Unable to poll on file handles", &error)),
         };
     }
     let mut buffer = [0; 64];
     while (&this.woken).read(&mut buffer).is_ok_and(|count| count == buffer.len()) {}
     let garbage = std::mem::take(&mut this.lock().garbage);
-    for Garbage { opaque, free } in garbage {
+    Ok(Some(Round { this, polled, watches, garbage }))
+}
+
+/// Calls those who asked for what was found.
+///
+/// Nothing here catches what unwinds: an interpreter that is ending ends its threads in their callbacks (`pthread_exit`).
+pub(super) fn call(round: &Round) {
+    for Garbage { opaque, free } in &round.garbage {
         if let Some(free) = free {
             // SAFETY: the watch or timer is removed, and nobody calls its callback any more.
-            unsafe { free(opaque) }
+            unsafe { free(*opaque) }
         }
     }
-    call_timers(this);
-    call_watches(this, &polled, &watches);
-    Ok(())
+    call_timers(round.this);
+    call_watches(round.this, &round.polled, &round.watches);
 }
 
 /// What to give to `poll(2)`: the descriptors (the first is our own), whose they are, and how long to wait.

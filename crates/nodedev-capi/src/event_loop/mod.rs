@@ -52,7 +52,7 @@ fn register(implementation: Implementation) {
 /// # Safety
 /// The functions are what libvirt's manual says of them, and can be called from every thread.
 #[unsafe(no_mangle)]
-pub unsafe extern "C" fn virEventRegisterImpl(
+pub unsafe extern "C-unwind" fn virEventRegisterImpl(
     add_handle: Option<AddHandleFunc>,
     update_handle: Option<UpdateHandleFunc>,
     remove_handle: Option<RemoveHandleFunc>,
@@ -72,7 +72,7 @@ pub unsafe extern "C" fn virEventRegisterImpl(
 
 /// Registers the default loop, which the program runs with [`virEventRunDefaultImpl`].
 #[unsafe(no_mangle)]
-pub extern "C" fn virEventRegisterDefaultImpl() -> c_int {
+pub extern "C-unwind" fn virEventRegisterDefaultImpl() -> c_int {
     Function::of_connections("virEventRegisterDefaultImpl").run(|| {
         default::start()?;
         register(Implementation {
@@ -89,8 +89,16 @@ pub extern "C" fn virEventRegisterDefaultImpl() -> c_int {
 
 /// Waits until something happens in the default loop, and calls those who are to be told of it.
 #[unsafe(no_mangle)]
-pub extern "C" fn virEventRunDefaultImpl() -> c_int {
-    Function::of_connections("virEventRunDefaultImpl").run(|| default::run().map(|()| 0))
+pub extern "C-unwind" fn virEventRunDefaultImpl() -> c_int {
+    let mut round = None;
+    let result = Function::of_connections("virEventRunDefaultImpl").run(|| {
+        round = default::wait()?;
+        Ok(0)
+    });
+    if let Some(round) = round {
+        default::call(&round);
+    }
+    result
 }
 
 /// Has the program's loop call a function when a file descriptor is ready (`virEventHandleType`). Returns the number of
@@ -99,7 +107,7 @@ pub extern "C" fn virEventRunDefaultImpl() -> c_int {
 /// # Safety
 /// `callback` and `free` can be called with `opaque` from the loop until the watch is removed.
 #[unsafe(no_mangle)]
-pub unsafe extern "C" fn virEventAddHandle(
+pub unsafe extern "C-unwind" fn virEventAddHandle(
     fd: c_int,
     events: c_int,
     callback: Option<HandleCallback>,
@@ -115,7 +123,7 @@ pub unsafe extern "C" fn virEventAddHandle(
 
 /// Changes what is waited for on a watched file descriptor.
 #[unsafe(no_mangle)]
-pub extern "C" fn virEventUpdateHandle(watch: c_int, events: c_int) {
+pub extern "C-unwind" fn virEventUpdateHandle(watch: c_int, events: c_int) {
     if let Some(update) = registered().and_then(|implementation| implementation.update_handle) {
         // SAFETY: the program's loop takes any number.
         unsafe { update(watch, events) }
@@ -124,7 +132,7 @@ pub extern "C" fn virEventUpdateHandle(watch: c_int, events: c_int) {
 
 /// Ends a watch. What was given with it is freed later, by the loop. Returns -1 if there is no such watch.
 #[unsafe(no_mangle)]
-pub extern "C" fn virEventRemoveHandle(watch: c_int) -> c_int {
+pub extern "C-unwind" fn virEventRemoveHandle(watch: c_int) -> c_int {
     match registered().and_then(|implementation| implementation.remove_handle) {
         // SAFETY: the program's loop takes any number.
         Some(remove) => unsafe { remove(watch) },
@@ -138,7 +146,7 @@ pub extern "C" fn virEventRemoveHandle(watch: c_int) -> c_int {
 /// # Safety
 /// `callback` and `free` can be called with `opaque` from the loop until the timer is removed.
 #[unsafe(no_mangle)]
-pub unsafe extern "C" fn virEventAddTimeout(
+pub unsafe extern "C-unwind" fn virEventAddTimeout(
     milliseconds: c_int,
     callback: Option<TimeoutCallback>,
     opaque: *mut c_void,
@@ -153,7 +161,7 @@ pub unsafe extern "C" fn virEventAddTimeout(
 
 /// Changes the time of a timer.
 #[unsafe(no_mangle)]
-pub extern "C" fn virEventUpdateTimeout(timer: c_int, milliseconds: c_int) {
+pub extern "C-unwind" fn virEventUpdateTimeout(timer: c_int, milliseconds: c_int) {
     if let Some(update) = registered().and_then(|implementation| implementation.update_timeout) {
         // SAFETY: the program's loop takes any number.
         unsafe { update(timer, milliseconds) }
@@ -162,7 +170,7 @@ pub extern "C" fn virEventUpdateTimeout(timer: c_int, milliseconds: c_int) {
 
 /// Ends a timer. What was given with it is freed later, by the loop. Returns -1 if there is no such timer.
 #[unsafe(no_mangle)]
-pub extern "C" fn virEventRemoveTimeout(timer: c_int) -> c_int {
+pub extern "C-unwind" fn virEventRemoveTimeout(timer: c_int) -> c_int {
     match registered().and_then(|implementation| implementation.remove_timeout) {
         // SAFETY: the program's loop takes any number.
         Some(remove) => unsafe { remove(timer) },

@@ -57,7 +57,7 @@ impl Event {
 
 /// What the program gave with a callback.
 #[derive(Clone, Copy)]
-struct Luggage {
+pub(crate) struct Luggage {
     opaque: *mut c_void,
     free: Option<FreeCallback>,
 }
@@ -66,7 +66,7 @@ struct Luggage {
 unsafe impl Send for Luggage {}
 
 impl Luggage {
-    fn free(self) {
+    pub(crate) fn free(self) {
         if let Some(free) = self.free {
             // SAFETY: the program gave the function for this; the callback is not called any more.
             unsafe { free(self.opaque) }
@@ -152,7 +152,7 @@ impl Subscriptions {
             let follower = match Follower::start(&self.source, &mailbox) {
                 Ok(follower) => follower,
                 Err(error) => {
-                    self.tidy(arranging);
+                    self.tidy(arranging).into_iter().for_each(Luggage::free);
                     return Err(error);
                 }
             };
@@ -175,8 +175,9 @@ impl Subscriptions {
         Ok(number)
     }
 
-    /// Removes a subscriber.
-    pub(crate) fn remove(&self, number: c_int) -> Result<()> {
+    /// Removes a subscriber. What it gave is for the caller to free, unless callbacks are running: then they are followed by
+    /// that.
+    pub(crate) fn remove(&self, number: c_int) -> Result<Vec<Luggage>> {
         let mut state = self.lock();
         let found = state.subscribers.iter_mut().find(|known| known.number == number && !known.ended);
         let Some(found) = found else {
@@ -189,8 +190,7 @@ impl Subscriptions {
         };
         found.ended = true;
         drop(state);
-        self.tidy(self.arranging.lock().unwrap_or_else(PoisonError::into_inner));
-        Ok(())
+        Ok(self.tidy(self.arranging.lock().unwrap_or_else(PoisonError::into_inner)))
     }
 
     /// Sets who is told of the end of the connection.
@@ -221,9 +221,9 @@ impl Subscriptions {
     }
 
     /// Forgets who is told of the end.
-    pub(crate) fn not_on_end(&self, callback: CloseFunc) -> Result<()> {
+    pub(crate) fn not_on_end(&self, callback: CloseFunc) -> Result<Vec<Luggage>> {
         if !self.source.is_remote() {
-            return Ok(());
+            return Ok(Vec::new());
         }
         let mut state = self.lock();
         let heir = state.heir.take_if(|heir| std::ptr::fn_addr_eq(heir.callback, callback));
@@ -232,10 +232,10 @@ impl Subscriptions {
             let detail = "A different callback was requested";
             return Err(Error::new(ErrorDomain::REMOTE, ErrorCode::OPERATION_INVALID, detail));
         };
-        heir.luggage.free();
+        let mut luggage = vec![heir.luggage];
         drop(heir.connection);
-        self.tidy(self.arranging.lock().unwrap_or_else(PoisonError::into_inner));
-        Ok(())
+        luggage.extend(self.tidy(self.arranging.lock().unwrap_or_else(PoisonError::into_inner)));
+        Ok(luggage)
     }
 
     /// The mailbox, which the loop watches. Called while arranging.
@@ -265,11 +265,11 @@ impl Subscriptions {
         Ok(mailbox)
     }
 
-    /// Removes those who ended unless callbacks are running, and what nobody needs any more.
-    fn tidy(&self, arranging: MutexGuard<'_, ()>) {
+    /// Removes those who ended unless callbacks are running, and what nobody needs any more. What they gave is to be freed.
+    fn tidy(&self, arranging: MutexGuard<'_, ()>) -> Vec<Luggage> {
         let mut state = self.lock();
         if state.rounds > 0 {
-            return;
+            return Vec::new();
         }
         let (ended, left): (Vec<_>, Vec<_>) =
             std::mem::take(&mut state.subscribers).into_iter().partition(|subscriber| subscriber.ended);
@@ -283,9 +283,7 @@ impl Subscriptions {
             event_loop::virEventRemoveHandle(watch);
         }
         drop(arranging);
-        for subscriber in ended {
-            subscriber.luggage.free();
-        }
+        ended.into_iter().map(|subscriber| subscriber.luggage).collect()
     }
 
     /// Gives all that waits to those who subscribed.
@@ -298,7 +296,8 @@ impl Subscriptions {
             }
         }
         self.lock().rounds -= 1;
-        self.tidy(self.arranging.lock().unwrap_or_else(PoisonError::into_inner));
+        let luggage = self.tidy(self.arranging.lock().unwrap_or_else(PoisonError::into_inner));
+        luggage.into_iter().for_each(Luggage::free);
     }
 
     fn tell(&self, name: &str, event: LibvirtEvent) {
@@ -359,15 +358,15 @@ struct Visitor {
     mailbox: Arc<Mailbox>,
 }
 
-unsafe extern "C" fn visit(_watch: c_int, _fd: c_int, _events: c_int, visitor: *mut c_void) {
+unsafe extern "C-unwind" fn visit(_watch: c_int, _fd: c_int, _events: c_int, visitor: *mut c_void) {
     // SAFETY: the loop passes the pointer that it was given with this function, before `forget` gets it. What a callback
     // ends is only forgotten by a later round of the loop, as libvirt's manual asks of loops.
     let visitor = unsafe { &*visitor.cast::<Visitor>() };
     let (subscriptions, mailbox) = (Arc::clone(&visitor.subscriptions), Arc::clone(&visitor.mailbox));
-    let _ = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| subscriptions.deliver(&mailbox)));
+    subscriptions.deliver(&mailbox);
 }
 
-unsafe extern "C" fn forget(visitor: *mut c_void) {
+unsafe extern "C-unwind" fn forget(visitor: *mut c_void) {
     // SAFETY: the loop passes the pointer that it was given with this function, once and last.
     drop(unsafe { Box::from_raw(visitor.cast::<Visitor>()) });
 }

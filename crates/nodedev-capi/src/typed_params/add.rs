@@ -31,7 +31,7 @@ macro_rules! adders {
         /// # Safety
         /// The variables describe a list: NULL with room for 0, or memory of the C allocator. The texts end in NUL.
         #[unsafe(no_mangle)]
-        pub unsafe extern "C" fn $symbol(
+        pub unsafe extern "C-unwind" fn $symbol(
             params: *mut *mut TypedParameter,
             nparams: *mut c_int,
             maxparams: *mut c_int,
@@ -72,7 +72,7 @@ fn string(value: &*const c_char) -> Value<'_> {
 /// # Safety
 /// As [`virTypedParamsAddString`]; `values` is NULL or ends in NULL.
 #[unsafe(no_mangle)]
-pub unsafe extern "C" fn virTypedParamsAddStringList(
+pub unsafe extern "C-unwind" fn virTypedParamsAddStringList(
     params: *mut *mut TypedParameter,
     nparams: *mut c_int,
     maxparams: *mut c_int,
@@ -106,7 +106,7 @@ pub unsafe extern "C" fn virTypedParamsAddStringList(
 /// # Safety
 /// As [`virTypedParamsAddString`].
 #[unsafe(no_mangle)]
-pub unsafe extern "C" fn virTypedParamsAddFromString(
+pub unsafe extern "C-unwind" fn virTypedParamsAddFromString(
     params: *mut *mut TypedParameter,
     nparams: *mut c_int,
     maxparams: *mut c_int,

@@ -14,7 +14,7 @@ use crate::c_memory;
 /// # Safety
 /// `params` is NULL or has `nparams` parameters, `name` is NULL or ends in NUL.
 #[unsafe(no_mangle)]
-pub unsafe extern "C" fn virTypedParamsGet(
+pub unsafe extern "C-unwind" fn virTypedParamsGet(
     params: *mut TypedParameter,
     nparams: c_int,
     name: *const c_char,
@@ -80,7 +80,7 @@ macro_rules! getters {
         /// # Safety
         /// `params` is NULL or has `nparams` parameters, `name` is NULL or ends in NUL, `value` is NULL or may be written.
         #[unsafe(no_mangle)]
-        pub unsafe extern "C" fn $symbol(
+        pub unsafe extern "C-unwind" fn $symbol(
             params: *mut TypedParameter,
             nparams: c_int,
             name: *const c_char,
@@ -115,7 +115,7 @@ fn truth(value: c_char) -> c_int {
 /// # Safety
 /// `params` is NULL or has `nparams` parameters, whose texts come from the C allocator.
 #[unsafe(no_mangle)]
-pub unsafe extern "C" fn virTypedParamsClear(params: *mut TypedParameter, nparams: c_int) {
+pub unsafe extern "C-unwind" fn virTypedParamsClear(params: *mut TypedParameter, nparams: c_int) {
     if params.is_null() {
         return;
     }
@@ -135,7 +135,7 @@ pub unsafe extern "C" fn virTypedParamsClear(params: *mut TypedParameter, nparam
 /// # Safety
 /// As [`virTypedParamsClear`]; the list too comes from the C allocator, and is not used afterwards.
 #[unsafe(no_mangle)]
-pub unsafe extern "C" fn virTypedParamsFree(params: *mut TypedParameter, nparams: c_int) {
+pub unsafe extern "C-unwind" fn virTypedParamsFree(params: *mut TypedParameter, nparams: c_int) {
     // SAFETY: the caller promises what both ask for; NULL may be freed.
     unsafe {
         virTypedParamsClear(params, nparams);

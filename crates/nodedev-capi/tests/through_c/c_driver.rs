@@ -22,7 +22,7 @@ unsafe impl Send for CDriver {}
 unsafe impl Sync for CDriver {}
 
 /// Errors are looked at and need not be printed.
-unsafe extern "C" fn hush(_user: *mut c_void, _error: *mut VirError) {}
+unsafe extern "C-unwind" fn hush(_user: *mut c_void, _error: *mut VirError) {}
 
 impl CDriver {
     pub(crate) fn open(uri: &str) -> Result<Self> {

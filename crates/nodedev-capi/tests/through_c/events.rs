@@ -23,7 +23,7 @@ fn told() -> Vec<String> {
     std::mem::take(&mut *TOLD.lock().expect("no test panics with it"))
 }
 
-unsafe extern "C" fn lifecycle(
+unsafe extern "C-unwind" fn lifecycle(
     _connection: ConnectPtr,
     device: NodeDevicePtr,
     event: c_int,
@@ -36,7 +36,7 @@ unsafe extern "C" fn lifecycle(
 }
 
 /// As [`lifecycle`], and ends its own registration, the number of which is given.
-unsafe extern "C" fn once(
+unsafe extern "C-unwind" fn once(
     connection: ConnectPtr,
     device: NodeDevicePtr,
     event: c_int,
@@ -51,11 +51,11 @@ unsafe extern "C" fn once(
     tell("still here".to_owned());
 }
 
-unsafe extern "C" fn freed(opaque: *mut c_void) {
+unsafe extern "C-unwind" fn freed(opaque: *mut c_void) {
     tell(format!("freed {}", opaque.addr()));
 }
 
-unsafe extern "C" fn timer(number: c_int, opaque: *mut c_void) {
+unsafe extern "C-unwind" fn timer(number: c_int, opaque: *mut c_void) {
     tell(format!("timer {}", opaque.addr()));
     virEventUpdateTimeout(number, -1);
 }
@@ -86,7 +86,7 @@ fn register(driver: &CDriver, event: c_int, callback: NodeDeviceLifecycleCallbac
 /// Runs the loop until so many lines were told.
 fn run_until(count: usize) -> Vec<String> {
     // The loop waits for something to happen; this is what happens at the latest.
-    unsafe extern "C" fn tick(_timer: c_int, _opaque: *mut c_void) {}
+    unsafe extern "C-unwind" fn tick(_timer: c_int, _opaque: *mut c_void) {}
     // SAFETY: the callback is static and needs nothing.
     let tick = unsafe { virEventAddTimeout(20, Some(tick), ptr::null_mut(), None) };
     let patience = Instant::now() + Duration::from_secs(20);

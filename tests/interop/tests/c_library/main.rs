@@ -5,6 +5,7 @@ mod alike;
 mod bindings;
 mod installed;
 mod memory;
+mod python;
 mod stubs;
 
 use std::path::{Path, PathBuf};
