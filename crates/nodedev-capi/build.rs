@@ -105,9 +105,9 @@ impl<'a> Symbol<'a> {
     /// What `src/stubs.rs` makes a function of; nothing if the function is written by hand.
     fn stub(&self) -> Result<String, String> {
         let (name, lacks) = match self.kind.split_once(':') {
-            Some(("stub", other)) => (self.name, other),
-            Some(("as", other)) => (other, other),
-            None if self.kind == "stub" => (self.name, self.name),
+            Some(("stub" | "change", other)) => (self.name, other),
+            Some(("as" | "change-as", other)) => (other, other),
+            None if ["stub", "change"].contains(&self.kind) => (self.name, self.name),
             None if self.kind == "free" => return Ok(format!("free!({});\n", self.name)),
             None if ["real", "data"].contains(&self.kind) => return Ok(String::new()),
             _ => return Err(format!("symbols.toml: {}: what is '{}'?", self.name, self.kind)),
@@ -121,9 +121,10 @@ impl<'a> Symbol<'a> {
             .map(|(index, argument)| format!("_{index}: {}", argument_type(argument)))
             .collect();
         let (returns, failed) = self.failure();
+        let changes = self.kind.starts_with("change");
         let (symbol, object, others) = (self.name, self.object(object)?, others.join(", "));
         Ok(format!(
-            "stub!({symbol}, \"{name}\", \"{lacks}\", {object}, ({others}) -> {returns}, {failed});\n"
+            "stub!({symbol}, \"{name}\", \"{lacks}\", {changes}, {object}, ({others}) -> {returns}, {failed});\n"
         ))
     }
 

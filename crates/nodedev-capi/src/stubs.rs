@@ -58,13 +58,17 @@ impl Object {
 }
 
 /// Fails as the function `name` of libvirt does where the driver lacks `lacks`, which mostly is the same. `object` is
-/// its first argument.
-fn refuse(kind: Object, name: &'static str, lacks: &'static str, object: *mut c_void) {
+/// its first argument; `changes`: read-only connections are refused before.
+fn refuse(kind: Object, name: &'static str, lacks: &'static str, changes: bool, object: *mut c_void) {
     if let Object::Connection(domain) = kind {
         let connection: ConnectPtr = object.cast();
         let missing = Function { name: lacks, domain };
-        let _failed: c_int =
-            Function { name, domain }.on_connection(connection, |_| Err(missing.no_support()));
+        let _failed: c_int = Function { name, domain }.on_connection(connection, |connection| {
+            if changes {
+                missing.writes(connection)?;
+            }
+            Err(missing.no_support())
+        });
         return;
     }
     let (code, domain, message) = kind.invalid();
@@ -81,10 +85,10 @@ fn refuse(kind: Object, name: &'static str, lacks: &'static str, object: *mut c_
 
 /// A function that fails. What comes after the object is not looked at.
 macro_rules! stub {
-    ($symbol:ident, $name:literal, $lacks:literal, $object:expr, ($($argument:ident: $type:ty),*) -> $result:ty, $failed:expr) => {
+    ($symbol:ident, $name:literal, $lacks:literal, $changes:literal, $object:expr, ($($argument:ident: $type:ty),*) -> $result:ty, $failed:expr) => {
         #[unsafe(no_mangle)]
         extern "C-unwind" fn $symbol(object: *mut c_void $(, $argument: $type)*) -> $result {
-            refuse($object, $name, $lacks, object);
+            refuse($object, $name, $lacks, $changes, object);
             $failed
         }
     };

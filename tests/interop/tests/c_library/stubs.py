@@ -86,7 +86,7 @@ def main():
     table, uri = sys.argv[1:]
     library = ctypes.CDLL("libvirt.so.0")
     library.virGetLastError.restype = ctypes.POINTER(Error)
-    library.virConnectOpen.restype = ctypes.c_void_p
+    library.virConnectOpen.restype = library.virConnectOpenReadOnly.restype = ctypes.c_void_p
     library.virInitialize()
     # Functions that register for events want a loop before they ask the driver.
     library.virEventRegisterDefaultImpl()
@@ -94,6 +94,7 @@ def main():
     handler = ctypes.CFUNCTYPE(None, ctypes.c_void_p, ctypes.c_void_p)(lambda user, error: None)
     library.virSetErrorFunc(None, handler)
     connection = ctypes.c_void_p(library.virConnectOpen(uri.encode()))
+    reader = ctypes.c_void_p(library.virConnectOpenReadOnly(uri.encode()))
     memory = ctypes.create_string_buffer(1 << 16)
     text = ctypes.create_string_buffer(b"00000000-0000-0000-0000-000000000000")
     with open(table, "rb") as file:
@@ -109,6 +110,7 @@ def main():
             print(name, "NULL", call(library, name, returns, [ctypes.c_void_p(), *others]))
             if first[0] == "virConnectPtr":
                 print(name, "connection", call(library, name, returns, [connection, *others]))
+                print(name, "read-only connection", call(library, name, returns, [reader, *others]))
 
 
 main()
