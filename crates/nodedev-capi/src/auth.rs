@@ -12,6 +12,7 @@ use crate::c_memory::{copy, text};
 use crate::types::{ConnectAuth, ConnectCredential};
 
 /// `virConnectCredentialType`.
+const USER_NAME: c_int = 1;
 const AUTH_NAME: c_int = 2;
 const PASSPHRASE: c_int = 5;
 const ECHO_PROMPT: c_int = 6;
@@ -68,7 +69,8 @@ unsafe extern "C-unwind" fn ask(
             }
             continue;
         }
-        if !KINDS.contains(&question.kind) {
+        // A user name is asked for, though it is not among the kinds that libvirt says it can ask.
+        if question.kind != USER_NAME && !KINDS.contains(&question.kind) {
             return -1;
         }
         let hidden = [PASSPHRASE, NO_ECHO_PROMPT].contains(&question.kind);
@@ -87,7 +89,7 @@ unsafe extern "C-unwind" fn ask(
     0
 }
 
-/// A line from the standard input, which the terminal does not show if it is `hidden`.
+/// A line from the standard input, which the terminal does not show if it is `hidden`. Empty at the end of the input.
 fn read_line(prompt: &[u8], hidden: bool) -> Option<Vec<u8>> {
     let mut output = std::io::stdout().lock();
     output.write_all(prompt).and_then(|()| output.write_all(b": ")).and_then(|()| output.flush()).ok()?;
@@ -105,9 +107,7 @@ fn read_line(prompt: &[u8], hidden: bool) -> Option<Vec<u8>> {
         let _ = tcsetattr(&input, OptionalActions::Flush, shown);
         let _ = output.write_all(b"\n");
     }
-    if read.ok()? == 0 {
-        return None;
-    }
+    read.ok()?;
     line.pop_if(|last| *last == b'\n');
     Some(line)
 }

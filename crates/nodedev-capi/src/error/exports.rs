@@ -138,8 +138,8 @@ pub unsafe extern "C-unwind" fn virConnSetErrorFunc(
     }
 }
 
-/// The last error of a connection, until another of its calls fails; NULL if there is none. Of several threads, only one
-/// may use a connection while the result is looked at.
+/// The last error of a connection, until another of its calls fails; with code 0 if there is none, NULL if it is no
+/// connection. Of several threads, only one may use a connection while the result is looked at.
 #[unsafe(no_mangle)]
 pub extern "C-unwind" fn virConnGetLastError(connection: ConnectPtr) -> *mut VirError {
     let Some(connection) = connection::find(connection) else { return ptr::null_mut() };

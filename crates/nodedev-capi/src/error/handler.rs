@@ -4,6 +4,8 @@ use std::ffi::c_void;
 use std::io::Write as _;
 use std::sync::{Mutex, PoisonError};
 
+use nodedev_driver::{ErrorCode, ErrorDomain};
+
 use super::names;
 use crate::c_memory;
 use crate::connection::Connection;
@@ -35,8 +37,8 @@ pub(super) fn tell(connection: Option<&Connection>, error: *mut VirError) {
     }
     let own = connection.and_then(Connection::error_handler);
     let handler = own.or_else(|| *HANDLER.lock().unwrap_or_else(PoisonError::into_inner));
-    // SAFETY: the error is this thread's, valid until its next call. The handler is what the program registered for this
-    // purpose. No lock is held, so it may call us.
+    // SAFETY: the error is this thread's, valid until its next call. The handler is what the program registered for
+    // this purpose. No lock is held, so it may call us.
     unsafe {
         match handler {
             Some(Handler { function, user }) => function(user, error),
@@ -59,8 +61,14 @@ pub(super) unsafe fn print(error: *const VirError) {
     let message = unsafe { c_memory::text(error.message) }.map_or(&b""[..], |text| text.to_bytes());
     let mut line =
         format!("libvirt: {} {} : ", names::domain(error.domain), names::level(error.level)).into_bytes();
+    // What an XML parser says names the line, and brings its own end.
+    let names_line =
+        (error.domain, error.code) == (ErrorDomain::XML.0, ErrorCode::XML_DETAIL.0) && error.int1 != 0;
+    if names_line {
+        line.extend_from_slice(format!("line {}: ", error.int1).as_bytes());
+    }
     line.extend_from_slice(message);
-    if !line.ends_with(b"\n") {
+    if !names_line && !line.ends_with(b"\n") {
         line.push(b'\n');
     }
     // Nobody is left to be told of an error here.

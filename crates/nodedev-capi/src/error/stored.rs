@@ -148,10 +148,9 @@ impl SharedError {
         self.lock().reset();
     }
 
-    /// Where it is as long as this value is not moved; NULL if there is no error.
+    /// Where it is as long as this value is not moved.
     pub(super) fn as_ptr(&self) -> *mut VirError {
-        let stored = self.lock();
-        if stored.code() == 0 { ptr::null_mut() } else { stored.as_ptr() }
+        self.lock().as_ptr()
     }
 
     /// Copies the error over another one; returns its number.
