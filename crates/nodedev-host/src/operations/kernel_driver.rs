@@ -8,6 +8,9 @@ use crate::kernel::attribute_value;
 
 /// The driver for VFIO that fits every device.
 pub(crate) const VFIO_PCI: &str = "vfio-pci";
+/// Its module, for which there is an alias that fits every device, too. How the driver of a module is called is not known
+/// before it is loaded, but of this one.
+const VFIO_PCI_MODULE: &str = "vfio_pci";
 /// Bound of `modules.alias`. It has about 1.5 MB on a distribution's kernel.
 const ALIASES_LIMIT: usize = 8 << 20;
 const SMALL: usize = 4096;
@@ -52,7 +55,10 @@ pub(crate) fn choose(
     match requested {
         Some(name) if is_name(name) => resolve(host, name),
         Some(name) => Err(unknown(name, "that is no name of a kernel driver")),
-        None => resolve(host, variant(host, function)?.as_deref().unwrap_or(VFIO_PCI)),
+        None => match variant(host, function)? {
+            Some(module) if module != VFIO_PCI_MODULE => resolve(host, &module),
+            _ => resolve(host, VFIO_PCI),
+        },
     }
 }
 

@@ -1,7 +1,10 @@
 //! Devices go to guests and come back.
 
+use std::sync::Arc;
+
 use nodedev_driver::{DetachOptions, Driver, ReattachOptions};
 use nodedev_model::{HandoverState, Outcome, StepAction};
+use nodedev_testkit::fake_kernel::FakeKernel;
 
 use crate::host::{
     BRIDGE, ONE, PINNED, TWO, UNUSED, detached, function, group, host, is, journal, message, name, over,
@@ -200,6 +203,20 @@ fn the_variant_driver_that_the_modules_name_is_taken() {
     kernel.module("igb_vfio_pci", "igb-vfio-pci");
     program(&kernel).detach(&name(UNUSED), None).unwrap();
     assert_eq!(served(&kernel, UNUSED), is(Some("igb-vfio-pci"), "igb-vfio-pci"));
+}
+
+#[test]
+fn the_driver_that_fits_every_device_is_called_by_its_name_before_its_module_is_loaded() {
+    let mut tree = tree();
+    tree.file("lib/modules/6.12.0/modules.alias", b"alias vfio_pci:v*d*sv*sd*bc*sc*i* vfio_pci\n").unwrap();
+    let kernel = Arc::new(FakeKernel::over(tree).unwrap());
+    kernel.module("vfio_pci", "vfio-pci");
+    let driver = program(&kernel);
+    let dry = DetachOptions { dry_run: true, ..DetachOptions::default() };
+    let planned = driver.detach_with(&name(UNUSED), &dry).unwrap();
+    let done = driver.detach_with(&name(UNUSED), &DetachOptions::default()).unwrap();
+    assert_eq!(planned.steps, done.steps);
+    assert_eq!(served(&kernel, UNUSED), detached());
 }
 
 #[test]
