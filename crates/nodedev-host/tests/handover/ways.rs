@@ -8,7 +8,7 @@ use nodedev_testkit::fake_kernel::FakeKernel;
 
 use crate::host::{
     BRIDGE, ONE, PINNED, TWO, UNUSED, detached, function, group, host, is, journal, message, name, over,
-    program, served, tree,
+    program, served, tree, tree_with,
 };
 
 #[test]
@@ -317,4 +317,27 @@ fn two_programs_at_once_leave_a_device_whole() {
     });
     assert_eq!(served(&kernel, PINNED), is(Some("uio"), "uio"));
     assert_eq!(journal(&program(&kernel)), []);
+}
+
+#[test]
+fn many_detached_devices_make_no_operation_longer() {
+    let mut tree = tree_with(&[]);
+    let addresses: Vec<String> =
+        (0..40).map(|slot| format!("0000:{:02x}:{:02x}.0", 0x20 + slot / 32, slot % 32)).collect();
+    for (number, address) in addresses.iter().enumerate() {
+        let device = function(address).driver("igb");
+        tree.add(&device).unwrap();
+        tree.iommu_group(100 + number as u32, device.path()).unwrap();
+    }
+    let kernel = over(tree);
+    let driver = program(&kernel);
+    let mut steps = Vec::new();
+    for address in &addresses {
+        kernel.restart();
+        driver.detach(&name(address), None).unwrap();
+        steps.push(kernel.steps());
+    }
+    // The first one looks for what was interrupted.
+    assert!(steps[1..].iter().all(|count| *count == steps[1]), "{steps:?}");
+    assert_eq!(journal(&driver).len(), addresses.len());
 }
