@@ -98,14 +98,18 @@ pub(crate) fn load(host: &dyn HostAccess, chosen: Chosen) -> Result<String> {
     }
 }
 
-/// Makes sure that a driver is there, which was once: its module may have been unloaded.
-pub(crate) fn require(host: &dyn HostAccess, driver: &str, module: Option<&str>) -> Result<()> {
+/// The module to be loaded so that a driver is there again, which was once: somebody may have unloaded it.
+pub(crate) fn missing(host: &dyn HostAccess, driver: &str, module: Option<&str>) -> Result<Option<String>> {
+    let Some(module) = module else { return Ok(None) };
     let there = host.names(format!("{PCI_DRIVERS}/{driver}").as_bytes())?.is_some();
-    match module {
-        Some(module) if !there => {
-            load(host, Chosen { driver: driver.to_owned(), module: Some(module.to_owned()) }).map(drop)
-        }
-        _ => Ok(()),
+    Ok((!there).then(|| module.to_owned()))
+}
+
+/// Makes sure that a driver is there, which was once.
+pub(crate) fn require(host: &dyn HostAccess, driver: &str, module: Option<&str>) -> Result<()> {
+    match missing(host, driver, module)? {
+        Some(module) => load(host, Chosen { driver: driver.to_owned(), module: Some(module) }).map(drop),
+        None => Ok(()),
     }
 }
 

@@ -189,6 +189,12 @@ fn the_drivers_module_of_the_host_is_loaded_again_to_give_a_device_back() {
     driver.detach(&name(UNUSED), None).unwrap();
     std::fs::remove_dir_all(kernel.folder().join("sys/bus/pci/drivers/e1000e")).unwrap();
     std::fs::remove_dir_all(kernel.folder().join("sys/module/e1000e")).unwrap();
+    let dry = ReattachOptions { dry_run: true, ..ReattachOptions::default() };
+    let planned = driver.reattach_with(&name(UNUSED), &dry).unwrap();
+    assert_eq!(
+        (planned.steps[0].action, planned.steps[0].value.as_str()),
+        (StepAction::LoadModule, "e1000e")
+    );
     driver.reattach(&name(UNUSED)).unwrap();
     assert_eq!(served(&kernel, UNUSED), is(Some("e1000e"), "(null)"));
 }
