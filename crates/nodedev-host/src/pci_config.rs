@@ -13,6 +13,9 @@ pub const LENGTH: usize = 0xfe + LINK_STATUS + 2;
 /// Length of the configuration space of PCI Express.
 pub const EXTENDED: usize = 4096;
 
+/// Length of the header.
+pub const HEADER: usize = 64;
+
 const VENDOR: usize = 0x00;
 const DEVICE: usize = 0x02;
 const STATUS: usize = 0x06;
@@ -60,6 +63,12 @@ pub fn parse(space: &[u8], length: u64) -> Summary {
         None => (length != CONVENTIONAL as u64).then(PciExpress::default),
     };
     Summary { ids: (word(space, VENDOR), word(space, DEVICE)), header, express }
+}
+
+/// Whether nobody answers: the whole header reads as ones. Vendor and device alone say nothing, as those of a virtual function
+/// always do.
+pub fn is_silent(space: &[u8]) -> bool {
+    space.len() >= HEADER && space[..HEADER].iter().all(|&byte| byte == 0xff)
 }
 
 /// Whether the header is that of an endpoint, and not that of a bridge.

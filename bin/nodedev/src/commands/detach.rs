@@ -1,10 +1,12 @@
 use nodedev::{Connection, DetachOptions};
 
 use super::each;
-use super::plan::{native_or, tell};
+use super::plan::{Words, native_or, tell};
 use crate::args::DetachArgs;
 use crate::exit::Exit;
 use crate::output::Output;
+
+const WORDS: Words = Words { done: "detached", already: "is detached already" };
 
 /// Takes devices from the host.
 pub(super) fn run(connection: &Connection, args: &DetachArgs, out: &mut Output) -> anyhow::Result<Exit> {
@@ -23,10 +25,6 @@ pub(super) fn run(connection: &Connection, args: &DetachArgs, out: &mut Output) 
                 connection.detach(name, args.driver.as_deref())
             })
         },
-        |name, told| {
-            let (done, already) =
-                (format!("Device {name} detached"), format!("Device {name} is detached already"));
-            tell(out, &args.telling, &told, &done, &already)
-        },
+        |name, told| tell(out, &args.telling, name, &told, &WORDS),
     )
 }

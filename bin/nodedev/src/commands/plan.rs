@@ -23,15 +23,22 @@ pub(super) fn native_or(
     }
 }
 
-/// Writes what was done, or would be. `done` says it in virsh's words, `already` where nothing was to be done.
+/// What became of a device, in virsh's words where it has some.
+pub(super) struct Words {
+    pub(super) done: &'static str,
+    /// Where nothing was to be done.
+    pub(super) already: &'static str,
+}
+
+/// Writes what was done, or would be.
 pub(super) fn tell(
     out: &mut Output,
     args: &TellingArgs,
+    name: &str,
     told: &Told,
-    done: &str,
-    already: &str,
+    words: &Words,
 ) -> anyhow::Result<()> {
-    let Some(plan) = told else { return Ok(out.line(done.as_bytes())?) };
+    let Some(plan) = told else { return Ok(writeln!(out, "Device {} {}", printable(name), words.done)?) };
     for finding in plan.findings.iter().filter(|finding| finding.effect >= Effect::Warning) {
         log::warn!("{}", finding.problem);
     }
@@ -39,15 +46,19 @@ pub(super) fn tell(
         serde_json::to_writer(&mut *out, plan)?;
         return Ok(out.line(b"")?);
     }
-    match plan.outcome {
-        Outcome::Unchanged => out.line(already.as_bytes())?,
-        Outcome::Changed => out.line(done.as_bytes())?,
+    let word = match plan.outcome {
+        Outcome::Unchanged => words.already,
+        Outcome::Changed => words.done,
         Outcome::Planned => {
             for step in &plan.steps {
                 let comment = out.paint(DIM, comment(step)).to_string();
                 writeln!(out, "{}{comment}", command(step))?;
             }
+            return Ok(());
         }
+    };
+    for device in &plan.devices {
+        writeln!(out, "Device {} {word}", device.name)?;
     }
     Ok(())
 }

@@ -1,10 +1,12 @@
 use nodedev::{Connection, ReattachOptions};
 
 use super::each;
-use super::plan::{native_or, tell};
+use super::plan::{Words, native_or, tell};
 use crate::args::ReattachArgs;
 use crate::exit::Exit;
 use crate::output::Output;
+
+const WORDS: Words = Words { done: "re-attached", already: "is not detached" };
 
 /// Gives devices back to the host.
 pub(super) fn run(connection: &Connection, args: &ReattachArgs, out: &mut Output) -> anyhow::Result<Exit> {
@@ -14,10 +16,6 @@ pub(super) fn run(connection: &Connection, args: &ReattachArgs, out: &mut Output
         connection,
         &args.devices.names,
         |name| native_or(connection.reattach_with(name, &options), plain, || connection.reattach(name)),
-        |name, told| {
-            let (done, already) =
-                (format!("Device {name} re-attached"), format!("Device {name} is not detached"));
-            tell(out, &args.telling, &told, &done, &already)
-        },
+        |name, told| tell(out, &args.telling, name, &told, &WORDS),
     )
 }

@@ -1,10 +1,12 @@
 use nodedev::{Connection, ResetOptions};
 
 use super::each;
-use super::plan::{native_or, tell};
+use super::plan::{Words, native_or, tell};
 use crate::args::ResetArgs;
 use crate::exit::Exit;
 use crate::output::Output;
+
+const WORDS: Words = Words { done: "reset", already: "reset" };
 
 /// Resets devices.
 pub(super) fn run(connection: &Connection, args: &ResetArgs, out: &mut Output) -> anyhow::Result<Exit> {
@@ -14,9 +16,6 @@ pub(super) fn run(connection: &Connection, args: &ResetArgs, out: &mut Output) -
         connection,
         &args.devices.names,
         |name| native_or(connection.reset_with(name, &options), plain, || connection.reset(name)),
-        |name, told| {
-            let done = format!("Device {name} reset");
-            tell(out, &args.telling, &told, &done, &done)
-        },
+        |name, told| tell(out, &args.telling, name, &told, &WORDS),
     )
 }

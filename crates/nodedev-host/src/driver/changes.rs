@@ -1,5 +1,7 @@
 //! The calls that hand devices over.
 
+use std::sync::atomic::Ordering;
+
 use nodedev_driver::{DetachOptions, Error, ErrorDomain, ReattachOptions, Result};
 use nodedev_model::{CapabilityType, HandoverPlan, PciAddress};
 use nodedev_sys::paths::basename;
@@ -30,13 +32,19 @@ impl HostDriver {
         }
     }
 
-    /// A recording is looked at, and never changed.
+    /// A recording is looked at, and never changed. Before the first change of a program, what others left half-done is finished
+    /// or undone.
     pub(super) fn changeable(&self, name: &str) -> Result<()> {
-        if self.operations().is_changeable() {
-            Ok(())
-        } else {
-            Err(OpsError::Recording { name: name.to_owned() }.into())
+        if !self.operations().is_changeable() {
+            return Err(OpsError::Recording { name: name.to_owned() }.into());
         }
+        if !self.recovered.load(Ordering::Relaxed) {
+            for issue in self.operations().recover()? {
+                log::info!("{issue}");
+            }
+            self.recovered.store(true, Ordering::Relaxed);
+        }
+        Ok(())
     }
 
     pub(super) fn detach_for_libvirt(&self, name: &str, kernel_driver: Option<&str>) -> Result<()> {

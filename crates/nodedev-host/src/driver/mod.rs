@@ -3,6 +3,7 @@ mod changes;
 
 use std::collections::HashMap;
 use std::io;
+use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use nodedev_driver::{DeviceRef, Error, ErrorDomain, ListFlags, Result, View};
@@ -28,6 +29,8 @@ pub struct HostDriver {
     follower: Mutex<Option<Follower>>,
     /// What changes go through; the root itself without one.
     access: Option<Arc<dyn HostAccess>>,
+    /// Whether interrupted operations were looked for already.
+    recovered: AtomicBool,
 }
 
 impl HostDriver {
@@ -40,6 +43,7 @@ impl HostDriver {
             by_wwn: Mutex::default(),
             follower: Mutex::default(),
             access: None,
+            recovered: AtomicBool::new(false),
         }
     }
 

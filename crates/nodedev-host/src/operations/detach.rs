@@ -97,7 +97,7 @@ impl Operations<'_> {
         let journal = Journal::of(self.host);
         let mut interrupted = None;
         for _ in 0..ATTEMPTS {
-            for issue in self.recover()? {
+            for issue in self.recover_these(functions.iter().map(|function| function.address)) {
                 log::info!("{issue}");
             }
             let locks = journal.lock(functions)?;

@@ -8,8 +8,6 @@ use super::journal::Journal;
 use super::{Operations, PciFunction, Result};
 use crate::pci_config;
 
-/// As much of configuration space as has the type of its header.
-const HEADER_LENGTH: usize = 64;
 /// What the classes of bridges to other buses of the kind begin with: PCI, CardBus, semi-transparent PCI. Those to ISA and the
 /// host itself have the header of an endpoint.
 const BRIDGE_CLASSES: [&str; 3] = ["0x0604", "0x0607", "0x0609"];
@@ -40,7 +38,10 @@ impl Group {
 /// where that cannot be read.
 pub(crate) fn is_bridge(host: &dyn HostAccess, function: &PciFunction) -> Result<bool> {
     match host.read(&function.file("config"), pci_config::EXTENDED) {
-        Ok(Some(space)) if space.len() >= HEADER_LENGTH => Ok(!pci_config::is_endpoint(&space)),
+        // A device that does not answer any more reads as ones only.
+        Ok(Some(space)) if space.len() >= pci_config::HEADER && !pci_config::is_silent(&space) => {
+            Ok(!pci_config::is_endpoint(&space))
+        }
         _ => {
             let class = function.attribute(host, "class")?.unwrap_or_default();
             Ok(BRIDGE_CLASSES.iter().any(|bridge| class.starts_with(bridge)))

@@ -8,6 +8,9 @@ use crate::kernel::attribute_value;
 
 /// The driver for VFIO that fits every device.
 pub(crate) const VFIO_PCI: &str = "vfio-pci";
+/// Its module, for which there is an alias that fits every device, too. How the driver of a module is called is not known
+/// before it is loaded, but of this one.
+const VFIO_PCI_MODULE: &str = "vfio_pci";
 /// Bound of `modules.alias`. It has about 1.5 MB on a distribution's kernel.
 const ALIASES_LIMIT: usize = 8 << 20;
 const SMALL: usize = 4096;
@@ -52,7 +55,10 @@ pub(crate) fn choose(
     match requested {
         Some(name) if is_name(name) => resolve(host, name),
         Some(name) => Err(unknown(name, "that is no name of a kernel driver")),
-        None => resolve(host, variant(host, function)?.as_deref().unwrap_or(VFIO_PCI)),
+        None => match variant(host, function)? {
+            Some(module) if module != VFIO_PCI_MODULE => resolve(host, &module),
+            _ => resolve(host, VFIO_PCI),
+        },
     }
 }
 
@@ -92,14 +98,18 @@ pub(crate) fn load(host: &dyn HostAccess, chosen: Chosen) -> Result<String> {
     }
 }
 
-/// Makes sure that a driver is there, which was once: its module may have been unloaded.
-pub(crate) fn require(host: &dyn HostAccess, driver: &str, module: Option<&str>) -> Result<()> {
+/// The module to be loaded so that a driver is there again, which was once: somebody may have unloaded it.
+pub(crate) fn missing(host: &dyn HostAccess, driver: &str, module: Option<&str>) -> Result<Option<String>> {
+    let Some(module) = module else { return Ok(None) };
     let there = host.names(format!("{PCI_DRIVERS}/{driver}").as_bytes())?.is_some();
-    match module {
-        Some(module) if !there => {
-            load(host, Chosen { driver: driver.to_owned(), module: Some(module.to_owned()) }).map(drop)
-        }
-        _ => Ok(()),
+    Ok((!there).then(|| module.to_owned()))
+}
+
+/// Makes sure that a driver is there, which was once.
+pub(crate) fn require(host: &dyn HostAccess, driver: &str, module: Option<&str>) -> Result<()> {
+    match missing(host, driver, module)? {
+        Some(module) => load(host, Chosen { driver: driver.to_owned(), module: Some(module) }).map(drop),
+        None => Ok(()),
     }
 }
 

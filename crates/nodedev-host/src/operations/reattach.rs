@@ -18,6 +18,8 @@ impl Operations<'_> {
             changes.push(self.way_back(function)?);
         }
         let mut plan = describe(HandoverOperation::Reattach, &changes);
+        let modules = self.missing_modules(&changes)?;
+        plan.steps.splice(0..0, modules.iter().map(|module| plan::load_module(module)));
         if plan.outcome != Outcome::Unchanged {
             let scene = Scene::new(self.host);
             for function in functions {
@@ -45,6 +47,19 @@ impl Operations<'_> {
             plan.outcome = Outcome::Changed;
         }
         Ok(plan)
+    }
+
+    /// Modules of drivers that are given devices back, where they were unloaded meanwhile.
+    fn missing_modules(&self, changes: &[Change]) -> Result<Vec<String>> {
+        let mut modules = Vec::new();
+        for change in changes.iter().filter(|change| !change.steps.is_empty()) {
+            if let Some(driver) = change.target.exact().and_then(|it| it.kernel_driver.as_deref()) {
+                modules.extend(kernel_driver::missing(self.host, driver, change.module.as_deref())?);
+            }
+        }
+        modules.sort_unstable();
+        modules.dedup();
+        Ok(modules)
     }
 
     fn way_back(&self, function: &PciFunction) -> Result<Change> {

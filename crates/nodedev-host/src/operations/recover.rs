@@ -21,9 +21,14 @@ enum Recovery {
 impl Operations<'_> {
     /// Finishes or undoes every operation whose process is dead. Says what was done, and what could not be.
     pub(crate) fn recover(&self) -> Result<Vec<Issue>> {
+        Ok(self.recover_these(Journal::of(self.host).addresses()?))
+    }
+
+    /// The same for some devices only.
+    pub(super) fn recover_these(&self, addresses: impl IntoIterator<Item = PciAddress>) -> Vec<Issue> {
         let journal = Journal::of(self.host);
         let mut issues = Vec::new();
-        for address in journal.addresses()? {
+        for address in addresses {
             match self.recover_one(address) {
                 Ok(None) => {}
                 Ok(Some(done)) => issues.push(self.report(address, done)),
@@ -33,7 +38,7 @@ impl Operations<'_> {
                 }
             }
         }
-        Ok(issues)
+        issues
     }
 
     fn report(&self, address: PciAddress, done: Recovery) -> Issue {

@@ -14,9 +14,8 @@ use nodedev_sys::paths::{PCI_DEVICES, basename, follow, parent};
 use super::check::{self, Intent, Scene};
 use super::group::is_bridge;
 use super::{Operations, OpsError, PciFunction, Result, act, audit};
+use crate::pci_config;
 
-/// What configuration space reads as when nobody answers.
-const NO_ANSWER: &[u8] = &[0xff, 0xff];
 /// Ways to reset that libvirt leaves to whoever uses the device next, and reports as done.
 const FUNCTION_LEVEL: &[&str] = &["flr", "af_flr"];
 
@@ -83,8 +82,8 @@ impl Operations<'_> {
         for step in &plan.steps {
             act::run(self.host, step)?;
         }
-        let answer = self.host.read(&function.file("config"), crate::pci_config::EXTENDED)?;
-        if answer.is_some_and(|space| space.starts_with(NO_ANSWER)) {
+        let answer = self.host.read(&function.file("config"), pci_config::EXTENDED)?;
+        if answer.is_some_and(|space| pci_config::is_silent(&space)) {
             return Err(OpsError::NoAnswer { device: function.address });
         }
         audit::changed(HandoverOperation::Reset, std::slice::from_ref(function));

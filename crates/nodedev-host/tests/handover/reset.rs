@@ -98,9 +98,13 @@ fn a_reset_that_the_kernel_refuses_or_after_which_nobody_answers_is_an_error() {
     assert_eq!(error.message(), want);
     let config = kernel.folder().join(format!("sys/bus/pci/devices/{UNUSED}/config"));
     let mut space = std::fs::read(&config).unwrap();
-    space[..2].fill(0xff);
-    std::fs::write(config, space).unwrap();
+    // Vendor and device of a virtual function.
+    space[..4].fill(0xff);
+    std::fs::write(&config, &space).unwrap();
     kernel.restart();
+    driver.reset(&name(UNUSED)).unwrap();
+    space[..64].fill(0xff);
+    std::fs::write(config, space).unwrap();
     let error = driver.reset(&name(UNUSED)).unwrap_err();
     assert!(error.message().contains("does not answer after its reset"), "{error}");
 }

@@ -1,11 +1,14 @@
 //! Devices go to guests and come back.
 
+use std::sync::Arc;
+
 use nodedev_driver::{DetachOptions, Driver, ReattachOptions};
 use nodedev_model::{HandoverState, Outcome, StepAction};
+use nodedev_testkit::fake_kernel::FakeKernel;
 
 use crate::host::{
     BRIDGE, ONE, PINNED, TWO, UNUSED, detached, function, group, host, is, journal, message, name, over,
-    program, served, tree,
+    program, served, tree, tree_with,
 };
 
 #[test]
@@ -186,6 +189,12 @@ fn the_drivers_module_of_the_host_is_loaded_again_to_give_a_device_back() {
     driver.detach(&name(UNUSED), None).unwrap();
     std::fs::remove_dir_all(kernel.folder().join("sys/bus/pci/drivers/e1000e")).unwrap();
     std::fs::remove_dir_all(kernel.folder().join("sys/module/e1000e")).unwrap();
+    let dry = ReattachOptions { dry_run: true, ..ReattachOptions::default() };
+    let planned = driver.reattach_with(&name(UNUSED), &dry).unwrap();
+    assert_eq!(
+        (planned.steps[0].action, planned.steps[0].value.as_str()),
+        (StepAction::LoadModule, "e1000e")
+    );
     driver.reattach(&name(UNUSED)).unwrap();
     assert_eq!(served(&kernel, UNUSED), is(Some("e1000e"), "(null)"));
 }
@@ -200,6 +209,20 @@ fn the_variant_driver_that_the_modules_name_is_taken() {
     kernel.module("igb_vfio_pci", "igb-vfio-pci");
     program(&kernel).detach(&name(UNUSED), None).unwrap();
     assert_eq!(served(&kernel, UNUSED), is(Some("igb-vfio-pci"), "igb-vfio-pci"));
+}
+
+#[test]
+fn the_driver_that_fits_every_device_is_called_by_its_name_before_its_module_is_loaded() {
+    let mut tree = tree();
+    tree.file("lib/modules/6.12.0/modules.alias", b"alias vfio_pci:v*d*sv*sd*bc*sc*i* vfio_pci\n").unwrap();
+    let kernel = Arc::new(FakeKernel::over(tree).unwrap());
+    kernel.module("vfio_pci", "vfio-pci");
+    let driver = program(&kernel);
+    let dry = DetachOptions { dry_run: true, ..DetachOptions::default() };
+    let planned = driver.detach_with(&name(UNUSED), &dry).unwrap();
+    let done = driver.detach_with(&name(UNUSED), &DetachOptions::default()).unwrap();
+    assert_eq!(planned.steps, done.steps);
+    assert_eq!(served(&kernel, UNUSED), detached());
 }
 
 #[test]
@@ -300,4 +323,27 @@ fn two_programs_at_once_leave_a_device_whole() {
     });
     assert_eq!(served(&kernel, PINNED), is(Some("uio"), "uio"));
     assert_eq!(journal(&program(&kernel)), []);
+}
+
+#[test]
+fn many_detached_devices_make_no_operation_longer() {
+    let mut tree = tree_with(&[]);
+    let addresses: Vec<String> =
+        (0..40).map(|slot| format!("0000:{:02x}:{:02x}.0", 0x20 + slot / 32, slot % 32)).collect();
+    for (number, address) in addresses.iter().enumerate() {
+        let device = function(address).driver("igb");
+        tree.add(&device).unwrap();
+        tree.iommu_group(100 + number as u32, device.path()).unwrap();
+    }
+    let kernel = over(tree);
+    let driver = program(&kernel);
+    let mut steps = Vec::new();
+    for address in &addresses {
+        kernel.restart();
+        driver.detach(&name(address), None).unwrap();
+        steps.push(kernel.steps());
+    }
+    // The first one looks for what was interrupted.
+    assert!(steps[1..].iter().all(|count| *count == steps[1]), "{steps:?}");
+    assert_eq!(journal(&driver).len(), addresses.len());
 }

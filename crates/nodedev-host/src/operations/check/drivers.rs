@@ -90,9 +90,7 @@ pub(super) fn module(_: &Scene<'_>, intent: &Intent<'_>) -> Result<Vec<Finding>>
     let note = |module: &String| Finding {
         kind: FindingKind::ModuleNotLoaded,
         effect: Effect::Note,
-        problem: format!(
-            "the kernel module {module} is not loaded, and is loaded when the device is detached"
-        ),
+        problem: format!("the kernel module {module} is not loaded, and is when the device is detached"),
         remedy: None,
     };
     Ok(module.map(note).into_iter().collect())

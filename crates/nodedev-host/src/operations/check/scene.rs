@@ -36,9 +36,9 @@ impl<'a> Scene<'a> {
         Ok(self.holders.get_or_init(|| found))
     }
 
-    /// How many processes could not be looked at.
-    pub(crate) fn unseen(&self) -> Result<usize> {
-        Ok(self.holders()?.unseen)
+    /// How many processes could not be looked at, where any had to be.
+    pub(crate) fn unseen(&self) -> usize {
+        self.holders.get().map_or(0, |holders| holders.unseen)
     }
 
     /// The first process that has one of some nodes open.

@@ -16,6 +16,8 @@ const MOUNTS_LIMIT: usize = 64 << 20;
 const SWAPS_LIMIT: usize = 1 << 20;
 /// Bound of a walk from one block device down to disks.
 const MOST_DEVICES: usize = 1 << 16;
+/// What the numbers of file systems begin with that are on no block device, or on more than one.
+const NO_DEVICE: &str = "0:";
 const NVME_SUBSYSTEM: &[u8] = b"nvme-subsystem";
 
 /// What the host uses a block device for.
@@ -31,7 +33,6 @@ struct Use {
 /// multipath.
 pub(super) fn check(scene: &Scene<'_>, intent: &Intent<'_>) -> Result<Vec<Finding>> {
     let function = intent.function;
-    // Without a disk below there is nothing to be looked for; most devices have none.
     let mut seen = HashSet::new();
     for use_ in uses(scene)? {
         for path in all_below(scene, use_.path, &mut seen)? {
@@ -71,11 +72,12 @@ fn uses(scene: &Scene<'_>) -> Result<Vec<Use>> {
             continue;
         }
         let what = format!("the file system at {at}");
-        if let Some(link) = host.read_link(format!("{DEV_BLOCK}/{number}").as_bytes())? {
-            uses.push(Use { what, path: follow(DEV_BLOCK.as_bytes(), &link) });
+        if !number.starts_with(NO_DEVICE) {
+            let link = host.read_link(format!("{DEV_BLOCK}/{number}").as_bytes())?;
+            uses.extend(link.map(|link| Use { what, path: follow(DEV_BLOCK.as_bytes(), &link) }));
             continue;
         }
-        // Some file systems are on several devices, and have a number of their own: bcachefs names all of them.
+        // Some of those are on several devices all the same, as bcachefs, which names all of them.
         for device in source.split(':') {
             uses.extend(by_node(scene, device)?.map(|path| Use { what: what.clone(), path }));
         }
