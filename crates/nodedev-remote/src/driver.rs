@@ -359,6 +359,21 @@ impl Driver for RemoteDriver {
             }
             self.lacks_native.store(true, Ordering::Relaxed);
         }
+        self.events(since)
+    }
+}
+
+impl RemoteDriver {
+    /// What libvirt's events tell from now on, of `nodedevd` as of any daemon. A daemon of devices that never change serves
+    /// them, too, and tells nothing.
+    ///
+    /// # Errors
+    /// The daemon's, as it came; those of the connection.
+    pub fn watch_events(&self) -> Result<Watch> {
+        self.events(None)
+    }
+
+    fn events(&self, since: Option<Revision>) -> Result<Watch> {
         let mut watched = self.watched.lock().unwrap_or_else(PoisonError::into_inner);
         // A daemon refuses a second registration for the same events.
         for event in WATCHED.into_iter().skip(*watched) {

@@ -2,7 +2,7 @@
 
 use std::ffi::{CStr, CString};
 
-use nodedev_driver::{Driver as _, Error, ErrorCode, ErrorDomain, HostInfo, Result, Watch};
+use nodedev_driver::{Error, ErrorCode, ErrorDomain, HostInfo, Result, Watch};
 use nodedev_remote::{End, Pings, RemoteDriver};
 use nodedev_rpc::bounds::{NODE_DEVICE_CAPS_LIST_MAX, NODE_DEVICE_LIST_MAX};
 use nodedev_rpc::{
@@ -218,7 +218,7 @@ impl Source for Remote {
     }
 
     fn watch(&self) -> Result<Watch> {
-        self.driver.watch(None)
+        self.driver.watch_events()
     }
 
     fn kind(&self) -> Result<CString> {
