@@ -47,7 +47,12 @@ impl Watches {
         let revision = to_revision(begun.revision)?;
         let log = EventLog::continuing(revision, HISTORY);
         let watch = Some(log.watch(Some(revision))?);
-        self.lock().insert(begun.callback, Begun { log, watch });
+        let mut watches = self.lock();
+        if watches.get(&begun.callback).is_some_and(|known| known.log.is_shared()) {
+            // Its changes could be either's, and the first would wait for ever.
+            return Err(failure::violation(format_args!("two watches have number {}", begun.callback)));
+        }
+        watches.insert(begun.callback, Begun { log, watch });
         Ok(())
     }
 
@@ -150,7 +155,7 @@ impl Link {
         let begun = self.call_native(&NativeCall::Watch(question), |reply| match reply {
             NativeReply::Watch(begun) => {
                 let watch = self.shared().watches.fetch(begun.callback);
-                watch.ok_or_else(|| failure::violation("a watch has the number of another"))
+                watch.ok_or_else(|| failure::violation("a watch was not begun"))
             }
             _ => Err(failure::violation("another reply than that to Watch")),
         });

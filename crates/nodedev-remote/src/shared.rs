@@ -302,11 +302,11 @@ impl Shared {
             Response::Keepalive(Keepalive::Pong) => Ok(()),
             Response::NativeEvent(event) => self.changed(&event),
             Response::Ignored => match packet.header.kind {
-                // Whoever is there, is no daemon; perhaps what was said comes back.
-                MessageType::Call | MessageType::CallWithDescriptors | MessageType::Unknown(_) => {
-                    Err(failure::unexpected(&packet.header))
-                }
-                _ => Ok(()),
+                // Of a program that this version does not know.
+                MessageType::Message | MessageType::Stream | MessageType::StreamHole => Ok(()),
+                // Whoever is there, is no daemon; perhaps what was said comes back. Or it is a reply to what was not
+                // asked, and who asked would wait for ever.
+                _ => Err(failure::unexpected(&packet.header)),
             },
         }
     }

@@ -1,27 +1,28 @@
 //! One call: checks in libvirt's order, then the driver.
 
+mod changes;
+mod connection;
+mod work;
+
+pub(crate) use work::Work;
+
 use std::sync::Arc;
 
-use nodedev_driver::{CreateFlags, Error, ErrorDomain, ListFlags, UpdateFlags, XmlFlags};
+use nodedev_driver::{Error, ErrorDomain, ListFlags, XmlFlags};
 use nodedev_model::CapabilityType;
 use nodedev_rpc::bounds::{LENGTH_SIZE, MESSAGE_MAX, NODE_DEVICE_CAPS_LIST_MAX, NODE_DEVICE_LIST_MAX};
 use nodedev_rpc::{
-    Call, Callback, Device, Effect, Fault, Feature, Header, Needs, Number, OptionalText, Procedure, Reply,
-    Str, Text, Version, Void, Wire as _,
+    Call, Callback, Device, Effect, Fault, Header, Needs, Number, OptionalText, Procedure, Reply, Str, Text,
+    Void, Wire as _,
 };
-use tokio::sync::SemaphorePermit;
 
 use crate::access::denied;
 use crate::failure::Failure;
-use crate::host;
 use crate::hub::Listener;
 use crate::identity::Identity;
 use crate::lists::Names;
 use crate::outbox::Frame;
 use crate::service::Shared;
-
-/// libvirt's version, as which the daemon presents itself: 11.3.0.
-const LIB_VERSION: u64 = 11_003_000;
 
 /// What a client has opened.
 #[derive(Debug, Clone, Copy)]
@@ -38,77 +39,7 @@ pub(crate) struct Caller {
     pub(crate) connection: Option<Connection>,
 }
 
-/// A call that is to be run: owns what it was sent.
-pub(crate) struct Work {
-    pub(crate) header: Header,
-    pub(crate) procedure: Procedure,
-    pub(crate) payload: Vec<u8>,
-    pub(crate) caller: Caller,
-}
-
 type Answer = Result<Option<Frame>, Failure>;
-
-impl Work {
-    /// Whether the call takes no longer than handing it to another thread: what it asks for is in the driver's index,
-    /// or kept here.
-    pub(crate) fn is_instant(&self) -> bool {
-        use Procedure as P;
-        match self.procedure {
-            P::NodeDeviceLookupByName
-            | P::NodeDeviceGetParent
-            | P::NodeDeviceIsActive
-            | P::NodeDeviceIsPersistent
-            | P::NodeDeviceGetAutostart => self.waits_for_nobody(),
-            P::ConnectListAllNodeDevices => self.waits_for_nobody() && self.is_list_kept(),
-            _ => false,
-        }
-    }
-
-    /// Leave to run a call that looks at one device where it arrived, if no more of those who serve clients do that than
-    /// may. It takes a few dozen microseconds, of which handing it to another thread and back would be half; but a device
-    /// whose driver answers late must not keep them all.
-    pub(crate) fn leave_to_look(&self) -> Option<SemaphorePermit<'_>> {
-        use Procedure as P;
-        let looks_at_one = matches!(
-            self.procedure,
-            P::NodeDeviceGetXmlDesc | P::NodeDeviceNumOfCaps | P::NodeDeviceListCaps
-        );
-        let may = looks_at_one && self.waits_for_nobody();
-        if may { self.caller.service.lookers.try_acquire().ok() } else { None }
-    }
-
-    /// Whether neither access control nor the first look at the devices is to be waited for.
-    fn waits_for_nobody(&self) -> bool {
-        let service = &self.caller.service;
-        service.access.allows_all() && service.hub.is_ready()
-    }
-
-    fn is_list_kept(&self) -> bool {
-        let service = &self.caller.service;
-        match Call::decode(self.procedure, &self.payload) {
-            Ok(Call::ConnectListAllNodeDevices(wanted)) => {
-                service.lists.has(&*service.driver, ListFlags::from_bits_retain(wanted.flags))
-            }
-            _ => false,
-        }
-    }
-
-    /// Runs the call; its reply is in the client's queue afterwards.
-    pub(crate) fn run(&self) {
-        let Self { header, procedure, payload, caller } = self;
-        let answer = Call::decode(*procedure, payload)
-            .map_err(|_| Fault::undecodable().into())
-            .and_then(|call| caller.answer(header, &call));
-        match answer {
-            Ok(Some(frame)) => caller.listener.outbox.reply(frame),
-            Ok(None) => {}
-            Err(failure) => {
-                failure.log(*procedure);
-                caller.listener.outbox.reply(failure.encode(header).into());
-            }
-        }
-    }
-}
 
 /// The message of a reply.
 pub(crate) fn reply(header: &Header, reply: &Reply<'_>) -> Answer {
@@ -354,131 +285,6 @@ impl Caller {
         };
         reply(header, &answer)
     }
-
-    /// Runs a call that changes a device.
-    fn change(&self, header: &Header, call: &Call<'_>) -> Answer {
-        let procedure = call.procedure();
-        self.writable(procedure)?;
-        let driver = &*self.service.driver;
-        let answer = match call {
-            Call::NodeDeviceDettach(Device { name }) => {
-                self.allowed_with(procedure, 0, &text(name))?;
-                driver.detach(&text(name), None)?;
-                Reply::NodeDeviceDettach(Void)
-            }
-            Call::NodeDeviceReAttach(Device { name }) => {
-                self.allowed_with(procedure, 0, &text(name))?;
-                driver.reattach(&text(name))?;
-                Reply::NodeDeviceReAttach(Void)
-            }
-            Call::NodeDeviceReset(Device { name }) => {
-                self.allowed_with(procedure, 0, &text(name))?;
-                driver.reset(&text(name))?;
-                Reply::NodeDeviceReset(Void)
-            }
-            Call::NodeDeviceDetachFlags(detach) => {
-                self.allowed_with(procedure, 0, &text(&detach.name))?;
-                // None are known, and no driver could be told of any.
-                if detach.flags != 0 {
-                    return Err(Fault::no_support(procedure.number()).into());
-                }
-                driver.detach(&text(&detach.name), detach.driver.as_ref().map(text).as_deref())?;
-                Reply::NodeDeviceDetachFlags(Void)
-            }
-            Call::NodeDeviceCreateXml(document) => {
-                let flags = CreateFlags::from_bits_retain(document.flags);
-                flags.check(ErrorDomain::NODEDEV, "nodeDeviceCreateXML")?;
-                self.allowed(procedure, 0, None)?;
-                let made = driver.create_xml(document.xml.as_bytes(), flags)?;
-                let name = Str::truncated(made.name.as_str());
-                return reply(header, &Reply::NodeDeviceCreateXml(Device { name }));
-            }
-            Call::NodeDeviceDefineXml(document) => {
-                let flags = CreateFlags::from_bits_retain(document.flags);
-                flags.check(ErrorDomain::NODEDEV, "nodeDeviceDefineXML")?;
-                self.allowed(procedure, 0, None)?;
-                let made = driver.define_xml(document.xml.as_bytes(), flags)?;
-                let name = Str::truncated(made.name.as_str());
-                return reply(header, &Reply::NodeDeviceDefineXml(Device { name }));
-            }
-            Call::NodeDeviceDestroy(Device { name }) => {
-                self.allowed_with(procedure, 0, &text(name))?;
-                driver.destroy(&text(name))?;
-                Reply::NodeDeviceDestroy(Void)
-            }
-            Call::NodeDeviceUndefine(wanted) => {
-                no_flags(wanted.flags, "nodeDeviceUndefine")?;
-                self.allowed_with(procedure, 0, &text(&wanted.name))?;
-                driver.undefine(&text(&wanted.name))?;
-                Reply::NodeDeviceUndefine(Void)
-            }
-            Call::NodeDeviceCreate(wanted) => {
-                no_flags(wanted.flags, "nodeDeviceCreate")?;
-                self.allowed_with(procedure, 0, &text(&wanted.name))?;
-                driver.create(&text(&wanted.name))?;
-                Reply::NodeDeviceCreate(Void)
-            }
-            Call::NodeDeviceSetAutostart(wanted) => {
-                self.allowed_with(procedure, 0, &text(&wanted.name))?;
-                driver.set_autostart(&text(&wanted.name), wanted.autostart != 0)?;
-                Reply::NodeDeviceSetAutostart(Void)
-            }
-            Call::NodeDeviceUpdate(update) => {
-                let name = text(&update.name);
-                let flags = UpdateFlags::from_bits_retain(update.flags);
-                flags.check(ErrorDomain::NODEDEV, "nodeDeviceUpdate")?;
-                self.allowed_with(procedure, update.flags, &name)?;
-                driver.update(&name, update.xml.as_bytes(), flags)?;
-                Reply::NodeDeviceUpdate(Void)
-            }
-            _ => return Err(Fault::no_support(procedure.number()).into()),
-        };
-        reply(header, &answer)
-    }
-
-    /// Runs a call about the connection or the machine.
-    fn about_connection(&self, header: &Header, call: &Call<'_>) -> Answer {
-        let procedure = call.procedure();
-        if call.needs() != Needs::Nothing {
-            self.allowed(procedure, 0, None)?;
-        }
-        let driver = &*self.service.driver;
-        let answer = match call {
-            Call::ConnectGetType(Void) => Reply::ConnectGetType(Text { text: Str::truncated("nodedev") }),
-            Call::ConnectGetUri(Void) => {
-                let uri = format!("nodedev:///{}", self.service.options.scope);
-                return reply(header, &Reply::ConnectGetUri(Text { text: Str::truncated(&uri) }));
-            }
-            Call::ConnectGetLibVersion(Void) => Reply::ConnectGetLibVersion(Version { version: LIB_VERSION }),
-            Call::ConnectIsSecure(Void) => Reply::ConnectIsSecure(flag(true)),
-            Call::ConnectSupportsFeature(question) => {
-                Reply::ConnectSupportsFeature(flag(has_feature(question.feature)))
-            }
-            Call::ConnectRegisterCloseCallback(Void) => Reply::ConnectRegisterCloseCallback(Void),
-            Call::ConnectUnregisterCloseCallback(Void) => Reply::ConnectUnregisterCloseCallback(Void),
-            Call::ConnectGetHostname(Void) => {
-                let hostname = driver.host_info()?.hostname;
-                let hostname = hostname.ok_or_else(|| Fault::no_support(procedure.number()))?;
-                let text = Str::truncated(&hostname);
-                return reply(header, &Reply::ConnectGetHostname(Text { text }));
-            }
-            Call::NodeGetInfo(Void) => Reply::NodeGetInfo(host::node_info(&driver.host_info()?)),
-            Call::ConnectGetCapabilities(Void) => {
-                let xml = driver.host_info()?.capabilities_xml();
-                let text = Str::truncated(&xml);
-                return reply(header, &Reply::ConnectGetCapabilities(Text { text }));
-            }
-            _ => return Err(Fault::no_support(procedure.number()).into()),
-        };
-        reply(header, &answer)
-    }
-}
-
-fn has_feature(feature: Feature) -> bool {
-    matches!(
-        feature,
-        Feature::DescriptorPassing | Feature::Keepalive | Feature::EventCallbackIds | Feature::CloseCallback
-    )
 }
 
 /// The reply of names, with what follows them.

@@ -1,7 +1,7 @@
 //! Calls of program NODEDEV, and changes as it tells them.
 
 use nodedev_driver::{
-    Entry, Error, ErrorCode, ErrorDomain, Event, LibvirtChange, LibvirtEvent, Revision, View,
+    Entry, Error, ErrorCode, ErrorDomain, Event, LibvirtChange, LibvirtEvent, Revision, Snapshot, View,
 };
 use nodedev_model::Visibility;
 use nodedev_rpc::{
@@ -12,6 +12,9 @@ use nodedev_rpc::{
 use crate::dispatch::Caller;
 use crate::failure::Failure;
 use crate::lanes::Lane;
+
+/// The revision of every recording.
+const RECORDED: Revision = Revision { history: 0, number: 0 };
 
 /// A call that is to be run: owns what it was sent.
 pub(crate) struct NativeWork {
@@ -52,7 +55,7 @@ impl Caller {
         match call {
             NativeCall::Snapshot(question) => {
                 let view = if question.native { View::Native } else { View::Libvirt };
-                let snapshot = self.service.driver.snapshot(view)?;
+                let snapshot = self.snapshot(view)?;
                 let revision = snapshot.revision.to_string();
                 let mut entries = Vec::with_capacity(snapshot.entries.len());
                 for known in &snapshot.entries {
@@ -84,6 +87,15 @@ impl Caller {
                 self.reply_native(header, &NativeReply::Unwatch(Void))
             }
         }
+    }
+
+    /// The devices and their revision. A recording has one for ever, as nothing changes.
+    fn snapshot(&self, view: View) -> Result<Snapshot, Error> {
+        let driver = &self.service.driver;
+        if self.service.options.is_recording {
+            return Ok(Snapshot { revision: RECORDED, entries: driver.entries(view)? });
+        }
+        driver.snapshot(view)
     }
 
     fn reply_native(&self, header: &Header, reply: &NativeReply<'_>) -> Result<(), Failure> {

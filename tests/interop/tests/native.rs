@@ -10,12 +10,14 @@ use nodedev_driver::{
     LibvirtEvent, ListFlags, Next, RemoteUri, Result, Revision, Scope, Snapshot, TestDriver, View, Watch,
     XmlFlags,
 };
+use nodedev_host::HostDriver;
 use nodedev_interop::Failure;
 use nodedev_model::{CapabilityType, DeviceName, DeviceState, Visibility};
 use nodedev_remote::{Options, RemoteDriver};
 use nodedev_server::{AllowAll, Identity, Options as Serving, Peer, Service, Settings, Workers};
 use nodedev_testkit::cli::Cli;
 use nodedev_testkit::peer::Nodedevd;
+use nodedev_testkit::synthetic::Host;
 
 const PATIENCE: Duration = Duration::from_secs(20);
 const NOW: Option<Duration> = Some(Duration::ZERO);
@@ -78,6 +80,18 @@ struct Server {
 
 impl Server {
     fn start(history: usize, read_only: bool) -> Self {
+        let log = EventLog::with_capacity(history);
+        let driver = Told { devices: TestDriver::new(), log: log.clone() };
+        Self::serving(driver, log, read_only, false)
+    }
+
+    /// Serves a host that does not change.
+    fn recording(root: &Path) -> Self {
+        let root = nodedev_sys::Root::open(root).expect("a recording");
+        Self::serving(HostDriver::new(root), EventLog::with_capacity(1), false, true)
+    }
+
+    fn serving(driver: impl Driver + 'static, log: EventLog, read_only: bool, is_recording: bool) -> Self {
         let dir = tempfile::Builder::new().prefix("native-").tempdir_in("/tmp").expect("a folder");
         let socket = dir.path().join("sock");
         let runtime = tokio::runtime::Builder::new_multi_thread()
@@ -85,11 +99,8 @@ impl Server {
             .enable_all()
             .build()
             .expect("a runtime");
-        let log = EventLog::with_capacity(history);
-        let driver = Arc::new(Told { devices: TestDriver::new(), log: log.clone() });
-        let options =
-            Serving { scope: Scope::System, user: 0, is_recording: false, workers: Workers::default() };
-        let service = Service::new(driver, Arc::new(AllowAll), options);
+        let options = Serving { scope: Scope::System, user: 0, is_recording, workers: Workers::default() };
+        let service = Service::new(Arc::new(driver), Arc::new(AllowAll), options);
         let context = runtime.enter();
         let listener = tokio::net::UnixListener::bind(&socket).expect("a socket");
         drop(context);
@@ -194,6 +205,27 @@ fn changes_while_a_client_was_away_are_told_to_the_next_one() {
         next(&mut whole);
     }
     assert_eq!(whole.revision(), resumed.revision());
+}
+
+#[test]
+fn a_recording_tells_its_native_view_at_one_revision() {
+    let dir = tempfile::tempdir().expect("a folder");
+    Host::new(50).write(dir.path()).expect("a host");
+    let here = HostDriver::new(nodedev_sys::Root::open(dir.path()).expect("a recording"));
+    let mut revisions = Vec::new();
+    for _ in 0..2 {
+        let server = Server::recording(dir.path());
+        let driver = server.open();
+        for view in [View::Native, View::Libvirt] {
+            let snapshot = driver.snapshot(view).expect("a snapshot");
+            assert_eq!(Ok(&snapshot.entries), here.entries(view).as_ref(), "{view:?}");
+            assert!(snapshot.entries.len() > 50, "{view:?}");
+            revisions.push(snapshot.revision);
+        }
+        let error = driver.watch(None).map(drop).expect_err("nothing will ever happen");
+        assert_eq!(error.code(), Error::no_events().code());
+    }
+    assert!(revisions.iter().all(|revision| *revision == revisions[0]), "{revisions:?}");
 }
 
 #[test]

@@ -9,7 +9,7 @@ use nodedev_rpc::{AllDevices, Array, Call, Names, Number, OptionalText, Reply, S
 use crate::server::{Peer, Received, Server};
 
 /// Marsaglia's xorshift: the same bytes in every run.
-struct Random(u64);
+pub(crate) struct Random(pub(crate) u64);
 
 impl Random {
     fn below(&mut self, limit: usize) -> usize {
@@ -17,6 +17,19 @@ impl Random {
         self.0 ^= self.0 >> 7;
         self.0 ^= self.0 << 17;
         usize::try_from(self.0 % limit as u64).expect("small")
+    }
+
+    /// Changes, removes or adds up to two bytes.
+    pub(crate) fn corrupt(&mut self, bytes: &mut Vec<u8>) {
+        for _ in 0..self.below(3) {
+            let at = self.below(bytes.len());
+            match self.below(4) {
+                0 => bytes[at] = 0xff,
+                1 => bytes[at] ^= 1 << self.below(8),
+                2 => bytes.truncate(at.max(1)),
+                _ => bytes.insert(at, 0),
+            }
+        }
     }
 }
 
@@ -46,15 +59,7 @@ fn serve(mut peer: Peer, random: &mut Random) {
     // A client that waits for the rest of a message is not let wait.
     peer.socket.set_read_timeout(Some(Duration::from_millis(20))).expect("a timeout");
     while let Some(mut bytes) = peer.receive().as_ref().and_then(answer) {
-        for _ in 0..random.below(3) {
-            let at = random.below(bytes.len());
-            match random.below(4) {
-                0 => bytes[at] = 0xff,
-                1 => bytes[at] ^= 1 << random.below(8),
-                2 => bytes.truncate(at.max(1)),
-                _ => bytes.insert(at, 0),
-            }
-        }
+        random.corrupt(&mut bytes);
         peer.send(&bytes);
     }
 }

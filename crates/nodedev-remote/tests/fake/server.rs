@@ -10,7 +10,7 @@ use nodedev_driver::{ConnectUri, RemoteUri, Result};
 use nodedev_remote::{Options, RemoteDriver};
 use nodedev_rpc::{
     Array, AuthType, AuthTypes, Call, Callback, Decoder, ErrorObject, Event, Fault, Header, Keepalive,
-    Number, Packet, Procedure, Reply, Request, Void,
+    NativeProcedure, Number, Packet, Procedure, Reply, Request, Void,
 };
 
 /// Longer than anything here takes.
@@ -97,18 +97,26 @@ impl Received {
 }
 
 impl Peer {
-    /// The next message, or `None` at the end, and when nothing comes.
+    /// The next message, or `None` at the end, and when nothing comes. Calls of program NODEDEV are refused, as libvirt's
+    /// daemons do it.
     pub(crate) fn receive(&mut self) -> Option<Received> {
         loop {
+            let received = self.receive_any()?;
+            let header = &received.header;
+            if !matches!(Request::of(header), Request::Native(_)) {
+                return Some(received);
+            }
+            let mut out = Vec::new();
+            let refusal = Fault::unknown_program(header.program, header.version);
+            refusal.object().encode_reply(header, &mut out).expect("short");
+            self.send(&out);
+        }
+    }
+
+    /// The next message of any program.
+    pub(crate) fn receive_any(&mut self) -> Option<Received> {
+        loop {
             if let Some(Packet { header, payload, .. }) = self.decoder.next_packet().expect("messages") {
-                if matches!(Request::of(&header), Request::Native(_)) {
-                    // As libvirt's daemons do.
-                    let mut out = Vec::new();
-                    let refusal = Fault::unknown_program(header.program, header.version);
-                    refusal.object().encode_reply(&header, &mut out).expect("short");
-                    self.send(&out);
-                    continue;
-                }
                 return Some(Received { header, payload: payload.to_vec() });
             }
             let count = match self.socket.read(self.decoder.space()) {
@@ -122,6 +130,23 @@ impl Peer {
                 return None;
             }
             self.decoder.filled(count);
+        }
+    }
+
+    /// The next call of program NODEDEV; other calls are answered as by a daemon where all is well.
+    pub(crate) fn expect_native(&mut self, procedure: NativeProcedure) -> Option<Received> {
+        loop {
+            let received = self.receive_any()?;
+            match Request::of(&received.header) {
+                Request::Native(found) => {
+                    assert_eq!(found, procedure);
+                    return Some(received);
+                }
+                Request::Call(Procedure::NodeDeviceIsActive) => {
+                    self.reply(&received, &Reply::NodeDeviceIsActive(Number { number: 1 }));
+                }
+                other => assert!(matches!(other, Request::Call(Procedure::ConnectClose)), "{other:?}"),
+            }
         }
     }
 

@@ -1,6 +1,8 @@
 //! `nodedevd` under more clients than a host has: many that list in a loop, many that do nothing, one that never reads, one
 //! that sends garbage, one that comes and goes. The others are served, and nothing is left behind.
 
+mod vanish;
+
 use std::io::{Read as _, Write as _};
 use std::os::unix::net::UnixStream;
 use std::path::Path;

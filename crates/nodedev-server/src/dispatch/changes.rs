@@ -1,0 +1,89 @@
+//! Calls that change a device.
+
+use nodedev_driver::{CreateFlags, ErrorDomain, UpdateFlags};
+use nodedev_rpc::{Call, Device, Fault, Header, Reply, Str, Void};
+
+use super::{Answer, Caller, no_flags, reply, text};
+
+impl Caller {
+    /// Runs a call that changes a device.
+    pub(super) fn change(&self, header: &Header, call: &Call<'_>) -> Answer {
+        let procedure = call.procedure();
+        self.writable(procedure)?;
+        let driver = &*self.service.driver;
+        let answer = match call {
+            Call::NodeDeviceDettach(Device { name }) => {
+                self.allowed_with(procedure, 0, &text(name))?;
+                driver.detach(&text(name), None)?;
+                Reply::NodeDeviceDettach(Void)
+            }
+            Call::NodeDeviceReAttach(Device { name }) => {
+                self.allowed_with(procedure, 0, &text(name))?;
+                driver.reattach(&text(name))?;
+                Reply::NodeDeviceReAttach(Void)
+            }
+            Call::NodeDeviceReset(Device { name }) => {
+                self.allowed_with(procedure, 0, &text(name))?;
+                driver.reset(&text(name))?;
+                Reply::NodeDeviceReset(Void)
+            }
+            Call::NodeDeviceDetachFlags(detach) => {
+                self.allowed_with(procedure, 0, &text(&detach.name))?;
+                // None are known, and no driver could be told of any.
+                if detach.flags != 0 {
+                    return Err(Fault::no_support(procedure.number()).into());
+                }
+                driver.detach(&text(&detach.name), detach.driver.as_ref().map(text).as_deref())?;
+                Reply::NodeDeviceDetachFlags(Void)
+            }
+            Call::NodeDeviceCreateXml(document) => {
+                let flags = CreateFlags::from_bits_retain(document.flags);
+                flags.check(ErrorDomain::NODEDEV, "nodeDeviceCreateXML")?;
+                self.allowed(procedure, 0, None)?;
+                let made = driver.create_xml(document.xml.as_bytes(), flags)?;
+                let name = Str::truncated(made.name.as_str());
+                return reply(header, &Reply::NodeDeviceCreateXml(Device { name }));
+            }
+            Call::NodeDeviceDefineXml(document) => {
+                let flags = CreateFlags::from_bits_retain(document.flags);
+                flags.check(ErrorDomain::NODEDEV, "nodeDeviceDefineXML")?;
+                self.allowed(procedure, 0, None)?;
+                let made = driver.define_xml(document.xml.as_bytes(), flags)?;
+                let name = Str::truncated(made.name.as_str());
+                return reply(header, &Reply::NodeDeviceDefineXml(Device { name }));
+            }
+            Call::NodeDeviceDestroy(Device { name }) => {
+                self.allowed_with(procedure, 0, &text(name))?;
+                driver.destroy(&text(name))?;
+                Reply::NodeDeviceDestroy(Void)
+            }
+            Call::NodeDeviceUndefine(wanted) => {
+                no_flags(wanted.flags, "nodeDeviceUndefine")?;
+                self.allowed_with(procedure, 0, &text(&wanted.name))?;
+                driver.undefine(&text(&wanted.name))?;
+                Reply::NodeDeviceUndefine(Void)
+            }
+            Call::NodeDeviceCreate(wanted) => {
+                no_flags(wanted.flags, "nodeDeviceCreate")?;
+                self.allowed_with(procedure, 0, &text(&wanted.name))?;
+                driver.create(&text(&wanted.name))?;
+                Reply::NodeDeviceCreate(Void)
+            }
+            Call::NodeDeviceSetAutostart(wanted) => {
+                self.allowed_with(procedure, 0, &text(&wanted.name))?;
+                driver.set_autostart(&text(&wanted.name), wanted.autostart != 0)?;
+                Reply::NodeDeviceSetAutostart(Void)
+            }
+            Call::NodeDeviceUpdate(update) => {
+                let name = text(&update.name);
+                let flags = UpdateFlags::from_bits_retain(update.flags);
+                flags.check(ErrorDomain::NODEDEV, "nodeDeviceUpdate")?;
+                self.allowed_with(procedure, update.flags, &name)?;
+                driver.update(&name, update.xml.as_bytes(), flags)?;
+                Reply::NodeDeviceUpdate(Void)
+            }
+            _ => return Err(Fault::no_support(procedure.number()).into()),
+        };
+        reply(header, &answer)
+    }
+}
