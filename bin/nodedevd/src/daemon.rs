@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use nodedev_driver::Scope;
+use nodedev_driver::{Driver as _, Scope};
 use nodedev_host::HostDriver;
 use nodedev_server::{Access, AllowAll, Options, Service, Settings, Workers};
 use nodedev_sys::Root;
@@ -43,6 +43,7 @@ pub(crate) fn run(args: &Args) -> Result<(), Fatal> {
             .help("nodedevd needs netlink sockets (AF_NETLINK), which a sandbox can forbid")
     })?;
     stand_in_line();
+    recover(&driver);
     let dir = match (&args.run_dir, &config.unix.dir) {
         (Some(dir), _) | (None, Some(dir)) => dir.clone(),
         (None, None) => sockets::default_dir(is_root)?,
@@ -246,6 +247,20 @@ fn open_root(args: &Args) -> Result<Root, Fatal> {
             Fatal::new(Exit::System, format!("cannot look at this machine: {error}"))
                 .help("mount sysfs, or serve a recording with --root")
         }),
+    }
+}
+
+/// Finishes or undoes what a crash left of operations on devices, before anybody can ask for them.
+fn recover(driver: &HostDriver) {
+    if !driver.root().is_changeable() {
+        return;
+    }
+    match driver.recover_handovers() {
+        Ok(issues) => {
+            issues.iter().for_each(|issue| tracing::warn!("of an operation that was interrupted: {issue}"));
+        }
+        // Each operation tries it again for its own devices.
+        Err(error) => tracing::warn!("operations that were interrupted cannot be looked for: {error}"),
     }
 }
 
