@@ -102,11 +102,21 @@ pub(crate) struct Needed(Arc<Connection>);
 impl Needed {
     /// Takes a reference. Nothing if the connection has just been closed.
     pub(crate) fn take(connection: &Arc<Connection>) -> Option<Self> {
+        Self::take_many(connection, 1)?.next()
+    }
+
+    /// Takes so many references at once. Nothing if the connection has just been closed.
+    pub(crate) fn take_many(
+        connection: &Arc<Connection>,
+        count: usize,
+    ) -> Option<impl Iterator<Item = Self> + use<>> {
         CONNECTIONS.change(connection.handle, |entry| {
-            entry.needed += 1;
+            entry.needed += count;
             ((), Keep::Yes)
         })?;
-        Some(Self(Arc::clone(connection)))
+        // All exist from here on: each gives back its own.
+        let taken: Vec<_> = (0..count).map(|_| Self(Arc::clone(connection))).collect();
+        Some(taken.into_iter())
     }
 }
 

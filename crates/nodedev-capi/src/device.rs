@@ -36,11 +36,24 @@ pub(crate) fn insert(
     connection: &Arc<Connection>,
     name: CString,
 ) -> Result<NodeDevicePtr, Error> {
-    let connection = Needed::take(connection).ok_or_else(|| function.invalid_connection())?;
-    let handle = Handles::<Entry, NodeDevice>::next();
-    let device = Arc::new(Device { connection, name, parent: OnceLock::new() });
-    DEVICES.insert(handle, Entry { device, references: 1 });
-    Ok(handle)
+    let handles = insert_all(function, connection, vec![name])?;
+    handles.first().copied().ok_or_else(|| function.invalid_connection())
+}
+
+/// Makes devices, each of which the program holds one reference of.
+pub(crate) fn insert_all(
+    function: Function,
+    connection: &Arc<Connection>,
+    names: Vec<CString>,
+) -> Result<Vec<NodeDevicePtr>, Error> {
+    let needed = Needed::take_many(connection, names.len()).ok_or_else(|| function.invalid_connection())?;
+    let mut needed = needed.into_iter();
+    let entries = names.into_iter().filter_map(|name| {
+        let device = Device { connection: needed.next()?, name, parent: OnceLock::new() };
+        Some(Entry { device: Arc::new(device), references: 1 })
+    });
+    let entries: Vec<_> = entries.collect();
+    Ok(DEVICES.insert_all(entries.into_iter()))
 }
 
 /// The program takes a reference. `false`: there is no such device.

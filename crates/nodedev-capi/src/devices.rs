@@ -83,11 +83,16 @@ pub unsafe extern "C-unwind" fn virConnectListAllNodeDevices(
         if array.is_null() {
             return Err(no_memory());
         }
-        for (index, name) in found.into_iter().enumerate() {
-            let handle = device::insert(function, connection, name).unwrap_or(ptr::null_mut());
-            // SAFETY: the array has a place for each name.
-            unsafe { array.add(index).write(handle) };
-        }
+        let handles = match device::insert_all(function, connection, found) {
+            Ok(handles) => handles,
+            Err(error) => {
+                // SAFETY: the array is ours still.
+                unsafe { libc::free(array.cast()) };
+                return Err(error);
+            }
+        };
+        // SAFETY: the array has a place for each name, and one for the NULL that calloc has put there.
+        unsafe { array.copy_from_nonoverlapping(handles.as_ptr(), handles.len()) };
         // SAFETY: the caller's promise; it is not NULL.
         unsafe { devices.write(array) };
         Ok(number)

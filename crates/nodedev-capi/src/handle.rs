@@ -36,6 +36,17 @@ impl<T, P> Handles<T, P> {
         self.write().get_or_insert_default().insert(handle.addr(), object);
     }
 
+    /// Makes handles, each never given before, mean objects.
+    pub(crate) fn insert_all(&self, new: impl ExactSizeIterator<Item = T>) -> Vec<*mut P> {
+        let first = NEXT.fetch_add(STEP * new.len(), Ordering::Relaxed);
+        let handles = (0..new.len()).map(|index| std::ptr::without_provenance_mut(first + STEP * index));
+        let handles: Vec<*mut P> = handles.collect();
+        let mut objects = self.write();
+        let objects = objects.get_or_insert_default();
+        objects.extend(handles.iter().map(|handle| handle.addr()).zip(new));
+        handles
+    }
+
     /// What `look` finds in the object of a handle.
     pub(crate) fn with<R>(&self, handle: *mut P, look: impl FnOnce(&T) -> R) -> Option<R> {
         self.read().as_ref()?.get(&handle.addr()).map(look)
