@@ -19,7 +19,7 @@ pub struct Ran {
     pub success: bool,
     /// What it wrote to its output, without blanks around it.
     pub output: String,
-    /// What it complained of, without blanks around it.
+    /// What it complained of, as it wrote it.
     pub complaint: String,
 }
 
@@ -58,10 +58,10 @@ pub fn run(root: &Root, arguments: &[String], input: Option<&str>) -> Result<Ran
         let _ = stdin.write_all(input.as_bytes());
     }
     let output = child.wait_with_output().map_err(failed)?;
-    let said = |bytes: &[u8]| String::from_utf8_lossy(&bytes[..bytes.len().min(MOST_SAID)]).trim().to_owned();
+    let said = |bytes: &[u8]| String::from_utf8_lossy(&bytes[..bytes.len().min(MOST_SAID)]).into_owned();
     Ok(Ran {
         success: output.status.success(),
-        output: said(&output.stdout),
+        output: said(&output.stdout).trim().to_owned(),
         complaint: said(&output.stderr),
     })
 }

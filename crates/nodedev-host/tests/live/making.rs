@@ -314,18 +314,24 @@ fn what_mdevctl_refuses_is_told_in_its_words_and_changes_nothing() {
     };
     let new = mdev(None, "t-1", "");
     let flags = CreateFlags::empty();
-    fails(driver.create_xml(&new, flags).map(drop), "internal error: Unable to start mediated device: no,");
-    fails(driver.define_xml(&new, flags).map(drop), "internal error: Unable to define mediated device: no,");
-    fails(driver.create(NAME), "internal error: Unable to create mediated device: no,");
-    fails(driver.undefine(NAME), "internal error: Unable to undefine mediated device: no,");
+    fails(
+        driver.create_xml(&new, flags).map(drop),
+        "internal error: Unable to start mediated device: no, \n",
+    );
+    fails(
+        driver.define_xml(&new, flags).map(drop),
+        "internal error: Unable to define mediated device: no, \n",
+    );
+    fails(driver.create(NAME), "internal error: Unable to create mediated device: no, \n");
+    fails(driver.undefine(NAME), "internal error: Unable to undefine mediated device: no, \n");
     fails(
         driver.set_autostart(NAME, true),
-        &format!("internal error: Unable to set autostart on '{NAME}': no,"),
+        &format!("internal error: Unable to set autostart on '{NAME}': no, \n"),
     );
     let config = UpdateFlags::CONFIG;
     fails(
         driver.update(NAME, &existing("1"), config),
-        "internal error: Unable to modify mediated device: no,",
+        "internal error: Unable to modify mediated device: no, \n",
     );
     host.refuse(Some(""));
     fails(driver.create(NAME), "internal error: Unable to create mediated device: Unknown error");

@@ -55,6 +55,8 @@ net)
         mount --bind "$work/old-dev/$node" "/dev/$node"
     done
     mkdir /dev/shm
+    # mdevctl is given documents by this name.
+    ln -s /proc/self/fd/0 /dev/stdin
     if [ -d "$work/tree/dev" ]; then cp -R "$work/tree/dev/." /dev/; fi
     # mdevctl refuses to run without its two script directories, which a tree need not have.
     mkdir -p "$work/mdevctl.d"
