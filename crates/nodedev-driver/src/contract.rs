@@ -27,6 +27,8 @@ pub struct Expect {
     pub lookup_by_wwn: bool,
     /// Whether the driver has the native view.
     pub native_view: bool,
+    /// Whether there are entries without the native view's descriptions, as `nodedevd` tells them over its wire.
+    pub entries: bool,
     /// Whether there is exactly one root, `computer`.
     pub one_root: bool,
     /// Whether a call can be made about a name that is no device's; in C, devices are looked up before.
@@ -42,6 +44,7 @@ impl Expect {
         nested_capabilities: true,
         lookup_by_wwn: true,
         native_view: true,
+        entries: true,
         one_root: true,
         calls_take_names: true,
     };
@@ -74,6 +77,13 @@ pub fn check(driver: &dyn Driver, expect: &Expect) {
     world_wide_names(driver, &devices, expect);
     if expect.native_view {
         native_view(driver, &devices);
+    } else if expect.entries {
+        let entries = driver.entries(View::Libvirt).expect("entries");
+        let names = |device: &Known| device.device.name.clone();
+        assert_eq!(
+            entries.into_iter().map(|entry| entry.name).collect::<Vec<_>>(),
+            devices.iter().map(names).collect::<Vec<_>>()
+        );
     } else {
         for view in [View::Libvirt, View::Native] {
             assert_eq!(code(driver.entries(view)), ErrorCode::NO_SUPPORT);

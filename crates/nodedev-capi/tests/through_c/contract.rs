@@ -6,7 +6,7 @@ use nodedev_testkit::fixtures;
 
 /// C has no native view, and looks devices up.
 fn of_c(expect: Expect) -> Expect {
-    Expect { native_view: false, calls_take_names: false, ..expect }
+    Expect { native_view: false, entries: false, calls_take_names: false, ..expect }
 }
 
 #[test]

@@ -178,14 +178,18 @@ impl Driver for HostDriver {
     }
 
     fn detach(&self, name: &str, kernel_driver: Option<&str>) -> Result<()> {
+        let with_flags = kernel_driver.is_some();
+        self.serves(if with_flags { "virNodeDeviceDetachFlags" } else { "virNodeDeviceDettach" })?;
         self.detach_for_libvirt(name, kernel_driver)
     }
 
     fn reattach(&self, name: &str) -> Result<()> {
+        self.serves("virNodeDeviceReAttach")?;
         self.reattach_device(name, &ReattachOptions::default()).map(drop)
     }
 
     fn reset(&self, name: &str) -> Result<()> {
+        self.serves("virNodeDeviceReset")?;
         let request = ResetRequest { as_libvirt: true, ..ResetRequest::default() };
         self.reset_device(name, &request).map(drop)
     }

@@ -110,9 +110,9 @@ impl HostDriver {
         Ok(())
     }
 
-    /// Refuses a call that would change a recording, as a driver that lacks the function.
+    /// Refuses a call of libvirt's that would change a recording, as a driver that lacks the function.
     fn serves(&self, function: &str) -> Result<()> {
-        if self.root().is_changeable() {
+        if self.operations().is_changeable() {
             return Ok(());
         }
         Err(Error::no_support(function).with_help("leave out --root to change this machine"))
