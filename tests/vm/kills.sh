@@ -49,19 +49,10 @@ kill_during() {
     esac
 }
 
-is_whole() {
-    journal
-    case $journal in
-        none) are $HERE ;;
-        detached) are $THERE ;;
-        *) return 1 ;;
-    esac
-}
-
-# Whether the device is as the journal says, which is one of the two ends; counts which one it is. nodedevd answers while it
-# recovers.
+# Whether the device is as the journal says, which is one of the two ends; counts which one it is. Without a pause:
+# nodedevd recovers what it finds before it answers.
 look() {
-    until_true is_whole
+    journal
     if are $HERE && [ $journal = none ]; then end=reattach
     elif are $THERE && [ $journal = detached ]; then end=detach
     else
@@ -111,7 +102,6 @@ while goes_on; do
 done
 result nodedev
 
-# The daemon recovers what it finds when it starts.
 start() {
     nodedevd --run-dir /run/ours >> /run/nodedevd.log 2>&1 &
     daemon=$!
