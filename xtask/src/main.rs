@@ -8,6 +8,7 @@ mod install;
 mod man;
 mod peers;
 mod test;
+mod vm;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -54,6 +55,8 @@ enum Task {
     /// The part of bench that runs where a daemon does
     #[command(hide = true)]
     BenchEvents(bench::EventOptions),
+    /// Hand devices over in a virtual machine: by nodedev and by virsh, against libvirt, with kills in the middle
+    VmTest(vm::Options),
     /// Write manual pages into target/man
     Man,
     /// Write a synthetic host into a folder that then stands for /
@@ -110,6 +113,7 @@ fn run() -> Result<()> {
         Task::Install(options) => install::run(&options),
         Task::Bench(options) => bench::run(&options),
         Task::BenchEvents(options) => bench::run_events(&options),
+        Task::VmTest(options) => vm::run(&options),
         Task::Man => man::make().map(|_| ()),
         Task::Synthetic { out, devices, seed, mdev } => {
             let host = Host::new(devices).seed(seed).mdev(mdev).share_contents(true);

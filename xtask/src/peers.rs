@@ -87,23 +87,31 @@ pub(crate) fn install() -> Result<()> {
             "the tests talk to libvirt's node device driver, and only apt is known to install it: install {PACKAGES:?} and {DRIVER} by hand, or pass --offline"
         );
     }
-    println!("installing with apt what the tests talk to: {} {DRIVER}", PACKAGES.join(" "));
+    add(PACKAGES, &[DRIVER])?;
+    println!("installed libvirt {}", Libvirt::find()?.version());
+    Ok(())
+}
+
+/// Installs packages, and those of `if_known` that this release has, from where libvirt is new enough.
+pub(crate) fn add(packages: &[&str], if_known: &[&str]) -> Result<()> {
+    println!("installing with apt: {} {}", packages.join(" "), if_known.join(" "));
     let mut target = None;
     if is_old_debian() {
         let (release, backports) = OLD_DEBIAN;
         add_suite(release, backports)?;
         target = Some(backports);
     }
-    apt(["update", "--quiet"])?;
+    update()?;
     let mut arguments: Vec<&str> = vec!["install", "--yes", "--quiet", "--no-install-recommends"];
     arguments.extend(target.iter().flat_map(|suite| ["--target-release", suite]));
-    arguments.extend(PACKAGES);
-    if is_known(DRIVER) {
-        arguments.push(DRIVER);
-    }
-    apt(arguments)?;
-    println!("installed libvirt {}", Libvirt::find()?.version());
-    Ok(())
+    arguments.extend(packages);
+    arguments.extend(if_known.iter().filter(|package| is_known(package)));
+    apt(arguments)
+}
+
+/// Has apt read its sources.
+pub(crate) fn update() -> Result<()> {
+    apt(["update", "--quiet"])
 }
 
 fn apt<S: AsRef<OsStr>>(arguments: impl IntoIterator<Item = S>) -> Result<()> {

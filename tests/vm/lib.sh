@@ -1,0 +1,90 @@
+# What the parts of the guest's tests share. Devices have short names; xtask/src/vm/qemu.rs puts them where they are here.
+#
+# A state is DRIVER/OVERRIDE: the driver that is bound, and what driver_override says; "-" is none, "gone" no such device.
+PCI=/sys/bus/pci/devices
+AT_nic=0000:01:00.0     # e1000e, alone in its IOMMU group
+AT_pf=0000:02:00.0      # igb, with two virtual functions
+AT_vf=0000:02:10.0
+AT_nvme=0000:03:00.0
+AT_multi0=0000:00:05.0  # two functions of one slot, groups of their own; e1000 has the first
+AT_multi1=0000:00:05.1
+AT_bridge=0000:00:02.0  # the root port above nic
+AT_group0=0000:05:01.0  # two cards behind a PCIe-to-PCI bridge: one group with it
+AT_group1=0000:05:02.0
+
+# Sets $at. As all that is called often it starts no other program where it can do without: that takes an emulated machine long.
+at() { eval "at=\$AT_$1"; }
+
+# Node devices' names of them: $nic, $pf, ...
+for short in nic pf vf nvme multi0 multi1 bridge group0 group1; do
+    at $short
+    eval "$short=pci_$(echo "$at" | tr ':.' '__')"
+done
+
+note() { echo "nodedev-vm: NOTE $*"; }
+pass() { echo "nodedev-vm: PASS $1"; }
+fail() { echo "nodedev-vm: FAIL $1: $(echo "$2" | tr '\n' ' ')"; }
+
+# Sets $state.
+state() {
+    at "$1"
+    [ -e "$PCI/$at" ] || { state=gone; return; }
+    driver=$(readlink "$PCI/$at/driver")
+    driver=${driver##*/}
+    read -r override < "$PCI/$at/driver_override"
+    [ "$override" = '(null)' ] && override=
+    state=${driver:--}/${override:--}
+}
+
+# NAME=STATE of each.
+states() { for one in "$@"; do state "$one"; printf '%s=%s ' "$one" "$state"; done; }
+
+are() {
+    for pair in "$@"; do
+        state "${pair%%=*}"
+        [ "$state" = "${pair#*=}" ] || return 1
+    done
+}
+
+# Drivers bind in their own time. Waits for ten seconds at most.
+until_states() {
+    tries=0
+    until are "$@"; do
+        [ $tries -ge 100 ] && return 1
+        tries=$((tries + 1))
+        usleep 100000
+    done
+}
+
+until_true() {
+    tries=0
+    until "$@" > /dev/null 2>&1; do
+        [ $tries -ge 300 ] && return 1
+        tries=$((tries + 1))
+        usleep 100000
+    done
+}
+
+# A physical function that is given back has none.
+make_vfs() {
+    read -r vfs < "$PCI/$AT_pf/sriov_numvfs"
+    [ "$vfs" = 2 ] || echo 2 > "$PCI/$AT_pf/sriov_numvfs"
+    until_states vf=igbvf/-
+}
+
+group_file() {
+    at "$1"
+    group=$(readlink "$PCI/$at/iommu_group")
+    echo "/dev/vfio/${group##*/}"
+}
+
+# As a guest's QEMU has it.
+open_group() { sleep 1000 < "$(group_file "$1")" & echo $! > /run/holder; }
+close_group() { kill "$(cat /run/holder)" && until_true sh -c "! kill -0 $(cat /run/holder)"; }
+
+interface() {
+    at "$1"
+    ls "$PCI/$at/net"
+}
+
+trim() { set -f; set -- $1; set +f; echo "$*"; }

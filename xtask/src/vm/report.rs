@@ -1,0 +1,101 @@
+//! What the guest says of its checks, against what `tests/vm` has: a check that says nothing has failed.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs;
+use std::path::Path;
+
+use anyhow::{Context as _, Result};
+
+/// Begins each line of the console that is meant for us: `nodedev-vm: PASS NAME`, `nodedev-vm: FAIL NAME: WHY`,
+/// `nodedev-vm: NOTE TEXT`.
+const PREFIX: &str = "nodedev-vm: ";
+/// A check each line, its name first.
+const TABLES: &[&str] = &["cli.table", "virsh.table"];
+/// Checks that are in no table.
+const OTHERS: &[&str] =
+    &["nodedev survives kill -9", "nodedevd survives kill -9", "the kernel complains of nothing"];
+
+/// The checks that ended, by name.
+pub(super) struct Report {
+    expected: BTreeSet<String>,
+    ended: BTreeMap<String, Result<(), String>>,
+}
+
+impl Report {
+    /// Expects the checks of the tables in a folder.
+    pub(super) fn expecting(folder: &Path) -> Result<Self> {
+        let mut expected: BTreeSet<String> = OTHERS.iter().map(|&name| name.to_owned()).collect();
+        for table in TABLES {
+            let text =
+                fs::read_to_string(folder.join(table)).with_context(|| format!("cannot read {table}"))?;
+            expected.extend(names(&text).map(str::to_owned));
+        }
+        Ok(Self { expected, ended: BTreeMap::new() })
+    }
+
+    /// Takes a line of the console; whether it is one for us.
+    pub(super) fn take(&mut self, line: &str) -> bool {
+        let Some((_, said)) = line.split_once(PREFIX) else { return false };
+        if let Some(name) = said.strip_prefix("PASS ") {
+            self.ended.entry(name.to_owned()).or_insert(Ok(()));
+        } else if let Some(said) = said.strip_prefix("FAIL ") {
+            let (name, why) = said.split_once(": ").unwrap_or((said, ""));
+            self.ended.insert(name.to_owned(), Err(why.to_owned()));
+        }
+        true
+    }
+
+    /// Prints what failed, or was never said, and how many checks passed. Gives the number of those that did not.
+    pub(super) fn finish(&self) -> usize {
+        let failed =
+            self.ended.iter().filter_map(|(name, ended)| Some((name, ended.as_ref().err()?.as_str())));
+        let silent = self.expected.iter().filter(|&name| !self.ended.contains_key(name));
+        let bad: Vec<_> = failed.chain(silent.map(|name| (name, "the guest did not get to it"))).collect();
+        for (name, why) in &bad {
+            println!("FAILED   {name}: {why}");
+        }
+        let passed = self.ended.values().filter(|ended| ended.is_ok()).count();
+        println!("{passed} checks passed; {} failed", bad.len());
+        bad.len()
+    }
+}
+
+/// Names of the checks of a table; lines without one only prepare the next.
+fn names(table: &str) -> impl Iterator<Item = &str> {
+    table
+        .lines()
+        .filter(|line| !line.starts_with('#'))
+        .filter_map(|line| line.split('|').next())
+        .map(str::trim)
+        .filter(|name| !name.is_empty())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn report() -> Report {
+        let expected =
+            names("# about\na card | x\n | prepare\n\na disk | y | z\n").map(str::to_owned).collect();
+        Report { expected, ended: BTreeMap::new() }
+    }
+
+    #[test]
+    fn checks_that_all_passed_are_no_failure() {
+        let mut report = report();
+        assert!(report.take("nodedev-vm: PASS a card") && report.take("nodedev-vm: PASS a disk"));
+        assert!(report.take("nodedev-vm: NOTE hello") && !report.take("something else"));
+        assert_eq!(report.finish(), 0);
+    }
+
+    #[test]
+    fn checks_that_failed_or_said_nothing_count() {
+        let mut report = report();
+        assert!(
+            report.take("junk nodedev-vm: FAIL a card: it is: gone")
+                && report.take("nodedev-vm: PASS a card")
+        );
+        assert_eq!(report.finish(), 2);
+        assert_eq!(report.ended["a card"], Err("it is: gone".to_owned()));
+    }
+}
