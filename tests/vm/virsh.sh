@@ -47,8 +47,9 @@ while IFS='|' read -r name command expected; do
     problem=
     case "$expected" in
         same)
+            libvirt_left=$(cat /run/theirs.$line.after)
             cmp -s /run/ours.text /run/theirs.text || problem="it says: $text; libvirt: $(cat /run/theirs.text); "
-            [ "$after" = "$(cat /run/theirs.$line.after)" ] || problem="$problem it leaves: $after; libvirt: $(cat /run/theirs.$line.after)"
+            [ "$after" = "$libvirt_left" ] || problem="$problem it leaves: $after; libvirt: $libvirt_left"
             ;;
         refused:*)
             wanted=$(trim "${expected#refused:}")

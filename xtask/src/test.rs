@@ -8,7 +8,7 @@ use std::time::Instant;
 use anyhow::{Result, bail};
 use nodedev_testkit::repository;
 
-use crate::{abi, deps, peers};
+use crate::{abi, deps, peers, vm};
 
 /// Executions of each fuzz target.
 const FUZZ_RUNS: &str = "150000";
@@ -59,6 +59,7 @@ pub(crate) fn run(offline: bool) -> Result<()> {
         let why = "needs the real libvirt";
         run.steps.push(("abi", Ended::LeftOut(why), 0.0));
         run.steps.push(("interop", Ended::LeftOut(why), 0.0));
+        run.steps.push(("vm", Ended::LeftOut("needs QEMU, libvirt and a kernel of Debian's"), 0.0));
     } else {
         run.step("abi", |_| abi::check());
         let arguments = [
@@ -73,6 +74,12 @@ pub(crate) fn run(offline: bool) -> Result<()> {
             "--nocapture",
         ];
         run.step("interop", |run| run.cargo(&arguments));
+        if vm::is_possible() {
+            run.step("vm", |_| vm::run(&vm::Options::default()));
+        } else {
+            println!("\n== vm\n{}", vm::WHERE);
+            run.steps.push(("vm", Ended::LeftOut(vm::WHERE), 0.0));
+        }
     }
     run.finish()
 }

@@ -29,14 +29,32 @@ pub(crate) struct Options {
     console: bool,
 }
 
+impl Default for Options {
+    fn default() -> Self {
+        Self { kills: KILLS, console: false }
+    }
+}
+
+/// Where it can be run.
+pub(crate) const WHERE: &str = "needs Debian on x86-64: its kernel is started in the guest";
+
 /// Enough to find what fails often, in a minute.
-pub(crate) const KILLS: u32 = 20;
+const KILLS: u32 = 20;
 /// What an emulated guest needs on a slow machine: for everything but the kills, and for each kill.
 const PATIENCE: Duration = Duration::from_secs(420);
 const PATIENCE_FOR_KILL: Duration = Duration::from_secs(12);
 
+/// Whether this machine is one that it can be run on; Ubuntu has no such kernel.
+pub(crate) fn is_possible() -> bool {
+    let system = fs::read_to_string("/etc/os-release").unwrap_or_default();
+    cfg!(target_arch = "x86_64") && system.lines().any(|line| line == "ID=debian")
+}
+
 /// Makes the guest, runs it, and says how its checks ended.
 pub(crate) fn run(options: &Options) -> Result<()> {
+    if !is_possible() {
+        bail!("vm-test {WHERE}");
+    }
     let kernel = packages::ensure()?;
     let work = tempfile::Builder::new().prefix("nodedev-vm.").tempdir()?;
     println!("making the guest: Linux {}", kernel.release);

@@ -14,7 +14,7 @@ use crate::{abi, peers};
 /// Depends on the present kernel of a release of Debian.
 const KERNEL: &str = "linux-image-amd64";
 const UNPACKED: &[&str] = &["busybox-static", "kmod"];
-/// The first releases of libvirt and QEMU that have what is compared come with these.
+/// Of these the latest that this release of Debian has.
 const INSTALLED: &[&str] =
     &["qemu-system-x86", "libvirt-daemon", "libvirt-clients", "libvirt-daemon-driver-qemu"];
 /// The network card with virtual functions; QEMU 8 is the first to have it.
@@ -72,7 +72,7 @@ fn kernel_package() -> Result<String> {
             line.trim().strip_prefix("Depends: ").filter(|name| name.starts_with("linux-image-"))
         })
         .map(str::to_owned)
-        .with_context(|| format!("apt knows no {KERNEL}: vm-test needs Debian (amd64)"))
+        .with_context(|| format!("apt knows no {KERNEL}: a source of Debian's has to be in its sources"))
 }
 
 fn unpack(package: &str, release: &str, root: &Path) -> Result<()> {
