@@ -27,7 +27,7 @@ journal() {
 
 # Waits until the journal has the operation, or its process is gone. An operation takes tenths of a second.
 until_begun() {
-    while kill -0 "$client" 2> /dev/null; do
+    until is_over "$client"; do
         while read -r key value; do
             case "$key$value" in '"state":"detaching"'*|'"state":"reattaching"'*) return ;; esac
         done 2> /dev/null < "$JOURNAL"
@@ -40,7 +40,11 @@ kill_during() {
     random "$range"
     usleep "$random"
     kill -9 "$1" 2> /dev/null
-    wait "$1" "$client" 2> /dev/null
+    for process in "$1" "$client"; do
+        until_true is_over "$process" || bad="$bad killed $1 in $operation, and $process does not end: $(stuck "$process");"
+        kill -9 "$process" 2> /dev/null
+        wait "$process" 2> /dev/null
+    done
     journal
     case "$operation $journal" in
         *ing) was=middle middle=$((middle + 1)) range=$((range * 11 / 10)) ;;
@@ -105,7 +109,7 @@ result nodedev
 start() {
     nodedevd --run-dir /run/ours >> /run/nodedevd.log 2>&1 &
     daemon=$!
-    until_true virsh -c "$URI" uri || bad="$bad nodedevd does not start: $(tail -n 3 /run/nodedevd.log);"
+    until_true timeout 30 virsh -c "$URI" uri || bad="$bad nodedevd does not start: $(tail -n 3 /run/nodedevd.log);"
 }
 
 begin
@@ -115,7 +119,7 @@ while goes_on; do
     client=$!
     kill_during $daemon
     start
-    look
+    [ -n "$bad" ] || look
 done
 kill $daemon
 wait $daemon

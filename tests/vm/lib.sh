@@ -65,6 +65,16 @@ until_true() {
     done
 }
 
+# Whether a process has ended, also one that nobody has waited for yet.
+is_over() {
+    state=Z
+    { read -r number command state rest < "/proc/$1/stat"; } 2> /dev/null
+    [ "$state" = Z ]
+}
+
+# Where a process is that does not end.
+stuck() { echo "$(tr '\000' ' ' < "/proc/$1/cmdline"): $(cat "/proc/$1/wchan") $(cat "/proc/$1/stack")"; }
+
 # A physical function that is given back has none.
 make_vfs() {
     read -r vfs < "$PCI/$AT_pf/sriov_numvfs"
