@@ -21,21 +21,33 @@ impl Bulk {
         Self { threads: threads.max(1), start, runtime: OnceLock::new() }
     }
 
-    /// Runs a task there; where no threads can be started, with the tasks of the caller.
-    pub(crate) fn spawn<T: Send + 'static>(
+    /// Runs a task there; where no threads can be started, with the tasks of the caller. Nothing comes of a task that
+    /// panics. Dropped before the task is done, it ends the task.
+    pub(crate) async fn run<T: Send + 'static>(
         &self,
         task: impl Future<Output = T> + Send + 'static,
-    ) -> JoinHandle<T> {
+    ) -> Option<T> {
         let start = || {
             let mut builder = Builder::new_multi_thread();
             builder.worker_threads(self.threads).thread_name("bulk").on_thread_start(self.start);
             let built = builder.build();
             built.inspect_err(|error| tracing::warn!(%error, "no threads for large replies")).ok()
         };
-        match self.runtime.get_or_init(start) {
+        let task = match self.runtime.get_or_init(start) {
             Some(runtime) => runtime.spawn(task),
             None => Handle::current().spawn(task),
-        }
+        };
+        let mut task = Awaited(task);
+        (&mut task.0).await.ok()
+    }
+}
+
+/// A task that somebody waits for: it ends with whoever does, and so does what it holds.
+struct Awaited<T>(JoinHandle<T>);
+
+impl<T> Drop for Awaited<T> {
+    fn drop(&mut self) {
+        self.0.abort();
     }
 }
 

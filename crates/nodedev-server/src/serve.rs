@@ -338,26 +338,21 @@ async fn write(
             outbox.written(&chunk);
             continue;
         }
-        let mut task = service.bulk.spawn(async move {
+        let written = service.bulk.run(async move {
             let written = write_whole(&mut stream, &chunk).await;
             (written, stream, chunk)
         });
-        let done = tokio::select! {
-            done = &mut task => done,
-            () = outbox.cut_off() => {
-                task.abort();
-                return match outbox.next().await {
-                    Ok(_) => End::Broken,
-                    Err(reason) => reason.into(),
-                };
-            }
+        let written = tokio::select! {
+            written = written => written,
+            () = outbox.cut_off() => return outbox.next().await.err().map_or(End::Broken, End::from),
         };
-        match done {
-            Ok((Ok(()), back, chunk)) => {
+        match written {
+            Some((Ok(()), back, chunk)) => {
                 stream = back;
                 outbox.written(&chunk);
             }
-            _ => return End::Gone,
+            Some((Err(_), ..)) => return End::Gone,
+            None => return End::Broken,
         }
     }
 }

@@ -93,6 +93,20 @@ fn a_large_reply_to_a_client_that_does_not_read_holds_nobody_up() {
     }
 }
 
+#[test]
+fn a_client_that_is_thrown_out_while_a_large_reply_is_written_to_it_is_let_go() {
+    let server = Server::new(Fake::new((0..60_000).map(|number| format!("net_{number:05}")), 10));
+    let (mut client, served) = server.join(peer(Some(0)));
+    client.open(0);
+    client.send(&Call::ConnectListAllNodeDevices(ListAllDevices { need_results: 1, flags: 0 }));
+    // The reply begins to come, and does not fit.
+    std::io::Read::read_exact(&mut client.stream, &mut [0; 4]).unwrap();
+    client.write(b"\xff\xff\xff\xff");
+    assert!(matches!(server.runtime.block_on(served).unwrap(), End::Malformed(_)));
+    // Nobody holds the other end any more, though nothing of the reply was read.
+    wait_for("the connection is closed", || std::io::Write::write_all(&mut &client.stream, b"x").is_err());
+}
+
 /// A client and its server in paused time: nothing sleeps.
 struct Timed {
     client: tokio::io::DuplexStream,
