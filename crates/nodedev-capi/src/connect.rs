@@ -5,12 +5,11 @@
 use std::ffi::{CStr, c_char, c_int, c_uint, c_ulong};
 use std::time::Duration;
 
-use nodedev_driver::{Error, ErrorCode, ErrorDomain, Result};
+use nodedev_driver::{Error, ErrorCode, ErrorDomain, LIBVIRT_VERSION, Result};
 use nodedev_remote::Pings;
 
 use crate::c_memory::{c_string, number, text, try_copy};
 use crate::function::Function;
-use crate::source::LIBVIRT_VERSION;
 use crate::subscriptions::Luggage;
 use crate::types::{CloseFunc, ConnectAuth, ConnectPtr, FreeCallback};
 use crate::{connection, event_loop, open};

@@ -38,3 +38,6 @@ pub use suggest::near_matches;
 pub use test_driver::TestDriver;
 pub use uri::{ConnectUri, Scope};
 pub use watch::{EventLog, Happened, Next, Stopper, Watch};
+
+/// The version of libvirt as which clients see us, and whose API this is: 11.3.0, as libvirt writes it into one number.
+pub const LIBVIRT_VERSION: u64 = 11_003_000;

@@ -3,16 +3,14 @@
 use std::ffi::{CStr, CString};
 
 use nodedev_driver::{
-    CreateFlags, Error, ErrorDomain, HostInfo, ListFlags, Result, UpdateFlags, Watch, XmlFlags,
+    CreateFlags, Error, ErrorCode, ErrorDomain, HostInfo, LIBVIRT_VERSION, ListFlags, Result, UpdateFlags,
+    Watch, XmlFlags,
 };
 use nodedev_remote::{End, Pings};
 
 use super::{Source, Value};
 use crate::c_memory::c_string;
 use crate::function::Function;
-
-/// libvirt's version, as which the library presents itself: 11.3.0.
-pub(crate) const LIBVIRT_VERSION: u64 = 11_003_000;
 
 /// A driver in this process, and how libvirt would call it.
 pub(crate) struct Local {
@@ -169,19 +167,16 @@ impl Source for Local {
     }
 
     fn detach_flags(&self, name: &CStr, kernel_driver: Option<&CStr>, flags: u32) -> Result<()> {
+        let function = Function::of_devices("virNodeDeviceDetachFlags");
         if flags != 0 {
             // None are known, and no driver could be told of any.
-            return Err(Function::of_devices("virNodeDeviceDetachFlags").no_support());
+            return Err(function.no_support());
         }
-        let error = match self.driver.detach(&text(name), kernel_driver.map(text).as_deref()) {
-            Ok(()) => return Ok(()),
-            Err(error) => error,
-        };
+        let detached = self.driver.detach(&text(name), kernel_driver.map(text).as_deref());
         // A driver that can't, names the function without flags where no kernel driver is asked for.
-        Err(if error == Error::no_support("virNodeDeviceDettach") {
-            Function::of_devices("virNodeDeviceDetachFlags").no_support()
-        } else {
-            error
+        detached.map_err(|error| match error.code() {
+            ErrorCode::NO_SUPPORT => function.no_support(),
+            _ => error,
         })
     }
 

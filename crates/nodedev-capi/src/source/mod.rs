@@ -5,7 +5,7 @@ mod remote;
 
 use std::ffi::{CStr, CString};
 
-pub(crate) use local::{Kind, LIBVIRT_VERSION, Local};
+pub(crate) use local::{Kind, Local};
 use nodedev_driver::{HostInfo, Result, Watch};
 use nodedev_remote::{End, Pings};
 pub(crate) use remote::Remote;

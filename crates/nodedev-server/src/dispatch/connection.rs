@@ -1,12 +1,10 @@
 //! Calls about the connection, and about the machine.
 
+use nodedev_driver::LIBVIRT_VERSION;
 use nodedev_rpc::{Call, Fault, Feature, Header, Needs, Reply, Str, Text, Version, Void};
 
 use super::{Answer, Caller, flag, reply};
 use crate::host;
-
-/// libvirt's version, as which the daemon presents itself: 11.3.0.
-const LIB_VERSION: u64 = 11_003_000;
 
 impl Caller {
     /// Runs a call about the connection or the machine.
@@ -22,7 +20,9 @@ impl Caller {
                 let uri = format!("nodedev:///{}", self.service.options.scope);
                 return reply(header, &Reply::ConnectGetUri(Text { text: Str::truncated(&uri) }));
             }
-            Call::ConnectGetLibVersion(Void) => Reply::ConnectGetLibVersion(Version { version: LIB_VERSION }),
+            Call::ConnectGetLibVersion(Void) => {
+                Reply::ConnectGetLibVersion(Version { version: LIBVIRT_VERSION })
+            }
             Call::ConnectIsSecure(Void) => Reply::ConnectIsSecure(flag(true)),
             Call::ConnectSupportsFeature(question) => {
                 Reply::ConnectSupportsFeature(flag(has_feature(question.feature)))

@@ -93,6 +93,7 @@ fn about(name: &str, flags: u32) -> Vec<Call<'_>> {
         Call::NodeDeviceReAttach(device(name)),
         Call::NodeDeviceReset(device(name)),
         Call::NodeDeviceDetachFlags(Detach { name: text(name), driver: Some(text("vfio-pci")), flags }),
+        Call::NodeDeviceDetachFlags(Detach { name: text(name), driver: None, flags }),
         Call::NodeDeviceGetAutostart(device(name)),
         Call::NodeDeviceIsPersistent(device(name)),
         Call::NodeDeviceIsActive(device(name)),
