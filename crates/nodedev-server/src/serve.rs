@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use nodedev_driver::Error;
 use nodedev_rpc::Decoder;
+use nodedev_rpc::bounds::MESSAGE_MAX;
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _, split};
 use tokio::sync::oneshot;
 use tokio::time::Instant;
@@ -23,6 +24,9 @@ use crate::session::{Auth, Session, Step, no_login};
 
 /// Larger replies are written by threads of their own.
 const LARGE: usize = 64 * 1024;
+/// The longest message of a client that has not logged in, or may only look: such have no long calls, and half a message
+/// is kept until the rest comes.
+const SHORT: usize = 64 * 1024;
 
 /// Bounds and habits for a client; those of a daemon may change between one client and the next.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -39,6 +43,8 @@ pub struct Settings {
     pub keepalive_count: u32,
     /// How long a client may take before it begins to log in.
     pub login_timeout: Duration,
+    /// How long those who decide about its login may take, who may be a person that looks for a password.
+    pub decision_timeout: Duration,
 }
 
 impl Default for Settings {
@@ -50,6 +56,7 @@ impl Default for Settings {
             keepalive_interval: Some(Duration::from_secs(5)),
             keepalive_count: 5,
             login_timeout: Duration::from_secs(60),
+            decision_timeout: Duration::from_secs(300),
         }
     }
 }
@@ -149,6 +156,7 @@ where
     };
     let pings = Pings::new(settings);
     let session = Session::new(caller, auth, peer.read_only);
+    let began = Instant::now();
     let (from_client, to_client) = split(stream);
     let reading = Reading {
         service: shared,
@@ -156,10 +164,12 @@ where
         pings: &pings,
         peer: &peer,
         session,
+        deadline: began + settings.login_timeout,
+        last: began + settings.login_timeout + settings.decision_timeout,
         logged_in: Some(logged_in),
     };
     let end = tokio::select! {
-        end = reading.run(from_client, settings.login_timeout) => end,
+        end = reading.run(from_client) => end,
         end = write(shared, &outbox, to_client) => end,
         end = pings.run(&outbox) => end,
     };
@@ -207,50 +217,93 @@ struct Reading<'a, F> {
     pings: &'a Pings,
     peer: &'a Peer,
     session: Session,
+    /// When the client must have logged in, or have asked to.
+    deadline: Instant,
+    /// And when it must have been decided.
+    last: Instant,
     logged_in: Option<F>,
 }
 
 impl<F: FnOnce()> Reading<'_, F> {
-    async fn run(mut self, mut stream: impl AsyncRead + Unpin, login_timeout: Duration) -> End {
+    async fn run(mut self, mut stream: impl AsyncRead + Unpin) -> End {
         let mut decoder = Decoder::default();
-        let deadline = Instant::now() + login_timeout;
         loop {
-            if self.session.is_logged_in()
-                && let Some(logged_in) = self.logged_in.take()
-            {
+            if let Err(end) = self.step(&mut decoder, &mut stream).await {
+                return end;
+            }
+        }
+    }
+
+    async fn step(
+        &mut self,
+        decoder: &mut Decoder,
+        stream: &mut (impl AsyncRead + Unpin),
+    ) -> Result<(), End> {
+        let step = if self.session.is_logged_in() {
+            if let Some(logged_in) = self.logged_in.take() {
                 logged_in();
             }
-            self.outbox.room().await;
-            match decoder.next_packet() {
-                Err(error) => return End::Malformed(error),
-                Ok(Some(packet)) => {
-                    self.pings.heard();
-                    let step = self.session.take(&packet);
-                    if self.follow(step).await {
-                        return std::future::pending().await;
-                    }
-                    continue;
-                }
-                Ok(None) => {}
+            self.next(decoder, stream).await?
+        } else {
+            let deadline = self.deadline;
+            let next = self.next(decoder, stream);
+            tokio::time::timeout_at(deadline, next).await.unwrap_or(Err(End::NoLogin))?
+        };
+        self.follow(step, decoder, stream).await
+    }
+
+    /// Waits until another call may be taken, and for it.
+    async fn next(
+        &mut self,
+        decoder: &mut Decoder,
+        stream: &mut (impl AsyncRead + Unpin),
+    ) -> Result<Step, End> {
+        self.outbox.room().await;
+        let is_trusted = self.session.is_logged_in() && !self.session.is_read_only();
+        decoder.set_limit(if is_trusted { MESSAGE_MAX } else { SHORT });
+        loop {
+            if let Some(packet) = decoder.next_packet().map_err(End::Malformed)? {
+                self.pings.heard();
+                return Ok(self.session.take(&packet));
             }
-            let space = decoder.space();
-            let read = stream.read(space);
-            let read = match self.session.is_logged_in() {
-                true => read.await,
-                false => match tokio::time::timeout_at(deadline, read).await {
-                    Ok(read) => read,
-                    Err(_) => return End::NoLogin,
-                },
-            };
-            match read {
-                Ok(0) | Err(_) => return End::Gone,
+            match stream.read(decoder.space()).await {
+                Ok(0) | Err(_) => return Err(End::Gone),
                 Ok(count) => decoder.filled(count),
             }
         }
     }
 
-    /// Does what a message asks for. Says whether it was the last one.
-    async fn follow(&mut self, step: Step) -> bool {
+    /// Has somebody decide about the login, as long as the client waits for it.
+    async fn decide(
+        &mut self,
+        decoder: &mut Decoder,
+        stream: &mut (impl AsyncRead + Unpin),
+    ) -> Result<Result<(), Error>, End> {
+        let Some(login) = &self.peer.login else { return Ok(Err(no_login())) };
+        let decision = login.login(&self.peer.identity, self.session.is_read_only());
+        let gone = async {
+            // Nothing can be read where there is no room; a client that waits has sent nothing more.
+            while !decoder.space().is_empty() {
+                match stream.read(decoder.space()).await {
+                    Ok(0) | Err(_) => return,
+                    Ok(count) => decoder.filled(count),
+                }
+            }
+            std::future::pending().await
+        };
+        tokio::select! {
+            decision = decision => Ok(decision),
+            () = gone => Err(End::Gone),
+        }
+    }
+
+    /// Does what a message asks for. Does not return after the last one.
+    async fn follow(
+        &mut self,
+        step: Step,
+        decoder: &mut Decoder,
+        stream: &mut (impl AsyncRead + Unpin),
+    ) -> Result<(), End> {
         if !matches!(step, Step::Nothing) {
             self.outbox.taken();
         }
@@ -284,29 +337,29 @@ impl<F: FnOnce()> Reading<'_, F> {
                     });
                     match receiver.await {
                         Ok(settled) => settled,
-                        // The queue is closed with the reason.
-                        Err(_) => return true,
+                        // The queue is closed with the reason, by which the connection ends.
+                        Err(_) => return std::future::pending().await,
                     }
                 };
                 let frame = self.session.settle(settled);
                 self.outbox.reply(frame);
             }
             Step::Login(header) => {
-                let decision = match &self.peer.login {
-                    Some(login) => login.login(&self.peer.identity, self.session.is_read_only()).await,
-                    None => Err(no_login()),
-                };
-                let frame = self.session.login(&header, decision);
-                self.outbox.reply(frame);
+                let last = self.last;
+                let decision = tokio::time::timeout_at(last, self.decide(decoder, stream)).await;
+                let decision = decision.unwrap_or(Err(End::NoLogin))?;
+                self.outbox.reply(self.session.login(&header, decision));
+                // Who was refused may ask again, but not for ever.
+                self.deadline = last;
             }
             Step::Finish(frame) => {
                 self.outbox.others_answered().await;
                 self.outbox.reply(frame);
                 self.outbox.close(Closed::Finished);
-                return true;
+                return std::future::pending().await;
             }
         }
-        false
+        Ok(())
     }
 }
 

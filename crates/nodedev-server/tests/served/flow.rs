@@ -253,6 +253,64 @@ async fn who_does_not_log_in_is_shown_the_door() {
     assert_eq!(timed.start.elapsed().as_secs(), 60);
 }
 
+/// Asks somebody who never answers.
+struct Absent;
+
+impl Login for Absent {
+    fn login<'a>(&'a self, _identity: &'a Who, _read_only: bool) -> Decision<'a> {
+        Box::pin(std::future::pending())
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn who_asks_without_end_and_reads_nothing_is_shown_the_door() {
+    let guarded = Peer { login: Some(Arc::new(Doorman)), ..peer(Some(5)) };
+    let Timed { mut client, served, start } = Timed::new(Settings::default(), guarded);
+    let mut question = Vec::new();
+    QUESTION.encode(0, &mut question).unwrap();
+    // Until the replies have filled one direction, and so calls the other.
+    tokio::spawn(async move { while client.write_all(&question).await.is_ok() {} });
+    assert_eq!(served.await.unwrap(), End::NoLogin);
+    assert_eq!(start.elapsed().as_secs(), 60);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_login_that_nobody_decides_ends_in_time_or_with_its_client() {
+    let guarded = || Peer { login: Some(Arc::new(Absent)), ..peer(Some(5)) };
+    let mut waits = Timed::new(Settings::default(), guarded());
+    waits.send(&Call::AuthPolkit(Void)).await;
+    assert_eq!(waits.served.await.unwrap(), End::NoLogin);
+    assert_eq!(waits.start.elapsed().as_secs(), 360);
+    let mut goes = Timed::new(Settings::default(), guarded());
+    goes.send(&Call::AuthPolkit(Void)).await;
+    tokio::time::sleep(std::time::Duration::from_secs(5)).await;
+    drop(goes.client);
+    assert_eq!(goes.served.await.unwrap(), End::Gone);
+    assert_eq!(goes.start.elapsed().as_secs(), 5);
+}
+
+#[tokio::test(start_paused = true)]
+async fn only_those_who_may_change_something_send_long_messages() {
+    let stranger = Peer { login: Some(Arc::new(Doorman)), ..peer(Some(5)) };
+    let looker = Peer { read_only: true, ..peer(Some(5)) };
+    for (who, length, is_taken) in [
+        (stranger.clone(), 65_536, true),
+        (stranger, 65_537, false),
+        (looker.clone(), 65_536, true),
+        (looker, 65_537, false),
+        (peer(Some(5)), 32 << 20, true),
+    ] {
+        let mut timed = Timed::new(Settings::default(), who);
+        // The beginning of a message, and no more.
+        timed.client.write_u32(length).await.unwrap();
+        let ended = tokio::time::timeout(std::time::Duration::from_secs(5), timed.served).await;
+        match is_taken {
+            true => assert!(ended.is_err(), "{length}"),
+            false => assert!(matches!(ended.unwrap().unwrap(), End::Malformed(_)), "{length}"),
+        }
+    }
+}
+
 /// Broken messages of many kinds, and random ones that begin like real ones.
 fn rubbish() -> Vec<Vec<u8>> {
     let call = Header::call(113, 0);
