@@ -17,7 +17,7 @@ use crate::args::Args;
 use crate::clients::{Current, Door};
 use crate::config::{self, Auth, Config};
 use crate::exit::{Exit, Fatal};
-use crate::listeners::{self, Listeners, UnixSockets};
+use crate::listeners::{self, Listener, Listeners, UnixSockets};
 use crate::logging::Logging;
 use crate::polkit::{Polkit, PolkitAccess};
 use crate::sockets::{self, Lock};
@@ -60,14 +60,10 @@ pub(crate) fn run(args: &Args) -> Result<(), Fatal> {
     sockets::make_dir(&dir, is_root)?;
     let _lock = Lock::take(args.pid_file.clone().unwrap_or_else(|| dir.join("nodedevd.pid")))?;
     let current = current(&config, is_root)?;
-    let listeners = match listeners::given()? {
-        Some(given) => given,
-        None => {
-            let by_login = if current.auth == Auth::Polkit { 0o777 } else { 0o700 };
-            let mode = config.unix.mode.unwrap_or(by_login);
-            listeners::make(&config, UnixSockets { dir: &dir, mode, read_only: is_root })?
-        }
-    };
+    let by_login = if current.auth == Auth::Polkit { 0o777 } else { 0o700 };
+    let mode = config.unix.mode.unwrap_or(by_login);
+    let listeners = listeners::open(&config, UnixSockets { dir: &dir, mode, read_only: is_root })?;
+    let idle = idle(args, &listeners);
 
     let options = Options {
         scope: if is_root { Scope::System } else { Scope::Session },
@@ -90,6 +86,7 @@ pub(crate) fn run(args: &Args) -> Result<(), Fatal> {
         };
         let service = Service::new(Arc::new(driver), access, options);
         let places = (config.max_clients, config.max_anonymous_clients);
+        let lost = service.clone();
         let door = Arc::new(Door::new(service, polkit, receiver, places));
         let reload = || match read().and_then(|config| Ok((self::current(&config, is_root)?, config))) {
             Ok((current, config)) => {
@@ -97,12 +94,17 @@ pub(crate) fn run(args: &Args) -> Result<(), Fatal> {
                 logging.reload(&config);
                 sender.send_replace(current);
                 tracing::info!(
-                    "the configuration was read again; sockets, access drivers and the numbers of clients and workers stay"
+                    "the configuration was read again; sockets, access drivers, log_outputs and the numbers of clients and \
+                     workers stay"
                 );
             }
             Err(fatal) => tracing::error!("the configuration stays as it is: {fatal}"),
         };
-        serve(door, listeners, signals, args.idle(), reload).await
+        tokio::select! {
+            ended = serve(door, listeners, signals, idle, reload) => ended,
+            () = lost.lost() => Err(Fatal::new(Exit::System, "the devices of this machine are not followed any more")
+                .help("see the message before this one; a new nodedevd, which systemd starts, looks at all devices again")),
+        }
     });
     // Calls that still run, and clients that still read, are not waited for.
     runtime.shutdown_background();
@@ -175,6 +177,21 @@ async fn serve(
     notify(&[NotifyState::Stopping]);
     tracing::info!(why, "ending");
     Ok(())
+}
+
+/// After how long without a client to end; never where systemd, which starts the daemon for the clients of its sockets, has
+/// not those for other machines.
+fn idle(args: &Args, listeners: &Listeners) -> Option<Duration> {
+    let is_unix = |listener: &Listener| matches!(listener, Listener::Unix { .. });
+    if listeners.are_given && !listeners.all.iter().all(is_unix) {
+        if args.idle().is_some() {
+            tracing::info!(
+                "there is no end for want of clients: those of other machines could not start nodedevd again"
+            );
+        }
+        return None;
+    }
+    args.idle()
 }
 
 /// Waits until there has been no client for so long.

@@ -36,8 +36,23 @@ pub(crate) struct Listeners {
     pub(crate) are_given: bool,
 }
 
+/// Takes the Unix sockets that systemd gives, or makes them, and those for other machines that the configuration wants.
+pub(crate) fn open(config: &Config, unix: UnixSockets<'_>) -> Result<Listeners, Fatal> {
+    let mut listeners = match given()? {
+        Some(given) => given,
+        None => make(config, unix)?,
+    };
+    if config.tcp.listen {
+        listeners.all.push(Listener::Tcp(internet(config, config.tcp.port)?));
+    }
+    if config.tls.listen {
+        listeners.all.push(Listener::Tls(internet(config, config.tls.port)?));
+    }
+    Ok(listeners)
+}
+
 /// Takes what systemd gives, if it gives anything.
-pub(crate) fn given() -> Result<Option<Listeners>, Fatal> {
+fn given() -> Result<Option<Listeners>, Fatal> {
     let names = env::var("LISTEN_FDNAMES").ok();
     let mut given = ListenFd::from_env();
     if given.len() == 0 {
@@ -89,8 +104,8 @@ pub(crate) struct UnixSockets<'a> {
     pub(crate) read_only: bool,
 }
 
-/// Makes the sockets that the configuration asks for.
-pub(crate) fn make(config: &Config, unix: UnixSockets<'_>) -> Result<Listeners, Fatal> {
+/// Makes the Unix sockets.
+fn make(config: &Config, unix: UnixSockets<'_>) -> Result<Listeners, Fatal> {
     let group = config.unix.group.as_deref().map(group).transpose()?;
     let mut listeners = Listeners::default();
     let mut add = |name: &str, mode: u32, read_only: bool| {
@@ -102,12 +117,6 @@ pub(crate) fn make(config: &Config, unix: UnixSockets<'_>) -> Result<Listeners, 
     add(sockets::READ_WRITE, unix.mode, false)?;
     if unix.read_only {
         add(sockets::READ_ONLY, config.unix.read_only_mode, true)?;
-    }
-    if config.tcp.listen {
-        listeners.all.push(Listener::Tcp(internet(config, config.tcp.port)?));
-    }
-    if config.tls.listen {
-        listeners.all.push(Listener::Tls(internet(config, config.tls.port)?));
     }
     Ok(listeners)
 }
@@ -136,7 +145,13 @@ fn internet(config: &Config, port: u16) -> Result<TcpListener, Fatal> {
             (std::net::Ipv4Addr::UNSPECIFIED, port).into(),
         ],
     };
-    TcpListener::bind(addresses.as_slice()).map_err(|error| {
+    let listen = || {
+        let listener = TcpListener::bind(addresses.as_slice())?;
+        // Again, for the queue that is wanted.
+        rustix::net::listen(&listener, sockets::backlog(config.max_queued_clients))?;
+        Ok(listener)
+    };
+    listen().map_err(|error: std::io::Error| {
         let shown = addresses.first().map(ToString::to_string).unwrap_or_default();
         let exit = match error.kind() {
             std::io::ErrorKind::AddrInUse => Exit::Unavailable,

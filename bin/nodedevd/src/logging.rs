@@ -4,7 +4,7 @@ use std::fs::{File, OpenOptions};
 use std::io;
 use std::os::fd::AsFd as _;
 use std::path::Path;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tracing::Level;
 use tracing::level_filters::LevelFilter;
@@ -20,6 +20,25 @@ use crate::exit::{Exit, Fatal};
 pub(crate) struct Logging {
     level: Handle<LevelFilter, Registry>,
     verbose: u8,
+    /// The file for messages, if they go to one.
+    file: Option<LogFile>,
+}
+
+/// A file that can be another one of the same name later: who rotates logs renames it, and says so by SIGHUP.
+#[derive(Clone)]
+struct LogFile {
+    path: Arc<Path>,
+    file: Arc<Mutex<Arc<File>>>,
+}
+
+impl LogFile {
+    fn open(path: &Path) -> Result<Self, Fatal> {
+        Ok(Self { path: path.into(), file: Arc::new(Mutex::new(Arc::new(open(path)?))) })
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Arc<File>> {
+        self.file.lock().unwrap_or_else(PoisonError::into_inner)
+    }
 }
 
 impl Logging {
@@ -32,6 +51,7 @@ impl Logging {
         let no_journal = |error: io::Error| {
             Fatal::system("log to the journal", &error).help("take journald out of log_outputs")
         };
+        let mut file = None;
         let layer = match &config.log.output {
             LogOutput::Journal => journal().map_err(no_journal)?.boxed(),
             LogOutput::Default if stderr_is_journal() => match journal() {
@@ -39,16 +59,25 @@ impl Logging {
                 Err(_) => to_stderr(),
             },
             LogOutput::Default | LogOutput::Stderr => to_stderr(),
-            LogOutput::File(path) => text(Arc::new(open(path)?)),
+            LogOutput::File(path) => {
+                let log = file.insert(LogFile::open(path)?).clone();
+                text(move || Arc::clone(&log.lock()))
+            }
         };
         registry.with(layer).init();
-        Ok(Self { level, verbose })
+        Ok(Self { level, verbose, file })
     }
 
-    /// Takes over the level of a new configuration.
+    /// Takes over the level of a new configuration, and opens the file again.
     pub(crate) fn reload(&self, config: &Config) {
         // Fails only if logging has ended.
         let _ = self.level.reload(wanted(config, self.verbose));
+        if let Some(log) = &self.file {
+            match open(&log.path) {
+                Ok(file) => *log.lock() = Arc::new(file),
+                Err(fatal) => tracing::error!("messages go where they went: {fatal}"),
+            }
+        }
     }
 }
 

@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 use std::os::fd::AsFd as _;
+use std::time::Duration;
 
 use nodedev_driver::{Error, ErrorCode, ErrorDomain};
 use nodedev_rpc::Permission;
@@ -20,6 +21,9 @@ const POLKIT: ErrorDomain = ErrorDomain(60);
 /// What clients may do with the socket for everybody who looks, and with the other one.
 const MONITOR: &str = "org.libvirt.unix.monitor";
 const MANAGE: &str = "org.libvirt.unix.manage";
+
+/// How long polkit may take for what it can decide alone.
+const ALONE: Duration = Duration::from_secs(30);
 
 /// What polkit says.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -136,6 +140,17 @@ fn no_answer(error: &zbus::Error) -> Error {
     coded(DBUS, 89, "error from service: %1$s", &detail)
 }
 
+/// polkit is there and says nothing.
+fn too_late(action: &str) -> Error {
+    let seconds = ALONE.as_secs();
+    tracing::error!(
+        action,
+        seconds,
+        "polkit does not answer; see what polkitd and the bus do, and start them again"
+    );
+    Error::internal(DBUS, format!("polkit has not answered within {seconds} seconds"))
+}
+
 /// An error whose code is not in the driver's table.
 fn coded(domain: ErrorDomain, code: i32, template: &str, detail: &str) -> Error {
     Error::raw(domain, ErrorCode(code), template.replace("%1$s", detail)).with_strings([
@@ -185,7 +200,10 @@ impl Access for PolkitAccess {
         let mut details = HashMap::from([("connect_driver", "nodedev")]);
         details.extend(device.map(|name| ("node_device_name", name)));
         let action = permission.polkit_action();
-        let verdict = self.0.check(identity, &action, &details, CheckAuthorizationFlags::empty());
+        let verdict = async {
+            let verdict = self.0.check(identity, &action, &details, CheckAuthorizationFlags::empty());
+            tokio::time::timeout(ALONE, verdict).await.unwrap_or_else(|_| Err(too_late(&action)))
+        };
         Ok(self.0.runtime.block_on(verdict)? == Verdict::Yes)
     }
 }

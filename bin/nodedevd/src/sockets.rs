@@ -3,12 +3,13 @@
 use std::fs::{File, OpenOptions};
 use std::io::{ErrorKind, Read as _, Write as _};
 use std::os::unix::fs::{FileTypeExt as _, MetadataExt as _, PermissionsExt as _};
-use std::os::unix::net::{UnixListener, UnixStream};
+use std::os::unix::net::UnixListener;
 use std::path::{Path, PathBuf};
 use std::{env, fs};
 
 use rustix::fs::{FlockOperation, Mode};
 use rustix::io::Errno;
+use rustix::net::{AddressFamily, SocketAddrUnix, SocketFlags, SocketType};
 
 use crate::exit::{Exit, Fatal};
 
@@ -64,32 +65,42 @@ pub(crate) struct Lock {
 
 impl Lock {
     pub(crate) fn take(path: PathBuf) -> Result<Self, Fatal> {
-        let mut file = OpenOptions::new()
-            .read(true)
-            .write(true)
-            .create(true)
-            .truncate(false)
-            .open(&path)
-            .map_err(|error| cannot_make(&path, &error))?;
-        if let Err(error) = rustix::fs::flock(&file, FlockOperation::NonBlockingLockExclusive) {
-            if error != Errno::WOULDBLOCK {
-                return Err(Fatal::system(format_args!("lock {}", path.display()), &error.into()));
+        let mut file = loop {
+            let file = OpenOptions::new()
+                .read(true)
+                .write(true)
+                .create(true)
+                .truncate(false)
+                .open(&path)
+                .map_err(|error| cannot_make(&path, &error))?;
+            lock(&file, &path)?;
+            // One that has just ended may have removed the file meanwhile: its name is free then.
+            let locked = file.metadata().map_err(|error| cannot_make(&path, &error))?;
+            if fs::symlink_metadata(&path).is_ok_and(|named| named.ino() == locked.ino()) {
+                break file;
             }
+        };
+        let written = file.set_len(0).and_then(|()| writeln!(file, "{}", std::process::id()));
+        written.map_err(|error| Fatal::system(format_args!("write {}", path.display()), &error))?;
+        Ok(Self { path, _file: file })
+    }
+}
+
+fn lock(file: &File, path: &Path) -> Result<(), Fatal> {
+    match rustix::fs::flock(file, FlockOperation::NonBlockingLockExclusive) {
+        Ok(()) => Ok(()),
+        Err(Errno::WOULDBLOCK) => {
             let mut holder = String::new();
             // Only for the message.
-            let _ = (&file).take(20).read_to_string(&mut holder);
+            let _ = file.take(20).read_to_string(&mut holder);
             let what = format!(
                 "another nodedevd runs already: process {} has locked {}",
                 holder.trim(),
                 path.display()
             );
-            return Err(
-                Fatal::new(Exit::Unavailable, what).help("stop it first, or choose another --run-dir")
-            );
+            Err(Fatal::new(Exit::Unavailable, what).help("stop it first, or choose another --run-dir"))
         }
-        let written = file.set_len(0).and_then(|()| writeln!(file, "{}", std::process::id()));
-        written.map_err(|error| Fatal::system(format_args!("write {}", path.display()), &error))?;
-        Ok(Self { path, _file: file })
+        Err(error) => Err(Fatal::system(format_args!("lock {}", path.display()), &error.into())),
     }
 }
 
@@ -116,12 +127,17 @@ impl Drop for SocketFile {
     }
 }
 
+/// How many clients may wait to be accepted, as the kernel takes it.
+pub(crate) fn backlog(queued: usize) -> i32 {
+    i32::try_from(queued).unwrap_or(i32::MAX)
+}
+
 /// Listens at `path`. A socket that nobody listens at any more is replaced.
 pub(crate) fn listen(
     path: &Path,
     mode: u32,
     group: Option<u32>,
-    backlog: usize,
+    queued: usize,
 ) -> Result<(UnixListener, SocketFile), Fatal> {
     clear(path)?;
     let failed = |doing: &str, error: std::io::Error| {
@@ -149,8 +165,8 @@ pub(crate) fn listen(
     fs::set_permissions(path, fs::Permissions::from_mode(mode))
         .map_err(|error| failed("set the mode of", error))?;
     // Again, for the queue that is wanted.
-    let backlog = i32::try_from(backlog).unwrap_or(i32::MAX);
-    rustix::net::listen(&listener, backlog).map_err(|error| failed("listen at", error.into()))?;
+    rustix::net::listen(&listener, self::backlog(queued))
+        .map_err(|error| failed("listen at", error.into()))?;
     Ok((listener, file))
 }
 
@@ -165,12 +181,19 @@ fn clear(path: &Path) -> Result<(), Fatal> {
         }
         Ok(_) => {}
     }
-    match UnixStream::connect(path) {
-        Err(error) if error.kind() == ErrorKind::ConnectionRefused => fs::remove_file(path)
+    match try_connect(path) {
+        Err(Errno::CONNREFUSED) => fs::remove_file(path)
             .map_err(|error| Fatal::system(format_args!("remove the stale socket {shown}"), &error)),
         _ => Err(Fatal::new(Exit::Unavailable, format!("another program listens at {shown}")).help(
             "stop it first (for libvirt's: systemctl stop virtnodedevd.service virtnodedevd.socket \
              virtnodedevd-ro.socket virtnodedevd-admin.socket), or choose another --run-dir",
         )),
     }
+}
+
+/// Whether somebody listens. Where it can't take anybody more just now, somebody does: that is not waited for.
+fn try_connect(path: &Path) -> rustix::io::Result<()> {
+    let flags = SocketFlags::NONBLOCK | SocketFlags::CLOEXEC;
+    let socket = rustix::net::socket_with(AddressFamily::UNIX, SocketType::STREAM, flags, None)?;
+    rustix::net::connect(&socket, &SocketAddrUnix::new(path)?)
 }

@@ -9,6 +9,7 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use nodedev_driver::{Driver, Error, ErrorDomain, LibvirtEvent, ListFlags, Stopper, Watch};
 use nodedev_model::DeviceName;
 use nodedev_rpc::{Fault, LifecycleEvent, LifecycleKind, NodeDeviceEventId, Procedure, Str, UpdateEvent};
+use tokio::sync::watch;
 
 use crate::access::Access;
 use crate::follower::Follower;
@@ -99,6 +100,8 @@ pub(crate) struct Hub {
     begun: Condvar,
     /// The same as [`Following::has_begun`], without waiting.
     is_ready: AtomicBool,
+    /// The driver was followed and is not any more, though somebody needs it.
+    is_lost: watch::Sender<bool>,
 }
 
 /// Whether the driver is followed.
@@ -123,11 +126,12 @@ impl Hub {
             following: Mutex::default(),
             begun: Condvar::new(),
             is_ready: AtomicBool::new(false),
+            is_lost: watch::Sender::new(false),
         });
         let (follower, beginning) = (Follower::new(Arc::clone(&hub)), Arc::clone(&hub));
         let started = std::thread::Builder::new().name("events".into()).spawn(move || {
-            let watch = beginning.watch();
-            if let Some(watch) = watch {
+            if let Some(watch) = beginning.watch() {
+                let _at_end = FollowerEnd(&beginning);
                 follower.run(watch);
             }
         });
@@ -190,6 +194,12 @@ impl Hub {
     /// Whether the driver has looked at all devices.
     pub(crate) fn is_ready(&self) -> bool {
         self.is_ready.load(Ordering::Acquire)
+    }
+
+    /// Waits until the driver is not followed any more, though somebody needs it.
+    pub(crate) async fn lost(&self) {
+        // The sender lives as long as this.
+        let _ = self.is_lost.subscribe().wait_for(|is_lost| *is_lost).await;
     }
 
     /// Waits until what happens is told.
@@ -301,6 +311,17 @@ impl Hub {
             let (access, outbox) = (Arc::clone(&self.access), &listener.outbox);
             let listener = Arc::clone(listener);
             self.lanes.submit(Lane::Change, outbox, move || check(&*access, &listener));
+        }
+    }
+}
+
+/// However following ends, and be it by a panic, it is noticed.
+struct FollowerEnd<'a>(&'a Hub);
+
+impl Drop for FollowerEnd<'_> {
+    fn drop(&mut self) {
+        if !self.0.following().is_over {
+            self.0.is_lost.send_replace(true);
         }
     }
 }

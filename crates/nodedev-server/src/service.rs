@@ -68,6 +68,12 @@ impl Service {
         }))
     }
 
+    /// Waits until the driver's changes, which were followed, are not followed any more: what clients are told is then out
+    /// of date, and becomes no better. Does not return for a driver that tells of no changes.
+    pub async fn lost(&self) {
+        self.0.hub.lost().await;
+    }
+
     /// How many clients there have been.
     pub fn clients_served(&self) -> u64 {
         self.0.counters.clients.load(Ordering::Relaxed)

@@ -1,13 +1,14 @@
 //! Sockets that somebody else has made, passed on as systemd does it.
 
 use std::fs::{self, File};
-use std::net::TcpListener;
+use std::io::{Read as _, Write as _};
+use std::net::{TcpListener, TcpStream};
 use std::os::fd::OwnedFd;
 use std::os::unix::net::{UnixDatagram, UnixListener, UnixStream};
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
-use nodedev_rpc::{Call, Device, Status, Str};
+use nodedev_rpc::{Call, Device, Status, Str, Void};
 
 use crate::common::{Client, Daemon, PATIENCE, Scene};
 
@@ -55,6 +56,30 @@ fn given_sockets_are_served_as_their_names_say_and_stay_when_it_ends() {
     daemon.signal(rustix::process::Signal::TERM);
     assert_eq!(daemon.wait().0, Some(0), "{}", daemon.errors());
     assert!(scene.path("a").exists() && scene.path("b").exists(), "they are systemd's");
+}
+
+#[test]
+fn other_machines_are_served_beside_given_sockets_and_for_as_long_as_it_takes() {
+    let scene = Scene::new();
+    // Nobody has it once this has found it.
+    let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+    scene.configure(&format!(
+        "auth_unix_rw = \"none\"\nlisten_tcp = 1\nauth_tcp = \"none\"\nlisten_addr = \"127.0.0.1\"\ntcp_port = \"{port}\"\n"
+    ));
+    let files = [listener(&scene, "a"), listener(&scene, "b")];
+    let environment = format!("LISTEN_PID=$$ LISTEN_FDS=2 LISTEN_FDNAMES={BOTH}");
+    let mut command = given(&scene, files, &environment);
+    command.args(["--timeout", "1"]);
+    let _daemon = Daemon(command.spawn().unwrap());
+    assert_eq!(Client::connect(&scene.path("b")).lookup(), Some(Status::Ok));
+    // systemd would not start it again for this one.
+    std::thread::sleep(Duration::from_millis(1500));
+    let mut far = TcpStream::connect(("127.0.0.1", port)).unwrap();
+    let mut call = Vec::new();
+    Call::AuthList(Void).encode(0, &mut call).unwrap();
+    far.write_all(&call).unwrap();
+    far.set_read_timeout(Some(PATIENCE)).unwrap();
+    assert!(far.read(&mut [0; 64]).unwrap() > 0);
 }
 
 #[test]

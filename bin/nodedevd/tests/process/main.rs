@@ -11,7 +11,7 @@ use std::os::unix::fs::PermissionsExt as _;
 use std::os::unix::net::{UnixDatagram, UnixListener, UnixStream};
 use std::path::Path;
 use std::process::Command;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use common::{Client, PATIENCE, Scene};
 use nodedev_rpc::{Call, Status, Void};
@@ -183,6 +183,41 @@ fn a_changed_configuration_is_taken_over_by_sighup() {
     // Only with the new level is it said.
     let text = daemon.errors();
     assert!(text.contains("the configuration was read again"), "{text}");
+}
+
+#[test]
+fn a_log_that_was_renamed_is_begun_again_by_sighup() {
+    let scene = Scene::new();
+    let (log, old) = (scene.path("log"), scene.path("log.1"));
+    let text = format!(
+        "auth_unix_rw = \"none\"\nauth_unix_ro = \"none\"\nlog_level = 2\nlog_outputs = \"2:file:{}\"\n",
+        log.display()
+    );
+    scene.configure(&text);
+    let mut daemon = scene.start();
+    fs::rename(&log, &old).unwrap();
+    daemon.signal(rustix::process::Signal::HUP);
+    let until = Instant::now() + PATIENCE;
+    while !fs::read_to_string(&log).is_ok_and(|text| text.contains("the configuration was read again")) {
+        assert!(Instant::now() < until, "{:?}", fs::read_to_string(&old));
+        std::thread::sleep(Duration::from_millis(2));
+    }
+    daemon.signal(rustix::process::Signal::TERM);
+    daemon.wait();
+    assert!(fs::read_to_string(&old).unwrap().contains("ready"));
+    assert!(fs::read_to_string(&log).unwrap().contains("ending"));
+}
+
+#[test]
+fn a_socket_whose_program_takes_nobody_is_not_waited_for() {
+    let scene = Scene::new();
+    fs::create_dir(scene.path("run")).unwrap();
+    let hung = UnixListener::bind(scene.socket()).unwrap();
+    rustix::net::listen(&hung, 0).unwrap();
+    // Its queue is full.
+    let _waiting = UnixStream::connect(scene.socket()).unwrap();
+    let (code, text) = scene.fail(scene.command());
+    assert_eq!((code, text.contains("another program listens at")), (69, true), "{text}");
 }
 
 #[test]

@@ -2,8 +2,9 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::time::Duration;
 
-use nodedev_driver::{Change, Error, LibvirtEvent};
+use nodedev_driver::{Change, Error, ErrorDomain, LibvirtEvent};
 use nodedev_rpc::*;
 use nodedev_server::{Access, End, Identity as Who};
 
@@ -227,4 +228,22 @@ fn a_client_that_acts_for_another_has_the_others_rights() {
     let parameters = Array::new(vec![parameter]).unwrap();
     proxy.call(&Call::ConnectSetIdentity(Identity { parameters, flags: 0 })).reply();
     assert_eq!(proxy.names(0), ["net_eth0"]);
+}
+
+#[test]
+fn a_driver_that_tells_no_more_is_noticed() {
+    let fake = Fake::small();
+    let server = Server::new(Arc::clone(&fake) as _);
+    let lost = |seconds| {
+        let wait = async { tokio::time::timeout(Duration::from_secs(seconds), server.service.lost()).await };
+        server.runtime.block_on(wait).is_ok()
+    };
+    // It is followed, as this client hears.
+    let mut client = server.open();
+    assert_eq!(client.register(0, None), 0);
+    fake.add("net_a");
+    assert_eq!(event(&mut client), (0, "net_a".into(), CREATED));
+    assert!(!lost(0));
+    fake.log.end(Some(Error::internal(ErrorDomain::NODEDEV, "the socket is gone")));
+    assert!(lost(10));
 }
