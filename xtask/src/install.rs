@@ -38,14 +38,23 @@ const FILES: &[(&str, &str)] = &[
     ("packaging/systemd/nodedevd.service", "lib/systemd/system"),
     ("packaging/systemd/nodedevd.socket", "lib/systemd/system"),
     ("packaging/systemd/nodedevd-ro.socket", "lib/systemd/system"),
-    ("packaging/polkit/org.libvirt.unix.policy", "share/polkit-1/actions"),
-    ("packaging/polkit/org.libvirt.api.nodedev.policy", "share/polkit-1/actions"),
     ("packaging/polkit/50-nodedevd.rules", "share/polkit-1/rules.d"),
     // Nothing but defaults, in comments: an example, so that a file of the administrator's is never in the way.
     ("packaging/nodedevd.conf", "share/doc/nodedev"),
     ("docs/c-library.md", "share/doc/nodedev"),
     ("docs/daemon.md", "share/doc/nodedev"),
+    ("docs/operations.md", "share/doc/nodedev"),
+    ("docs/remote.md", "share/doc/nodedev"),
 ];
+/// Where polkit's actions are, below the prefix.
+const ACTIONS: &str = "share/polkit-1/actions";
+/// Files with actions of libvirt's, and the file of libvirt's own that has them where libvirt is installed.
+const POLICIES: &[(&str, &str)] = &[
+    ("packaging/polkit/org.libvirt.unix.policy", "org.libvirt.unix.policy"),
+    ("packaging/polkit/org.libvirt.api.nodedev.policy", "org.libvirt.api.policy"),
+];
+/// What is in our files of that name and not in libvirt's.
+const OURS: &str = "nodedevd";
 /// Programs: package, name, folder below the prefix.
 const PROGRAMS: &[(&str, &str, &str)] =
     &[("nodedev-cli", "nodedev", "bin"), ("nodedevd", "nodedevd", "sbin")];
@@ -72,11 +81,29 @@ pub(crate) fn run(options: &Options) -> Result<()> {
         let sbin = format!("{}/", options.prefix.join("sbin").display());
         place.write(&options.prefix.join(folder).join(name), text.replace(UNIT_PREFIX, &sbin).as_bytes())?;
     }
-    for page in man::make()? {
+    policies(&place)?;
+    let pages = tempfile::tempdir()?;
+    for page in man::make(pages.path())? {
         let name = page.file_name().context("a page has a name")?.to_owned();
         place.copy(&page, &options.prefix.join("share/man/man1").join(name), FILE)?;
     }
     library(&place)
+}
+
+/// polkit's actions, but for those that libvirt has installed itself.
+fn policies(place: &Place<'_>) -> Result<()> {
+    let folder = place.options.prefix.join(ACTIONS);
+    for (file, of_libvirt) in POLICIES {
+        let source = repository().join(file);
+        let libvirts = place.under_root(&folder.join(of_libvirt));
+        if fs::read_to_string(&libvirts).is_ok_and(|text| !text.contains(OURS)) {
+            println!("{} is there; {file} is not needed", libvirts.display());
+            continue;
+        }
+        let name = source.file_name().context("a file has a name")?;
+        place.copy(&source, &folder.join(name), FILE)?;
+    }
+    Ok(())
 }
 
 fn programs(place: &Place<'_>) -> Result<()> {
@@ -126,12 +153,17 @@ struct Place<'a> {
 }
 
 impl Place<'_> {
-    /// `path` below the folder that stands for `/`, with its directory made.
-    fn at(&self, path: &Path) -> Result<PathBuf> {
-        let at = match &self.options.destdir {
+    /// `path` below the folder that stands for `/`.
+    fn under_root(&self, path: &Path) -> PathBuf {
+        match &self.options.destdir {
             Some(root) => root.join(path.strip_prefix("/").unwrap_or(path)),
             None => path.to_owned(),
-        };
+        }
+    }
+
+    /// The same, with its directory made and free for a new file.
+    fn at(&self, path: &Path) -> Result<PathBuf> {
+        let at = self.under_root(path);
         let folder = at.parent().context("a file has a folder")?;
         fs::create_dir_all(folder).with_context(|| format!("cannot make {}", folder.display()))?;
         // A library or program that runs keeps its file; what is written is a new one.

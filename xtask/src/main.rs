@@ -114,7 +114,7 @@ fn run() -> Result<()> {
         Task::Bench(options) => bench::run(&options),
         Task::BenchEvents(options) => bench::run_events(&options),
         Task::VmTest(options) => vm::run(&options),
-        Task::Man => man::make().map(|_| ()),
+        Task::Man => man::run(),
         Task::Synthetic { out, devices, seed, mdev } => {
             let host = Host::new(devices).seed(seed).mdev(mdev).share_contents(true);
             print!("{}", host.write(&out)?);

@@ -333,6 +333,7 @@ impl Shared {
         let size = packet.payload.len();
         if held.fetch_add(size, Ordering::Relaxed).saturating_add(size) > HELD_BYTES {
             let limit = HELD_BYTES >> 20;
+            self.lock().pending.insert(serial, call);
             return Err(failure::violation(format_args!("more than {limit} MiB of answers at once")));
         }
         let message = Message { header: packet.header, payload: packet.payload.to_vec(), held };

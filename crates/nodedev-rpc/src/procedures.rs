@@ -212,7 +212,7 @@ procedures! { 'a
     /// A device as XML.
     114 NodeDeviceGetXmlDesc(DeviceFlags<'a>) -> Text<'a>, Reads NodeDevices [node_device: read] filter [];
     /// The device above a device; absent, and no error, if there is none.
-    115 NodeDeviceGetParent(Device<'a>) -> OptionalText<'a>, Reads NodeDevices [node_device: read] filter [];
+    115 NodeDeviceGetParent(Device<'a>) -> OptionalText<'a>, Reads NodeDevices [node_device: getattr] filter [];
     /// How many capabilities a device has.
     116 NodeDeviceNumOfCaps(Device<'a>) -> Number, Reads NodeDevices [node_device: read] filter [];
     /// A device's capabilities.

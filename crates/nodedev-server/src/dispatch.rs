@@ -215,8 +215,7 @@ impl Caller {
             Call::NodeDeviceGetParent(Device { name }) => {
                 let name = text(name);
                 driver.lookup(&name)?;
-                // libvirt's daemon looks the device up, and has its parent with that: it asks for nothing more.
-                self.allowed(Procedure::NodeDeviceLookupByName, 0, Some(&name))?;
+                self.allowed(procedure, 0, Some(&name))?;
                 let parent = driver.parent(&name)?;
                 let text = parent.as_ref().map(|parent| Str::truncated(parent.as_str()));
                 return reply(header, &Reply::NodeDeviceGetParent(OptionalText { text }));

@@ -59,10 +59,10 @@ impl Daemon {
     fn states(&self) -> Result<HashMap<DeviceName, DeviceState>> {
         let mut states = HashMap::new();
         let inactive = DeviceState { active: false, persistent: false, autostart: false };
-        for name in self.0.list_names(ListFlags::ACTIVE)? {
+        for name in active(&self.0)? {
             states.entry(name).or_insert(inactive).active = true;
         }
-        let persistent = self.0.list_names(ListFlags::PERSISTENT)?;
+        let persistent = persistent(&self.0)?;
         for name in &persistent {
             states.entry(name.clone()).or_insert(inactive).persistent = true;
         }
@@ -85,6 +85,42 @@ impl Daemon {
         };
         Ok(DeviceState { active: self.0.is_active(name)?, persistent, autostart })
     }
+}
+
+/// A list, if the daemon knows the flag: libvirt before 7.3 has none for active devices, before 10.1 none for persistent ones.
+fn known_list(driver: &dyn Driver, flag: ListFlags) -> Result<Option<Vec<DeviceName>>> {
+    match driver.list_names(flag) {
+        Err(error) if error.code() == ErrorCode::INVALID_ARG => Ok(None),
+        names => names.map(Some),
+    }
+}
+
+fn active(driver: &dyn Driver) -> Result<Vec<DeviceName>> {
+    match known_list(driver, ListFlags::ACTIVE)? {
+        Some(names) => Ok(names),
+        // Such a daemon has no others.
+        None => driver.list_names(ListFlags::empty()),
+    }
+}
+
+fn persistent(driver: &dyn Driver) -> Result<Vec<DeviceName>> {
+    if let Some(names) = known_list(driver, ListFlags::PERSISTENT)? {
+        return Ok(names);
+    }
+    // No other devices can be defined.
+    let mut names = driver.list_names(ListFlags::CAP_MDEV)?;
+    let mut failed = None;
+    names.retain(|name| match driver.is_persistent(name.as_str()) {
+        Ok(is_persistent) => is_persistent,
+        // One that has vanished is none; nor can a daemon have one that does not know the call.
+        Err(error) => {
+            if !matches!(error.code(), ErrorCode::NO_NODE_DEVICE | ErrorCode::NO_SUPPORT | ErrorCode::RPC) {
+                failed.get_or_insert(error);
+            }
+            false
+        }
+    });
+    failed.map_or(Ok(names), Err)
 }
 
 /// Calls that the wire has as they are.
@@ -168,5 +204,83 @@ impl Driver for Daemon {
             }
         })?;
         Ok(issues)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use nodedev_driver::ErrorDomain;
+
+    use super::*;
+
+    /// A daemon of libvirt's that knows some flags, and no more.
+    struct Old {
+        known: ListFlags,
+        /// What it says of a call that came with libvirt 7.8.
+        persistent: Result<bool>,
+    }
+
+    impl Driver for Old {
+        fn list(&self, flags: ListFlags) -> Result<Vec<DeviceRef>> {
+            let unknown = flags.difference(self.known);
+            if !unknown.is_empty() {
+                let function = "nodeConnectListAllNodeDevices";
+                return Err(Error::unsupported_flags(ErrorDomain::NODEDEV, unknown.bits(), function));
+            }
+            let names: &[&str] = match flags {
+                ListFlags::CAP_MDEV => &["mdev_1", "mdev_2"],
+                ListFlags::ACTIVE => &["computer", "mdev_1"],
+                _ => &["computer", "mdev_1", "mdev_2"],
+            };
+            let device = |name: &&str| DeviceRef { name: name.parse().expect("a name"), parent: None };
+            Ok(names.iter().map(device).collect())
+        }
+
+        fn is_persistent(&self, _name: &str) -> Result<bool> {
+            self.persistent.clone()
+        }
+
+        fn names(&self, _capability: Option<&str>) -> Result<Vec<DeviceName>> {
+            Err(Error::unknown_cause())
+        }
+
+        fn lookup(&self, _name: &str) -> Result<DeviceRef> {
+            Err(Error::unknown_cause())
+        }
+
+        fn xml(&self, _name: &str, _flags: XmlFlags) -> Result<Vec<u8>> {
+            Err(Error::unknown_cause())
+        }
+
+        fn parent(&self, _name: &str) -> Result<Option<DeviceName>> {
+            Err(Error::unknown_cause())
+        }
+
+        fn capabilities(&self, _name: &str) -> Result<Vec<CapabilityType>> {
+            Err(Error::unknown_cause())
+        }
+
+        fn is_active(&self, _name: &str) -> Result<bool> {
+            Err(Error::unknown_cause())
+        }
+    }
+
+    fn texts(names: Result<Vec<DeviceName>>) -> Vec<String> {
+        names.expect("a list").iter().map(ToString::to_string).collect()
+    }
+
+    #[test]
+    fn daemons_before_the_flags_for_states_are_asked_in_another_way() {
+        let mdev = ListFlags::CAP_MDEV;
+        // As libvirt 9.0 and 7.0 do.
+        let nine = Old { known: mdev | ListFlags::ACTIVE | ListFlags::INACTIVE, persistent: Ok(true) };
+        assert_eq!(texts(active(&nine)), ["computer", "mdev_1"]);
+        assert_eq!(texts(persistent(&nine)), ["mdev_1", "mdev_2"]);
+        let seven = Old { known: mdev, persistent: Err(Error::no_support("virNodeDeviceIsPersistent")) };
+        assert_eq!(texts(active(&seven)), ["computer", "mdev_1", "mdev_2"]);
+        assert!(texts(persistent(&seven)).is_empty());
+        let denied = Error::new(ErrorDomain::ACCESS, ErrorCode::ACCESS_DENIED, "denied");
+        let strict = Old { known: mdev, persistent: Err(denied.clone()) };
+        assert_eq!(persistent(&strict), Err(denied));
     }
 }

@@ -18,6 +18,8 @@ use nodedev_testkit::peer::Nodedevd;
 use nodedev_testkit::synthetic::Host;
 use nodedev_testkit::uevents::Sender;
 
+/// nodedevd's default.
+const MAX_CLIENT_REQUESTS: usize = 5;
 const DEVICES: usize = 10_000;
 const STOPS: u32 = 40;
 /// How much later each daemon is told to end than the one before: the first while it looks for devices, the last when
@@ -54,13 +56,14 @@ fn show(host: &Path) -> Result<(), Failure> {
     mount(Some(&host.join("run/udev/data")), "/run/udev/data", none, MsFlags::MS_BIND, none).map_err(failed)
 }
 
-/// Asks for lists until it may send no more, and reads nothing.
+/// Asks for as many lists as it may have without a reply, and one more, and reads nothing.
 fn never_read(socket: &Path) -> Result<UnixStream, Failure> {
     let mut stream = UnixStream::connect(socket)?;
     let mut wire = Vec::new();
     let name = Some(Str::truncated("nodedev:///system"));
     let list = Call::ConnectListAllNodeDevices(ListAllDevices { need_results: 1, flags: 0 });
-    for call in [Call::AuthList(Void), Call::ConnectOpen(Open { name, flags: 0 }), list] {
+    let lists = std::iter::repeat_n(list, MAX_CLIENT_REQUESTS + 1);
+    for call in [Call::AuthList(Void), Call::ConnectOpen(Open { name, flags: 0 })].into_iter().chain(lists) {
         call.encode(0, &mut wire).map_err(|error| error.to_string())?;
     }
     stream.write_all(&wire)?;

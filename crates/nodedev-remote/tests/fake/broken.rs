@@ -197,10 +197,37 @@ fn an_argument_that_would_be_cut_is_refused_here() {
     server.join();
 }
 
+/// An answer with as much behind it as a message may have, which means nothing.
+fn filled(serial: u32) -> Vec<u8> {
+    const FILLED: usize = 32 << 20;
+    let mut out = no_parent(serial);
+    out.resize(FILLED, 0);
+    let length = u32::try_from(FILLED).expect("short");
+    out.splice(..4, length.to_be_bytes());
+    out
+}
+
+#[test]
+fn an_answer_that_is_too_much_ends_the_connection_though_no_other_is_waited_for() {
+    let names: Vec<DeviceName> =
+        (0..3).map(|number| format!("pci_{number}").parse().expect("a name")).collect();
+    let server = Server::start(|mut peer| {
+        peer.welcome();
+        let calls: Vec<_> = (0..3).map(|_| peer.expect(Procedure::NodeDeviceGetParent)).collect();
+        // The first comes last: until then the others are kept.
+        for call in calls.iter().rev() {
+            peer.send(&filled(call.header.serial));
+        }
+    });
+    let driver = server.open().expect("open");
+    let error = driver.parents(&names).expect_err("too much");
+    assert!(error.message().ends_with("more than 64 MiB of answers at once"), "{error}");
+    drop(driver);
+    server.join();
+}
+
 #[test]
 fn answers_that_pile_up_end_the_connection() {
-    /// Answers with as much behind them as a message may have, which means nothing.
-    const FILLED: usize = 32 << 20;
     let names: Vec<DeviceName> =
         (0..20).map(|number| format!("pci_{number}").parse().expect("a name")).collect();
     let server = Server::start(|mut peer| {
@@ -208,11 +235,7 @@ fn answers_that_pile_up_end_the_connection() {
         // The first call is never answered, so that the answers to the others wait.
         peer.expect(Procedure::NodeDeviceGetParent);
         while let Some(call) = peer.receive() {
-            let mut out = no_parent(call.header.serial);
-            out.resize(FILLED, 0);
-            let length = u32::try_from(FILLED).expect("short");
-            out.splice(..4, length.to_be_bytes());
-            peer.send(&out);
+            peer.send(&filled(call.header.serial));
         }
     });
     let driver = server.open().expect("open");

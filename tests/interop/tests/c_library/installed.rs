@@ -71,7 +71,13 @@ fn a_program_is_built_against_the_installed_library_and_runs() -> Result<(), Fai
 fn a_folder_that_stands_for_the_root_does_not_show_in_what_is_installed() -> Result<(), Failure> {
     let folder = tempfile::tempdir()?;
     let text = folder.path().to_string_lossy().into_owned();
+    // As if libvirt had been installed there.
+    let actions = folder.path().join("opt/nodedev/share/polkit-1/actions");
+    std::fs::create_dir_all(&actions)?;
+    std::fs::write(actions.join("org.libvirt.unix.policy"), "<policyconfig/>")?;
     succeeds(&mut xtask(&["install", "--debug", "--prefix", "/opt/nodedev", "--destdir", &text]))?;
+    assert_eq!(std::fs::read_to_string(actions.join("org.libvirt.unix.policy"))?, "<policyconfig/>");
+    assert!(actions.join("org.libvirt.api.nodedev.policy").is_file(), "libvirt's own was not there");
     let description = std::fs::read_to_string(folder.path().join("opt/nodedev/lib/pkgconfig/libvirt.pc"))?;
     assert!(description.contains("libdir=/opt/nodedev/lib") && !description.contains(&text), "{description}");
     Ok(())
