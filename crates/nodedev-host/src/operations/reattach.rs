@@ -24,7 +24,7 @@ impl Operations<'_> {
             let scene = Scene::new(self.host);
             for function in functions {
                 let intent = Intent { function, chosen: None, together: functions, strict: true };
-                plan.findings.extend(check::reattach(&scene, &intent)?);
+                plan.findings.extend(check::held(&scene, &intent)?);
             }
             check::refuse(&plan.findings, false)?;
         }

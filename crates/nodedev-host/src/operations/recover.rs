@@ -5,6 +5,7 @@
 
 use nodedev_model::{HandoverState, Issue, PciAddress};
 
+use super::check::{self, Intent, Scene};
 use super::journal::{Journal, Record};
 use super::plan::Target;
 use super::{Operations, PciFunction, Result};
@@ -32,10 +33,7 @@ impl Operations<'_> {
             match self.recover_one(address) {
                 Ok(None) => {}
                 Ok(Some(done)) => issues.push(self.report(address, done)),
-                Err(error) => {
-                    self.note(&PciFunction::new(address), &error);
-                    issues.push(journal.issue(address, &error));
-                }
+                Err(error) => issues.push(journal.issue(address, &error)),
             }
         }
         issues
@@ -87,7 +85,11 @@ impl Operations<'_> {
         }
         // While no lock was held, somebody else may have done it.
         match journal.read(address)? {
-            Some(again) if again == record => self.resolve(&function, record, &functions).map(Some),
+            Some(again) if again == record => {
+                let done = self.resolve(&function, record, &functions);
+                // While the locks are held: the entry would else be another operation's by now.
+                done.map(Some).inspect_err(|error| self.note(&function, error))
+            }
             _ => Ok(None),
         }
     }
@@ -99,6 +101,7 @@ impl Operations<'_> {
             HandoverState::Reattaching if self.is_under_way_for_all(&record, members)? => {
                 // Its owner wanted it back, and what is left to do is the same from wherever it is.
                 let target = record.target.clone().map_or(Target::KernelsChoice, Target::Exact);
+                self.refuse_if_held(function, &target, members)?;
                 let Err(error) = self.bring(function, &target, record.module.as_deref()) else {
                     journal.remove(function.address)?;
                     return Ok(Recovery::Finished);
@@ -115,6 +118,7 @@ impl Operations<'_> {
                 Ok(Recovery::Finished)
             }
             _ => {
+                self.refuse_if_held(function, &Target::Exact(record.before.clone()), members)?;
                 self.put_back(function, &record.before)?;
                 if record.original.as_ref() == Some(&record.before) {
                     journal.remove(function.address)?;
@@ -125,6 +129,20 @@ impl Operations<'_> {
                 Ok(Recovery::Undone)
             }
         }
+    }
+
+    /// A guest may have got one of the devices since the crash. Bringing a function to its target would take it away, or the
+    /// kernel would wait for the guest.
+    fn refuse_if_held(&self, function: &PciFunction, target: &Target, members: &[PciFunction]) -> Result<()> {
+        if function.binding(self.host)?.as_ref() == target.exact() {
+            return Ok(());
+        }
+        let scene = Scene::new(self.host);
+        for function in members {
+            let intent = Intent { function, chosen: None, together: members, strict: true };
+            check::refuse(&check::held(&scene, &intent)?, false)?;
+        }
+        Ok(())
     }
 
     /// Writes into the journal that a function is detached as it was before the operation of its entry.

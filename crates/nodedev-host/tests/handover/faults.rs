@@ -3,10 +3,12 @@
 use std::sync::Arc;
 
 use nodedev_driver::Driver;
+use nodedev_model::HandoverState;
 use nodedev_testkit::fake_kernel::{FakeKernel, errno};
 
 use crate::host::{
-    ONE, PINNED, TWO, UNUSED, detached, group, host, is, journal, name, over, program, served, tree_with,
+    ONE, PINNED, TWO, UNUSED, detached, end, group, host, is, journal, name, over, process, program, served,
+    tree_with,
 };
 
 type Served = (Option<String>, String);
@@ -126,10 +128,7 @@ impl Case {
             ends[1]
         );
         let known = journal(&program(kernel));
-        assert!(
-            known.iter().all(|(_, state)| *state == nodedev_model::HandoverState::Detached),
-            "{at} {known:?}"
-        );
+        assert!(known.iter().all(|(_, state)| *state == HandoverState::Detached), "{at} {known:?}");
         if self.name != "reattach without a journal" {
             for (address, served) in self.devices.iter().zip(&now) {
                 let is_detached = *served == detached() || *served == is(Some("pci-stub"), "pci-stub");
@@ -241,6 +240,69 @@ fn an_error_at_any_step_leaves_devices_as_before_or_as_wanted() {
     }
     println!("{count} failing steps, all undone or done");
     assert!(count > 400, "{count}");
+}
+
+/// Crashes an operation after every step, and lets a guest open what is there then.
+#[test]
+fn recovery_takes_no_device_from_a_guest_and_does_its_work_when_the_guest_ends() {
+    let mut held = 0;
+    for case in CASES {
+        let (before, after, steps) = case.ends();
+        for step in 1..=steps {
+            let kernel = case.host();
+            kernel.crash_at(step);
+            let _ = (case.act)(&kernel);
+            kernel.restart();
+            let at = format!("{} crashed at step {step}", case.name);
+            for node in ["/dev/vfio/7", "/dev/vfio/8", "/dev/vfio/9"] {
+                let found = case.served(&kernel);
+                process(kernel.folder(), 4242, "qemu", &[node]);
+                program(&kernel).recover_handovers().unwrap();
+                for ((address, was), is) in case.devices.iter().zip(&found).zip(case.served(&kernel)) {
+                    let group = match *address {
+                        UNUSED => "/dev/vfio/8",
+                        PINNED => "/dev/vfio/9",
+                        _ => "/dev/vfio/7",
+                    };
+                    if group == node && was.0.as_deref() == Some("vfio-pci") {
+                        assert_eq!(is.0, was.0, "{at}: {address} was taken from a guest");
+                        held += 1;
+                    }
+                }
+                end(kernel.folder(), 4242);
+            }
+            program(&kernel).recover_handovers().unwrap();
+            case.check_whole(&kernel, [&before, &after], &at);
+        }
+    }
+    assert!(held > 200, "{held}");
+}
+
+#[test]
+fn a_device_that_a_guest_got_after_a_crash_is_shown_with_why_it_waits() {
+    let interrupted = |step: usize| {
+        let kernel = host();
+        detach(&kernel, UNUSED, None).unwrap();
+        kernel.restart();
+        kernel.crash_at(step);
+        let _ = program(&kernel).reattach(&name(UNUSED));
+        kernel.restart();
+        let is_begun = journal(&program(&kernel)) == [(UNUSED.into(), HandoverState::Reattaching)];
+        is_begun.then_some(kernel)
+    };
+    // The entry says that it is given back; nothing was done yet.
+    let kernel = (1..100).find_map(interrupted).unwrap();
+    assert_eq!(served(&kernel, UNUSED), detached());
+    process(kernel.folder(), 4242, "qemu", &["/dev/vfio/8"]);
+    assert_eq!(program(&kernel).recover_handovers().unwrap().len(), 1);
+    let shown = program(&kernel).handovers().unwrap().entries;
+    assert!(shown[0].problem.as_ref().is_some_and(|it| it.contains("is in use")), "{shown:?}");
+    let error = program(&kernel).reattach(&name(UNUSED)).unwrap_err();
+    assert!(error.message().contains("is in use"), "{error}");
+    assert_eq!(served(&kernel, UNUSED), detached());
+    end(kernel.folder(), 4242);
+    program(&kernel).recover_handovers().unwrap();
+    assert_eq!(served(&kernel, UNUSED), is(None, "(null)"));
 }
 
 #[test]

@@ -1,5 +1,7 @@
 //! The fake host that devices are handed over on.
 
+use std::os::unix::fs::symlink;
+use std::path::Path;
 use std::sync::Arc;
 
 use nodedev_driver::{DetachOptions, Driver, Error, ReattachOptions};
@@ -124,4 +126,19 @@ pub(crate) fn journal(driver: &HostDriver) -> Vec<(String, HandoverState)> {
 
 pub(crate) fn message(error: &Error) -> (i32, i32, &str) {
     (error.code().0, error.domain().0, error.message())
+}
+
+/// A process with files open.
+pub(crate) fn process(folder: &Path, pid: u32, command: &str, files: &[&str]) {
+    let process = folder.join("proc").join(pid.to_string());
+    std::fs::create_dir_all(process.join("fd")).unwrap();
+    std::fs::write(process.join("comm"), format!("{command}\n")).unwrap();
+    for (number, file) in files.iter().enumerate() {
+        symlink(file, process.join("fd").join(number.to_string())).unwrap();
+    }
+}
+
+/// Ends a process.
+pub(crate) fn end(folder: &Path, pid: u32) {
+    std::fs::remove_dir_all(folder.join("proc").join(pid.to_string())).unwrap();
 }

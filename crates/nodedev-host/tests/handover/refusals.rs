@@ -1,7 +1,5 @@
 //! What stands in the way of handing a device over, each with its own words; and what force skips.
 
-use std::os::unix::fs::symlink;
-use std::path::Path;
 use std::sync::Arc;
 
 use nodedev_driver::{DetachOptions, Driver, Error};
@@ -10,18 +8,9 @@ use nodedev_testkit::fake_kernel::FakeKernel;
 use nodedev_testkit::tree::{Device, NodeKind, Tree};
 
 use crate::host::{
-    BRIDGE, ONE, PINNED, TWO, UNUSED, detached, function, host, journal, name, over, program, served, tree,
+    BRIDGE, ONE, PINNED, TWO, UNUSED, detached, function, host, journal, name, over, process, program,
+    served, tree,
 };
-
-/// A process with files open.
-fn process(folder: &Path, pid: u32, command: &str, files: &[&str]) {
-    let process = folder.join("proc").join(pid.to_string());
-    std::fs::create_dir_all(process.join("fd")).unwrap();
-    std::fs::write(process.join("comm"), format!("{command}\n")).unwrap();
-    for (number, file) in files.iter().enumerate() {
-        symlink(file, process.join("fd").join(number.to_string())).unwrap();
-    }
-}
 
 fn detach(kernel: &Arc<FakeKernel>, address: &str, force: bool) -> Result<Outcome, Error> {
     let options = DetachOptions { force, ..DetachOptions::default() };

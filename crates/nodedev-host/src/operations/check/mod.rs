@@ -47,7 +47,8 @@ const DETACH: &[Check] = &[
     openers::unseen,
 ];
 
-const REATTACH: &[Check] = &[openers::in_use, sharing::group_held];
+/// Guests that lose a function which its driver lets go of, or keep another driver from getting it.
+const HELD: &[Check] = &[openers::in_use, openers::virtual_functions_in_use, sharing::group_held];
 
 /// All that is found about taking a function from the host, the weightiest first.
 pub(crate) fn detach(scene: &Scene<'_>, intent: &Intent<'_>) -> Result<Vec<Finding>> {
@@ -68,9 +69,9 @@ pub(crate) fn explain(scene: &Scene<'_>, intent: &Intent<'_>) -> Vec<Finding> {
     found.flat_map(|found| found.unwrap_or_else(|error| vec![explain::unknown(&error)])).collect()
 }
 
-/// All that is found about giving a function back, the weightiest first.
-pub(crate) fn reattach(scene: &Scene<'_>, intent: &Intent<'_>) -> Result<Vec<Finding>> {
-    run(REATTACH, scene, intent)
+/// Guests that stand in the way of giving a function back.
+pub(crate) fn held(scene: &Scene<'_>, intent: &Intent<'_>) -> Result<Vec<Finding>> {
+    run(HELD, scene, intent)
 }
 
 /// Whether a function is in use by a guest: what is refused even where nothing is to be done.
