@@ -66,11 +66,18 @@ pub trait HostAccess: fmt::Debug + Send + Sync {
     fn remove(&self, path: &[u8]) -> Result<(), SysError>;
 
     /// Locks a file, which is made if necessary, against all other processes and all other users in this one. `None` if
-    /// somebody else has it. The lock ends with the value, and with the process, whatever becomes of that.
+    /// somebody else has it. The lock ends with the value, and with the process, whatever becomes of that. Meanwhile the
+    /// file holds the number of the process. Only the file's owner can open it.
     ///
     /// # Errors
     /// [`SysError::Io`]; [`SysError::ReadOnly`] for a recording.
     fn try_lock(&self, path: &[u8]) -> Result<Option<FileLock>, SysError>;
+
+    /// Whether somebody has the lock of a file. It is made by nobody who asks, and is in nobody's way who asks too.
+    ///
+    /// # Errors
+    /// [`SysError::Io`], as where the file is another user's; [`SysError::ReadOnly`] for a recording.
+    fn is_locked(&self, path: &[u8]) -> Result<bool, SysError>;
 
     /// Loads a kernel module and what it depends on, unless the administrator's configuration forbids it (`modprobe -b`).
     ///
@@ -131,6 +138,10 @@ impl HostAccess for Root {
 
     fn try_lock(&self, path: &[u8]) -> Result<Option<FileLock>, SysError> {
         change::try_lock(self, path)
+    }
+
+    fn is_locked(&self, path: &[u8]) -> Result<bool, SysError> {
+        change::is_locked(self, path)
     }
 
     fn load_module(&self, name: &str) -> Result<(), SysError> {

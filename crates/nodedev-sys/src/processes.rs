@@ -5,7 +5,6 @@ use crate::{HostAccess, SysError};
 
 /// Bound of a process's name, which the kernel cuts off at 15 bytes.
 const NAME_LIMIT: usize = 64;
-const STAT_LIMIT: usize = 4096;
 
 /// A process that has a file open.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -64,16 +63,6 @@ pub fn holders(host: &dyn HostAccess, wanted: &dyn Fn(&[u8]) -> bool) -> Result<
     Ok(holders)
 }
 
-/// When this process began, in the kernel's ticks since boot: together with its number no other process has it. `None`
-/// where the kernel does not say. Source: field 22 of `/proc/self/stat`.
-pub fn own_start_time(host: &dyn HostAccess) -> Option<u64> {
-    let stat = host.read(b"proc/self/stat", STAT_LIMIT).ok()??;
-    // The name of the program, the second field, is in parentheses and may hold blanks and parentheses itself.
-    let behind = stat.iter().rposition(|&b| b == b')')?;
-    let field = stat[behind..].split(|&b| b == b' ').nth(20)?;
-    std::str::from_utf8(field).ok()?.parse().ok()
-}
-
 #[cfg(test)]
 mod tests {
     use std::fs;
@@ -104,16 +93,5 @@ mod tests {
             |pid, command: &str, file: &str| Holder { pid, command: command.into(), file: file.into() };
         assert_eq!(found.found, [holder(9, "other", "/dev/vfio/8"), holder(77, "qemu (x) 1", "/dev/vfio/7")]);
         assert_eq!(found.unseen, 0);
-    }
-
-    #[test]
-    fn the_start_of_a_process_stands_behind_its_name() {
-        let folder = tempfile::tempdir().unwrap();
-        fs::create_dir_all(folder.path().join("sys")).unwrap();
-        fs::create_dir_all(folder.path().join("proc/self")).unwrap();
-        let fields: Vec<String> = (3..=30).map(|field| (field * 100).to_string()).collect();
-        fs::write(folder.path().join("proc/self/stat"), format!("5 (a ) b) {}\n", fields.join(" "))).unwrap();
-        let root = Root::open(folder.path()).unwrap();
-        assert_eq!(own_start_time(&root), Some(2200));
     }
 }

@@ -35,6 +35,8 @@ use pci::Pci;
 pub mod errno {
     /// Input/output error.
     pub const EIO: i32 = 5;
+    /// Permission denied.
+    pub const EACCES: i32 = 13;
     /// Device or resource busy.
     pub const EBUSY: i32 = 16;
     /// No such device.
@@ -241,6 +243,11 @@ impl HostAccess for FakeKernel {
     fn try_lock(&self, path: &[u8]) -> Result<Option<FileLock>, SysError> {
         let _state = self.step(Operation::Lock, path)?;
         self.root.try_lock(path)
+    }
+
+    fn is_locked(&self, path: &[u8]) -> Result<bool, SysError> {
+        let _state = self.step(Operation::Lock, path)?;
+        self.root.is_locked(path)
     }
 
     fn load_module(&self, name: &str) -> Result<(), SysError> {

@@ -8,7 +8,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use nodedev_model::{DriverBinding, HandoverState, Issue, PciAddress};
 use nodedev_sys::paths::{BOOT_ID, HANDOVERS};
-use nodedev_sys::{FileLock, HostAccess, processes};
+use nodedev_sys::{FileLock, HostAccess};
 use serde::{Deserialize, Serialize};
 
 use super::function::Identity;
@@ -18,6 +18,8 @@ use super::{OpsError, PciFunction, Result, kernel_driver};
 const VERSION: u32 = 1;
 /// Bound of an entry.
 const ENTRY_LIMIT: usize = 64 << 10;
+/// Bound of what a lock says of its owner.
+const OWNER_LIMIT: usize = 64;
 /// How long another process's change of the same device is waited for.
 const PATIENCE: Duration = Duration::from_secs(20);
 const PAUSE: Duration = Duration::from_millis(50);
@@ -49,9 +51,6 @@ pub(crate) struct Record {
     pub(crate) operation: u64,
     pub(crate) boot_id: String,
     pub(crate) pid: u32,
-    /// When that process began: its number may be another's by now.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub(crate) start_time: Option<u64>,
     pub(crate) since_seconds: u64,
     /// Why the operation could be neither finished nor undone.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -63,7 +62,6 @@ pub(crate) struct Record {
 pub(crate) struct Stamp {
     members: Vec<String>,
     boot_id: String,
-    start_time: Option<u64>,
     since: Duration,
 }
 
@@ -88,7 +86,6 @@ impl Record {
             members: stamp.members.clone(),
             boot_id: stamp.boot_id.clone(),
             pid: std::process::id(),
-            start_time: stamp.start_time,
             operation: stamp.since.as_nanos() as u64,
             since_seconds: stamp.since.as_secs(),
             problem: None,
@@ -174,8 +171,19 @@ impl<'a> Journal<'a> {
     /// The lock of a function; `None` if somebody else has it.
     pub(crate) fn try_lock(&self, address: PciAddress) -> Result<Option<FileLock>> {
         self.host
-            .try_lock(format!("{HANDOVERS}/{address}.lock").as_bytes())
+            .try_lock(&lock_file(address))
             .map_err(|source| OpsError::Journal { device: address, source })
+    }
+
+    /// Whether somebody is at a function. `None` where nobody knows, as for an ordinary user.
+    pub(crate) fn is_locked(&self, address: PciAddress) -> Option<bool> {
+        self.host.is_locked(&lock_file(address)).ok()
+    }
+
+    /// The process that has the lock of a function, if it is locked.
+    pub(crate) fn owner(&self, address: PciAddress) -> Option<u32> {
+        let content = self.host.read(&lock_file(address), OWNER_LIMIT).ok()??;
+        std::str::from_utf8(&content).ok()?.trim_end().parse().ok()
     }
 
     /// The locks of functions, which must be sorted so that two operations cannot wait for each other.
@@ -189,7 +197,7 @@ impl<'a> Journal<'a> {
                     break lock;
                 }
                 if waited >= PATIENCE {
-                    let pid = self.read(function.address).ok().flatten().map(|record| record.pid);
+                    let pid = self.owner(function.address);
                     return Err(OpsError::Busy { device: function.address, pid });
                 }
                 self.host.pause(PAUSE);
@@ -205,7 +213,6 @@ impl<'a> Journal<'a> {
         Ok(Stamp {
             members: functions.iter().map(|function| function.address.to_string()).collect(),
             boot_id: self.boot_id()?,
-            start_time: processes::own_start_time(self.host),
             since: SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default(),
         })
     }
@@ -219,6 +226,10 @@ impl<'a> Journal<'a> {
 
 fn entry(address: PciAddress) -> Vec<u8> {
     format!("{HANDOVERS}/{address}.json").into_bytes()
+}
+
+fn lock_file(address: PciAddress) -> Vec<u8> {
+    format!("{HANDOVERS}/{address}.lock").into_bytes()
 }
 
 fn unfinished(address: PciAddress) -> Vec<u8> {

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use nodedev_driver::Driver;
 use nodedev_model::HandoverState;
+use nodedev_sys::HostAccess;
 use nodedev_testkit::fake_kernel::{FakeKernel, errno};
 
 use crate::host::{
@@ -278,9 +279,9 @@ fn recovery_takes_no_device_from_a_guest_and_does_its_work_when_the_guest_ends()
     assert!(held > 200, "{held}");
 }
 
-#[test]
-fn a_device_that_a_guest_got_after_a_crash_is_shown_with_why_it_waits() {
-    let interrupted = |step: usize| {
+/// A host on which giving a device back was interrupted before anything was written.
+fn interrupted() -> Arc<FakeKernel> {
+    let interrupted_at = |step: usize| {
         let kernel = host();
         detach(&kernel, UNUSED, None).unwrap();
         kernel.restart();
@@ -290,9 +291,46 @@ fn a_device_that_a_guest_got_after_a_crash_is_shown_with_why_it_waits() {
         let is_begun = journal(&program(&kernel)) == [(UNUSED.into(), HandoverState::Reattaching)];
         is_begun.then_some(kernel)
     };
-    // The entry says that it is given back; nothing was done yet.
-    let kernel = (1..100).find_map(interrupted).unwrap();
+    let kernel = (1..100).find_map(interrupted_at).unwrap();
     assert_eq!(served(&kernel, UNUSED), detached());
+    kernel
+}
+
+#[test]
+fn an_operation_that_somebody_is_at_is_told_from_one_that_was_interrupted_and_from_one_that_nobody_knows_of()
+{
+    let kernel = interrupted();
+    let shown = || program(&kernel).handovers().unwrap().entries.remove(0);
+    assert_eq!(shown().busy, Some(false));
+    assert!(shown().problem.is_some_and(|it| it.contains("interrupted")));
+    // As another program does that is at it.
+    let lock = kernel.try_lock(format!("run/nodedev/handover/{UNUSED}.lock").as_bytes()).unwrap().unwrap();
+    let owner = kernel.folder().join(format!("run/nodedev/handover/{UNUSED}.lock"));
+    std::fs::write(&owner, "4711\n").unwrap();
+    let now = shown();
+    assert_eq!((now.busy, now.pid, now.problem), (Some(true), 4711, None));
+    let error = program(&kernel).reattach(&name(UNUSED)).unwrap_err();
+    assert_eq!(
+        error.message(),
+        "Requested operation is not valid: another process is changing PCI device 0000:04:00.0"
+    );
+    assert_eq!(error.help(), Some("wait for process 4711 to finish it"));
+    drop(lock);
+    // Ordinary users cannot look at the lock.
+    kernel.restart();
+    shown();
+    let unknown = (1..=kernel.steps()).filter(|step| {
+        kernel.restart();
+        kernel.fail_at(*step, errno::EACCES);
+        let shown = program(&kernel).handovers().map(|mut it| it.entries.pop());
+        shown.is_ok_and(|it| it.is_some_and(|it| it.busy.is_none() && it.problem.is_none()))
+    });
+    assert_eq!(unknown.count(), 1);
+}
+
+#[test]
+fn a_device_that_a_guest_got_after_a_crash_is_shown_with_why_it_waits() {
+    let kernel = interrupted();
     process(kernel.folder(), 4242, "qemu", &["/dev/vfio/8"]);
     assert_eq!(program(&kernel).recover_handovers().unwrap().len(), 1);
     let shown = program(&kernel).handovers().unwrap().entries;
