@@ -5,7 +5,7 @@
 
 use nodedev_model::{HandoverState, Issue, PciAddress};
 
-use super::check::{self, Intent, Scene};
+use super::check::{self, Scene};
 use super::journal::{Journal, Record};
 use super::plan::Target;
 use super::{Operations, PciFunction, Result};
@@ -131,16 +131,17 @@ impl Operations<'_> {
         }
     }
 
-    /// A guest may have got one of the devices since the crash. Bringing a function to its target would take it away, or the
-    /// kernel would wait for the guest.
+    /// A guest may have got one of the devices since the crash, or the host begun to use one. Bringing a function to its
+    /// target would take it away, or the kernel would wait for the guest.
     fn refuse_if_held(&self, function: &PciFunction, target: &Target, members: &[PciFunction]) -> Result<()> {
-        if function.binding(self.host)?.as_ref() == target.exact() {
+        let steps = self.steps_to(function, target)?;
+        if steps.is_empty() {
             return Ok(());
         }
         let scene = Scene::new(self.host);
-        for function in members {
-            let intent = Intent { function, chosen: None, together: members, strict: true };
-            check::refuse(&check::held(&scene, &intent)?, false)?;
+        for member in members {
+            let steps = if member == function { &steps[..] } else { &[] };
+            check::refuse(&self.against_giving_back(&scene, member, steps, members)?, false)?;
         }
         Ok(())
     }

@@ -1,8 +1,9 @@
 //! Carrying out a planned change of one or more functions: for all of them, or for none.
 
-use nodedev_model::{DriverBinding, HandoverState, PlanStep};
+use nodedev_model::{DriverBinding, Finding, HandoverState, PlanStep, StepAction};
 
 use super::act;
+use super::check::{self, Intent, Scene};
 use super::function::Identity;
 use super::journal::{Journal, Record, Stamp};
 use super::plan::{self, Target};
@@ -113,17 +114,40 @@ impl Operations<'_> {
 
     /// Brings a function to a target from whatever it is now. One that is gone needs nothing.
     pub(super) fn bring(&self, function: &PciFunction, target: &Target, module: Option<&str>) -> Result<()> {
-        let Some(now) = function.binding(self.host)? else { return Ok(()) };
+        let steps = self.steps_to(function, target)?;
+        if let Some(driver) = target.exact().and_then(|wanted| wanted.kernel_driver.as_deref())
+            && steps.iter().any(|step| step.action == StepAction::Probe)
+        {
+            kernel_driver::require(self.host, driver, module)?;
+        }
+        steps.iter().try_for_each(|step| act::run(self.host, step))
+    }
+
+    /// The steps that lead a function to a target; none if it is gone.
+    pub(super) fn steps_to(&self, function: &PciFunction, target: &Target) -> Result<Vec<PlanStep>> {
+        let Some(now) = function.binding(self.host)? else { return Ok(Vec::new()) };
         let kept = match &now.kernel_driver {
             Some(driver) => function.is_stub(self.host, driver)?,
             None => false,
         };
-        if let Some(driver) = target.exact().and_then(|wanted| wanted.kernel_driver.as_deref())
-            && now.kernel_driver.as_deref() != Some(driver)
-        {
-            kernel_driver::require(self.host, driver, module)?;
-        }
-        plan::steps(function, &now, target, kept).iter().try_for_each(|step| act::run(self.host, step))
+        Ok(plan::steps(function, &now, target, kept))
+    }
+
+    /// What stands in the way of steps that give functions back.
+    pub(super) fn against_giving_back(
+        &self,
+        scene: &Scene<'_>,
+        function: &PciFunction,
+        steps: &[PlanStep],
+        together: &[PciFunction],
+    ) -> Result<Vec<Finding>> {
+        let unbound = steps.iter().find(|step| step.action == StepAction::Unbind);
+        let from_host = match unbound.and_then(|step| step.before.as_deref()) {
+            Some(driver) => !function.is_stub(self.host, driver)?,
+            None => false,
+        };
+        let intent = Intent { function, chosen: None, together, strict: true };
+        check::reattach(scene, &intent, from_host)
     }
 
     /// Puts the journal's entry of a change that did not happen back to what it was.

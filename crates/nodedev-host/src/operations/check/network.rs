@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 
 use nodedev_model::{Effect, Finding, FindingKind};
+use nodedev_sys::HostAccess;
 use nodedev_sys::paths::{CLASS_NET, PROCESSES_OF_THE_HOST, follow};
 
 use super::scene::is_below;
@@ -14,44 +15,56 @@ const ROUTES_LIMIT: usize = 256 << 20;
 /// How deep interfaces are built upon each other at most (kernel, `MAX_NEST_DEV`), as the bound of a walk.
 const MOST_INTERFACES: usize = 4096;
 
+/// An interface that the host needs, or one that that is built upon.
+#[derive(Debug)]
+pub(super) struct Through {
+    /// Why, as it is told: `its default route is through eth0`.
+    why: String,
+    /// Relative to the root.
+    path: Vec<u8>,
+}
+
 /// Whether a default route leads through an interface of the function, be it below a bond, a bridge or a VLAN.
 pub(super) fn check(scene: &Scene<'_>, intent: &Intent<'_>) -> Result<Vec<Finding>> {
     let function = intent.function;
-    for routed in default_routes(scene)? {
-        for interface in all_below(scene, &routed)? {
-            let Some(link) = scene.host.read_link(format!("{CLASS_NET}/{interface}").as_bytes())? else {
+    let needed = |through: &Through| {
+        finding(
+            FindingKind::HostNetwork,
+            Effect::RefusedUnlessForced,
+            format!("PCI device {} is needed by the host: {}", function.address, through.why),
+            "move the route to another interface; with --force the host loses its network",
+        )
+    };
+    let mut all = scene.through()?.iter();
+    Ok(all.find(|through| is_below(&through.path, function)).map(needed).into_iter().collect())
+}
+
+/// The interfaces of default routes, and all those that they are built upon.
+pub(super) fn through(host: &dyn HostAccess) -> Result<Vec<Through>> {
+    let mut through = Vec::new();
+    for routed in default_routes(host) {
+        for interface in all_below(host, &routed)? {
+            let Some(link) = host.read_link(format!("{CLASS_NET}/{interface}").as_bytes())? else {
                 continue;
             };
-            if is_below(&follow(CLASS_NET.as_bytes(), &link), function) {
-                let through = if interface == routed {
-                    interface
-                } else {
-                    format!("{routed}, of which {interface} is a part")
-                };
-                return Ok(vec![finding(
-                    FindingKind::HostNetwork,
-                    Effect::RefusedUnlessForced,
-                    format!(
-                        "PCI device {} is needed by the host: its default route is through {through}",
-                        function.address
-                    ),
-                    "move the route to another interface; with --force the host loses its network",
-                )]);
+            let mut why = format!("its default route is through {routed}");
+            if interface != routed {
+                why.push_str(&format!(", of which {interface} is a part"));
             }
+            through.push(Through { why, path: follow(CLASS_NET.as_bytes(), &link) });
         }
     }
-    Ok(Vec::new())
+    Ok(through)
 }
 
 /// Names of the interfaces that default routes lead through. Source: `net/route` and `net/ipv6_route` in `/proc/PID`.
-fn default_routes(scene: &Scene<'_>) -> Result<BTreeSet<String>> {
+fn default_routes(host: &dyn HostAccess) -> BTreeSet<String> {
     let mut interfaces = BTreeSet::new();
     for process in PROCESSES_OF_THE_HOST {
         let mut found = false;
         for (file, parse) in [("route", ipv4 as fn(&str) -> Option<&str>), ("ipv6_route", ipv6)] {
             // Another user's process shows its network to root only.
-            let Ok(Some(table)) = scene.host.read(format!("{process}/net/{file}").as_bytes(), ROUTES_LIMIT)
-            else {
+            let Ok(Some(table)) = host.read(format!("{process}/net/{file}").as_bytes(), ROUTES_LIMIT) else {
                 continue;
             };
             found = true;
@@ -61,7 +74,7 @@ fn default_routes(scene: &Scene<'_>) -> Result<BTreeSet<String>> {
             break;
         }
     }
-    Ok(interfaces)
+    interfaces
 }
 
 /// The interface of a line of `net/route`, if the line is of a default route that is up.
@@ -87,13 +100,13 @@ fn is_interface(name: &str) -> bool {
 }
 
 /// An interface and all that it is built upon.
-fn all_below(scene: &Scene<'_>, interface: &str) -> Result<Vec<String>> {
+fn all_below(host: &dyn HostAccess, interface: &str) -> Result<Vec<String>> {
     let mut all = vec![interface.to_owned()];
     let mut next = 0;
     while let Some(name) = all.get(next).cloned() {
         next += 1;
         let path = format!("{CLASS_NET}/{name}");
-        for entry in scene.host.names(path.as_bytes())?.unwrap_or_default() {
+        for entry in host.names(path.as_bytes())?.unwrap_or_default() {
             let lower = std::str::from_utf8(&entry).ok().and_then(|entry| entry.strip_prefix("lower_"));
             if let Some(lower) = lower
                 && all.len() < MOST_INTERFACES

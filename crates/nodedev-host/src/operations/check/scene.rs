@@ -1,12 +1,14 @@
 //! What several checks need to know, read once for all functions of an operation.
 
 use std::cell::OnceCell;
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 
 use nodedev_sys::HostAccess;
 use nodedev_sys::paths::{CLASS_BLOCK, DEV, DEV_VFIO, basename, follow};
 use nodedev_sys::processes::{self, Holder, Holders};
 
+use super::network::{self, Through};
+use super::storage::{self, Use};
 use crate::operations::group::Group;
 use crate::operations::{PciFunction, Result};
 
@@ -17,11 +19,29 @@ pub(crate) struct Scene<'a> {
     /// Paths of all block devices and partitions, relative to the root.
     block: OnceCell<Vec<Vec<u8>>>,
     holders: OnceCell<Holders>,
+    opened: OnceCell<Vec<Opened>>,
+    used: OnceCell<Vec<Use>>,
+    through: OnceCell<Vec<Through>>,
+}
+
+/// A block device that a process has open, or one that that is built upon.
+#[derive(Debug)]
+pub(super) struct Opened {
+    pub(super) holder: Holder,
+    /// Relative to the root.
+    pub(crate) path: Vec<u8>,
 }
 
 impl<'a> Scene<'a> {
     pub(crate) fn new(host: &'a dyn HostAccess) -> Self {
-        Self { host, block: OnceCell::new(), holders: OnceCell::new() }
+        Self {
+            host,
+            block: OnceCell::new(),
+            holders: OnceCell::new(),
+            opened: OnceCell::new(),
+            used: OnceCell::new(),
+            through: OnceCell::new(),
+        }
     }
 
     /// Processes that have any node of VFIO or of a block device open.
@@ -58,10 +78,43 @@ impl<'a> Scene<'a> {
         Ok(self.block.get_or_init(|| paths))
     }
 
-    /// Nodes of the block devices below a function.
-    pub(crate) fn block_nodes(&self, function: &PciFunction) -> Result<Vec<String>> {
-        let below = self.block_devices()?.iter().filter(|path| is_below(path, function));
-        Ok(below.map(|path| String::from_utf8_lossy(&node(path)).into_owned()).collect())
+    /// Block devices that processes have open, and all those that they are built upon: each once.
+    pub(super) fn opened(&self) -> Result<&[Opened]> {
+        if let Some(known) = self.opened.get() {
+            return Ok(known);
+        }
+        let nodes: HashMap<Vec<u8>, &Vec<u8>> =
+            self.block_devices()?.iter().map(|path| (node(path), path)).collect();
+        let (mut opened, mut seen) = (Vec::new(), HashSet::new());
+        for holder in &self.holders()?.found {
+            let Some(path) = nodes.get(holder.file.as_bytes()) else { continue };
+            for path in storage::all_below(self.host, path.to_vec(), &mut seen)? {
+                opened.push(Opened { holder: holder.clone(), path });
+            }
+        }
+        Ok(self.opened.get_or_init(|| opened))
+    }
+
+    /// Block devices that the host has file systems or swap space on.
+    pub(super) fn used(&self) -> Result<&[Use]> {
+        match self.used.get() {
+            Some(known) => Ok(known),
+            None => {
+                let used = storage::used(self.host)?;
+                Ok(self.used.get_or_init(|| used))
+            }
+        }
+    }
+
+    /// Interfaces that the host reaches its network through.
+    pub(super) fn through(&self) -> Result<&[Through]> {
+        match self.through.get() {
+            Some(known) => Ok(known),
+            None => {
+                let through = network::through(self.host)?;
+                Ok(self.through.get_or_init(|| through))
+            }
+        }
     }
 
     /// Nodes through which a guest has a function: none if no driver serves it for VFIO.
