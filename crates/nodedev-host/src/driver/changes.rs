@@ -3,7 +3,7 @@
 use std::sync::atomic::Ordering;
 
 use nodedev_driver::{DetachOptions, Error, ErrorDomain, ReattachOptions, Result};
-use nodedev_model::{CapabilityType, HandoverPlan, PciAddress};
+use nodedev_model::{CapabilityType, Effect, HandoverPlan, PciAddress};
 use nodedev_sys::paths::basename;
 
 use super::HostDriver;
@@ -40,7 +40,7 @@ impl HostDriver {
         }
         if !self.recovered.load(Ordering::Relaxed) {
             for issue in self.operations().recover()? {
-                log::info!("{issue}");
+                tracing::info!("{issue}");
             }
             self.recovered.store(true, Ordering::Relaxed);
         }
@@ -56,8 +56,8 @@ impl HostDriver {
         self.changeable(name)?;
         let request = DetachRequest { kernel_driver, ..DetachRequest::default() };
         let plan = self.operations().detach(&[function], &request)?;
-        for finding in &plan.findings {
-            log::warn!(device:% = name; "{}", finding.problem);
+        for finding in plan.findings.iter().filter(|finding| finding.effect >= Effect::Warning) {
+            tracing::warn!(device = name, "{}", finding.problem);
         }
         Ok(())
     }

@@ -98,7 +98,7 @@ impl Operations<'_> {
         let mut interrupted = None;
         for _ in 0..ATTEMPTS {
             for issue in self.recover_these(functions.iter().map(|function| function.address)) {
-                log::info!("{issue}");
+                tracing::info!("{issue}");
             }
             let locks = journal.lock(functions)?;
             interrupted = None;

@@ -46,7 +46,7 @@ impl Operations<'_> {
             Recovery::Dropped => "the entry was dropped: the device it was about is not there any more",
         };
         let function = PciFunction::new(address);
-        log::info!(device:% = function.name; "{what}");
+        tracing::info!(device = %function.name, "{what}");
         let path = format!("/{}", String::from_utf8_lossy(&function.file("")));
         Issue { device: Some(function.name), path, problem: what.to_owned() }
     }

@@ -73,7 +73,7 @@ impl Operations<'_> {
                 journal.write(function, &record)?;
             } else if let Err(error) = journal.remove(function.address) {
                 // The host has its device; an entry that says it is about to is removed by the next one who looks.
-                log::warn!(device:% = function.name, error:% = error.told(); "an entry of the journal was left");
+                tracing::warn!(device = %function.name, error = error.told(), "an entry of the journal was left");
             }
         }
         Ok(())
@@ -159,7 +159,7 @@ impl Operations<'_> {
         };
         if let Err(error) = done {
             // It says that an operation is going on, whose undoing will find nothing to do.
-            log::warn!(device:% = change.function.name, error:% = error.told(); "an entry of the journal was left");
+            tracing::warn!(device = %change.function.name, error = error.told(), "an entry of the journal was left");
         }
     }
 
@@ -171,7 +171,7 @@ impl Operations<'_> {
             None => Ok(()),
         });
         if let Err(error) = noted {
-            log::warn!(device:% = function.name, error:% = error.told(); "the journal could not be written");
+            tracing::warn!(device = %function.name, error = error.told(), "the journal could not be written");
         }
     }
 }
