@@ -4,6 +4,7 @@ use std::fmt;
 use std::time::Duration;
 
 use crate::change::{self, FileLock};
+use crate::paths::{basename, parent};
 use crate::{Root, SysError, modules};
 
 /// A host that can be looked at and changed. [`Root`] is one; tests have another that reacts like a kernel and fails where it
@@ -20,6 +21,13 @@ pub trait HostAccess: fmt::Debug + Send + Sync {
     /// # Errors
     /// As [`Root::read`].
     fn read(&self, path: &[u8], limit: usize) -> Result<Option<Vec<u8>>, SysError>;
+
+    /// The first bytes of a file, at most `length`; nothing beyond is read of a device. The file is no link itself. `None` if
+    /// there is no such file.
+    ///
+    /// # Errors
+    /// As [`Root::read`].
+    fn read_start(&self, path: &[u8], length: usize) -> Result<Option<Vec<u8>>, SysError>;
 
     /// The target of a symbolic link, as it is stored. `None` if there is no link.
     ///
@@ -97,6 +105,13 @@ impl HostAccess for Root {
     fn read(&self, path: &[u8], limit: usize) -> Result<Option<Vec<u8>>, SysError> {
         let mut buffer = Vec::new();
         let found = Self::read(self, path, &mut buffer, limit)?.is_some();
+        Ok(found.then_some(buffer))
+    }
+
+    fn read_start(&self, path: &[u8], length: usize) -> Result<Option<Vec<u8>>, SysError> {
+        let Some(folder) = self.folder(parent(path))? else { return Ok(None) };
+        let mut buffer = Vec::new();
+        let found = folder.read_start(basename(path), &mut buffer, length)?.is_some();
         Ok(found.then_some(buffer))
     }
 

@@ -196,6 +196,11 @@ impl HostAccess for FakeKernel {
         HostAccess::read(&self.root, path, limit)
     }
 
+    fn read_start(&self, path: &[u8], length: usize) -> Result<Option<Vec<u8>>, SysError> {
+        let _state = self.step(Operation::Read, path)?;
+        self.root.read_start(path, length)
+    }
+
     fn read_link(&self, path: &[u8]) -> Result<Option<Vec<u8>>, SysError> {
         let _state = self.step(Operation::ReadLink, path)?;
         self.root.read_link(path)

@@ -12,8 +12,8 @@ use super::plan::{self, Target};
 use super::transaction::Change;
 use super::{Operations, OpsError, PciFunction, Result, audit};
 
-/// How often an operation that somebody else left half-done is recovered before one's own begins.
-const ATTEMPTS: usize = 3;
+/// How often it is tried to begin where somebody else changes devices at the same time, or left an operation half-done.
+pub(super) const ATTEMPTS: usize = 3;
 
 /// What is asked for.
 #[derive(Debug, Clone, Copy, Default)]
