@@ -23,7 +23,7 @@ mod pci;
 use std::path::PathBuf;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
-use std::{fs, io};
+use std::{fmt, fs, io};
 
 use nodedev_sys::{FileLock, HostAccess, Operation, Root, SysError};
 
@@ -53,11 +53,23 @@ pub struct FakeKernel {
     _tree: Tree,
 }
 
-#[derive(Debug, Default)]
+#[derive(Default)]
 struct State {
     faults: Faults,
     pci: Pci,
     waited: Duration,
+    meanwhile: Option<Box<dyn FnOnce() + Send>>,
+}
+
+impl fmt::Debug for State {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { faults, pci, waited, meanwhile: _ } = self;
+        f.debug_struct("State")
+            .field("faults", faults)
+            .field("pci", pci)
+            .field("waited", waited)
+            .finish_non_exhaustive()
+    }
 }
 
 impl FakeKernel {
@@ -140,6 +152,11 @@ impl FakeKernel {
     /// How long was waited by the clock of the host, which runs twenty times as fast as others.
     pub fn waited(&self) -> Duration {
         self.state().waited
+    }
+
+    /// Does something as soon as somebody waits, once.
+    pub fn meanwhile(&self, act: impl FnOnce() + Send + 'static) {
+        self.state().meanwhile = Some(Box::new(act));
     }
 
     /// The driver that a function is bound to.
@@ -268,7 +285,14 @@ impl HostAccess for FakeKernel {
     }
 
     fn pause(&self, time: Duration) {
-        self.state().waited += time;
+        let act = {
+            let mut state = self.state();
+            state.waited += time;
+            state.meanwhile.take()
+        };
+        if let Some(act) = act {
+            act();
+        }
         // Others go on meanwhile, but time runs faster here.
         std::thread::sleep(time / 20);
     }

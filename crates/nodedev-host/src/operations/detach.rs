@@ -6,7 +6,7 @@ use nodedev_model::{
 use nodedev_sys::FileLock;
 
 use super::check::{self, Intent, Scene};
-use super::journal::Journal;
+use super::journal::{Journal, PATIENCE, PAUSE, Record};
 use super::kernel_driver::{self, Chosen};
 use super::plan::{self, Target};
 use super::transaction::Change;
@@ -100,20 +100,22 @@ impl Operations<'_> {
             for issue in self.recover_these(functions.iter().map(|function| function.address)) {
                 tracing::info!("{issue}");
             }
-            let locks = journal.lock(functions)?;
+            let locks = journal.lock(functions, PATIENCE)?;
             interrupted = None;
             for function in functions {
-                match journal.read(function.address)? {
-                    Some(record) if record.is_in_progress() => {
-                        let problem = record.problem.unwrap_or_else(|| "it is not known why".into());
-                        interrupted = Some(OpsError::Interrupted { device: function.address, problem });
-                    }
-                    _ => {}
-                }
+                let device = function.address;
+                let Some(record) = journal.read(device)?.filter(Record::is_in_progress) else { continue };
+                interrupted = Some(match record.problem {
+                    Some(problem) => OpsError::Interrupted { device, problem },
+                    // Somebody else is at the other devices of that operation.
+                    None => OpsError::Busy { device, pid: None },
+                });
             }
             if interrupted.is_none() {
                 return Ok(locks);
             }
+            drop(locks);
+            self.host.pause(PAUSE);
         }
         interrupted.map_or_else(|| Ok(Vec::new()), Err)
     }

@@ -2,7 +2,7 @@
 
 use nodedev_model::{Handover, HandoverState, Handovers};
 
-use super::journal::{Journal, Record};
+use super::journal::{Journal, PATIENCE, Record};
 use super::{Operations, PciFunction, Result};
 
 impl Operations<'_> {
@@ -64,7 +64,7 @@ impl Operations<'_> {
     /// Removes an entry, and leaves the device as it is. Says whether there was one.
     pub(crate) fn forget(&self, function: &PciFunction) -> Result<bool> {
         let journal = Journal::of(self.host);
-        let _locks = journal.lock(std::slice::from_ref(function))?;
+        let _locks = journal.lock(std::slice::from_ref(function), PATIENCE)?;
         let was = journal.addresses()?.contains(&function.address);
         journal.sweep(function.address)?;
         journal.remove(function.address)?;

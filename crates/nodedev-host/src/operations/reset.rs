@@ -12,6 +12,7 @@ use nodedev_model::{
 use nodedev_sys::FileLock;
 use nodedev_sys::paths::{PCI_DEVICES, basename, follow, parent};
 
+use super::act::Effort;
 use super::check::{self, Intent, Scene};
 use super::detach::ATTEMPTS;
 use super::group::is_bridge;
@@ -82,7 +83,7 @@ impl Operations<'_> {
             return Ok(plan);
         }
         for step in &plan.steps {
-            act::run(self.host, step)?;
+            act::run(self.host, step, Effort::FULL)?;
         }
         let answer = self.host.read_start(&function.file("config"), pci_config::HEADER)?;
         // One that fell off its bus is taken away by the kernel.

@@ -18,6 +18,8 @@ pub(crate) const TWO: &str = "0000:03:00.1";
 pub(crate) const UNUSED: &str = "0000:04:00.0";
 /// A card of its own with an override from before.
 pub(crate) const PINNED: &str = "0000:05:00.0";
+/// Another function of the first card, which a driver keeps for somebody else.
+pub(crate) const STUBBED: &str = "0000:03:00.2";
 /// The bridge above all of them.
 pub(crate) const BRIDGE: &str = "0000:00:1c.0";
 
@@ -65,6 +67,7 @@ pub(crate) fn tree_with(addresses: &[&str]) -> Tree {
     for (group, device) in [
         (7, function(ONE).driver("igb")),
         (7, function(TWO).driver("igb")),
+        (7, function(STUBBED).driver("pciback").attr("driver_override", "pciback")),
         (8, function(UNUSED)),
         (9, function(PINNED).driver("uio").attr("driver_override", "uio")),
     ] {
