@@ -38,6 +38,7 @@ mod monitor;
 mod netlink;
 pub mod paths;
 pub mod processes;
+mod programs;
 mod root;
 mod tree;
 pub mod udev;
