@@ -107,6 +107,11 @@ impl FakeKernel {
         self.state().pci.modules.insert(module.to_owned(), driver.to_owned());
     }
 
+    /// Has a module on disk no more.
+    pub fn remove_module(&self, module: &str) {
+        self.state().pci.modules.remove(module);
+    }
+
     /// Makes a driver refuse every device from now on: its probe fails, which the kernel tells nobody but its log.
     pub fn refusing(&self, driver: &str) {
         self.state().pci.refusing.insert(driver.to_owned());

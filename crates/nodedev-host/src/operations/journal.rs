@@ -8,7 +8,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use nodedev_model::{DriverBinding, HandoverState, Issue, PciAddress};
 use nodedev_sys::paths::{BOOT_ID, HANDOVERS};
-use nodedev_sys::{FileLock, HostAccess};
+use nodedev_sys::{FileLock, HostAccess, SysError};
 use serde::{Deserialize, Serialize};
 
 use super::function::Identity;
@@ -139,7 +139,13 @@ impl<'a> Journal<'a> {
     /// The entry of a function.
     pub(crate) fn read(&self, address: PciAddress) -> Result<Option<Record>> {
         let path = entry(address);
-        let Some(content) = self.host.read(&path, ENTRY_LIMIT)? else { return Ok(None) };
+        let content = match self.host.read(&path, ENTRY_LIMIT) {
+            Err(error @ SysError::TooLarge { .. }) => {
+                return Err(OpsError::DamagedEntry { address, problem: error.to_string() });
+            }
+            content => content?,
+        };
+        let Some(content) = content else { return Ok(None) };
         parse(&content, address).map(Some).map_err(|problem| OpsError::DamagedEntry { address, problem })
     }
 
