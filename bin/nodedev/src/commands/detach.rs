@@ -16,7 +16,7 @@ pub(super) fn run(connection: &Connection, args: &DetachArgs, out: &mut Output) 
         force: args.force,
         dry_run: args.telling.dry_run,
     };
-    let plain = !(options.group || options.force || options.dry_run);
+    let plain = !(options.group || options.force || args.telling.is_native());
     each(
         connection,
         &args.devices.names,
