@@ -1,11 +1,12 @@
 //! All that an operation that changes a host does with it.
 
 use std::fmt;
+use std::net::IpAddr;
 use std::time::Duration;
 
 use crate::change::{self, FileLock};
 use crate::paths::{basename, parent};
-use crate::{Root, SysError, modules};
+use crate::{Root, SysError, interfaces, modules};
 
 /// A host that can be looked at and changed. [`Root`] is one; tests have another that reacts like a kernel and fails where it
 /// is told to.
@@ -87,6 +88,12 @@ pub trait HostAccess: fmt::Debug + Send + Sync {
     /// [`SysError::Io`], as where the file is another user's; [`SysError::ReadOnly`] for a recording.
     fn is_locked(&self, path: &[u8]) -> Result<bool, SysError>;
 
+    /// Names of the network interfaces of this process's network that have an address; none in a recording.
+    ///
+    /// # Errors
+    /// [`SysError::Io`] if the kernel does not tell.
+    fn interfaces_of(&self, address: IpAddr) -> Result<Vec<String>, SysError>;
+
     /// Loads a kernel module and what it depends on, unless the administrator's configuration forbids it (`modprobe -b`).
     ///
     /// # Errors
@@ -157,6 +164,10 @@ impl HostAccess for Root {
 
     fn is_locked(&self, path: &[u8]) -> Result<bool, SysError> {
         change::is_locked(self, path)
+    }
+
+    fn interfaces_of(&self, address: IpAddr) -> Result<Vec<String>, SysError> {
+        interfaces::with_address(self, address)
     }
 
     fn load_module(&self, name: &str) -> Result<(), SysError> {

@@ -29,6 +29,7 @@ pub mod devlink;
 mod error;
 pub mod ethtool;
 mod folders;
+mod interfaces;
 mod ioctl;
 pub mod link;
 pub mod machine;

@@ -20,6 +20,7 @@
 mod faults;
 mod pci;
 
+use std::net::IpAddr;
 use std::path::PathBuf;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -58,16 +59,18 @@ struct State {
     faults: Faults,
     pci: Pci,
     waited: Duration,
+    addresses: Vec<(IpAddr, String)>,
     meanwhile: Option<Box<dyn FnOnce() + Send>>,
 }
 
 impl fmt::Debug for State {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { faults, pci, waited, meanwhile: _ } = self;
+        let Self { faults, pci, waited, addresses, meanwhile: _ } = self;
         f.debug_struct("State")
             .field("faults", faults)
             .field("pci", pci)
             .field("waited", waited)
+            .field("addresses", addresses)
             .finish_non_exhaustive()
     }
 }
@@ -157,6 +160,11 @@ impl FakeKernel {
     /// How long was waited by the clock of the host, which runs twenty times as fast as others.
     pub fn waited(&self) -> Duration {
         self.state().waited
+    }
+
+    /// Gives a network interface an address.
+    pub fn address(&self, address: IpAddr, interface: &str) {
+        self.state().addresses.push((address, interface.to_owned()));
     }
 
     /// Does something as soon as somebody waits, once.
@@ -275,6 +283,12 @@ impl HostAccess for FakeKernel {
     fn is_locked(&self, path: &[u8]) -> Result<bool, SysError> {
         let _state = self.step(Operation::Lock, path)?;
         self.root.is_locked(path)
+    }
+
+    fn interfaces_of(&self, address: IpAddr) -> Result<Vec<String>, SysError> {
+        let state = self.step(Operation::List, b"sys/class/net")?;
+        let found = state.addresses.iter().filter(|(known, _)| *known == address);
+        Ok(found.map(|(_, interface)| interface.clone()).collect())
     }
 
     fn load_module(&self, name: &str) -> Result<(), SysError> {

@@ -1,5 +1,6 @@
 //! The calls that hand devices over.
 
+use std::net::IpAddr;
 use std::sync::{MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -55,14 +56,19 @@ impl HostDriver {
         self.recovered.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    pub(super) fn detach_for_libvirt(&self, name: &str, kernel_driver: Option<&str>) -> Result<()> {
+    pub(super) fn detach_for_libvirt(
+        &self,
+        name: &str,
+        kernel_driver: Option<&str>,
+        connected_at: Option<IpAddr>,
+    ) -> Result<()> {
         let function = self.pci_function(name)?;
         let kernel_driver = match kernel_driver {
             Some(LEGACY_DRIVER) => return Err(OpsError::LegacyKvm.into()),
             named => named.filter(|name| *name != DEFAULT_DRIVER),
         };
         self.changeable(name)?;
-        let request = DetachRequest { kernel_driver, ..DetachRequest::default() };
+        let request = DetachRequest { kernel_driver, connected_at, ..DetachRequest::default() };
         let plan = self.operations().detach(&[function], &request)?;
         for finding in plan.findings.iter().filter(|finding| finding.effect >= Effect::Warning) {
             tracing::warn!(device = name, "{}", finding.problem);
@@ -83,6 +89,7 @@ impl HostDriver {
             force: options.force,
             dry_run: options.dry_run,
             strict: true,
+            connected_at: options.connected_at,
         };
         Ok(operations.detach(&functions, &request)?)
     }

@@ -1,5 +1,7 @@
 //! Taking functions from the host.
 
+use std::net::IpAddr;
+
 use nodedev_model::{
     DriverBinding, Finding, HandoverOperation, HandoverPlan, HandoverState, Outcome, PlannedDevice,
 };
@@ -24,6 +26,8 @@ pub(crate) struct DetachRequest<'o> {
     /// Whether a group that the host still uses is a reason to refuse, as for people, or only to warn, as for clients of
     /// libvirt, which detach the functions of a group one after the other.
     pub(crate) strict: bool,
+    /// Address of the machine that whoever asks is connected to over a network.
+    pub(crate) connected_at: Option<IpAddr>,
 }
 
 impl Operations<'_> {
@@ -77,7 +81,7 @@ impl Operations<'_> {
         request: &DetachRequest<'_>,
         outcome: Outcome,
     ) -> Result<Vec<Finding>> {
-        let scene = Scene::new(self.host);
+        let scene = Scene::for_caller(self.host, request.connected_at);
         let mut findings = Vec::new();
         for (function, chosen) in functions.iter().zip(chosen) {
             let intent =

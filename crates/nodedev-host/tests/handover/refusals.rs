@@ -1,8 +1,9 @@
 //! What stands in the way of handing a device over, each with its own words; and what force skips.
 
+use std::net::IpAddr;
 use std::sync::Arc;
 
-use nodedev_driver::{DetachOptions, Driver, Error};
+use nodedev_driver::{DetachOptions, Driver, Error, ExplainOptions};
 use nodedev_model::{Effect, FindingKind, Outcome, Verdict};
 use nodedev_sys::HostAccess;
 use nodedev_testkit::fake_kernel::FakeKernel;
@@ -283,6 +284,48 @@ fn the_interface_of_the_default_route_is_found_below_bridges_and_bonds() {
 }
 
 #[test]
+fn the_interface_of_the_callers_connection_is_found_below_bridges_bonds_and_vlans() {
+    let mut tree = tree();
+    let eth0 = format!("devices/pci0000:00/{BRIDGE}/{UNUSED}/net/eth0");
+    tree.add(&Device::new(&eth0, "class/net")).unwrap();
+    let mut below = ("eth0", eth0);
+    for name in ["bond0", "bond0.7", "br0"] {
+        let path = format!("devices/virtual/net/{name}");
+        tree.add(&Device::new(&path, "class/net").link(format!("lower_{}", below.0), &below.1)).unwrap();
+        below = (name, path);
+    }
+    tree.add(&Device::new("devices/virtual/net/lo", "class/net")).unwrap();
+    let kernel = over(tree);
+    let address = |text: &str| text.parse::<IpAddr>().unwrap();
+    for (at, interface) in [("192.0.2.1", "br0"), ("2001:db8::1", "eth0"), ("127.0.0.1", "lo")] {
+        kernel.address(address(at), interface);
+    }
+    let driver = program(&kernel);
+    for (at, told) in [
+        ("192.0.2.1", "your connection to 192.0.2.1 is through br0, of which eth0 is a part"),
+        ("2001:db8::1", "your connection to 2001:db8::1 is through eth0"),
+    ] {
+        let connected_at = Some(address(at));
+        let options = DetachOptions { connected_at, ..DetachOptions::default() };
+        let error = driver.detach_with(&name(UNUSED), &options).unwrap_err();
+        assert_eq!(error.code().0, 55, "{error}");
+        assert!(error.message().ends_with(&format!("{UNUSED} is needed by the host: {told}")), "{error}");
+        assert_eq!(driver.detach_for(&name(UNUSED), None, connected_at).unwrap_err(), error);
+        let options = ExplainOptions { connected_at, ..ExplainOptions::default() };
+        let explanation = driver.explain(&name(UNUSED), &options).unwrap();
+        assert_eq!(explanation.findings[0].kind, FindingKind::HostNetwork);
+    }
+    assert_eq!(kernel.writes(), []);
+    // Nobody else is kept from it, nor from another device.
+    driver.detach_for(&name(PINNED), None, Some(address("192.0.2.1"))).unwrap();
+    driver.detach_for(&name(UNUSED), None, Some(address("127.0.0.1"))).unwrap();
+    driver.reattach(&name(UNUSED)).unwrap();
+    let options =
+        DetachOptions { connected_at: Some(address("192.0.2.1")), force: true, ..DetachOptions::default() };
+    driver.detach_with(&name(UNUSED), &options).unwrap();
+}
+
+#[test]
 fn the_console_is_refused_unless_forced_and_only_while_the_host_shows_something_on_it() {
     let mut tree = tree();
     for (address, driver) in [("0000:06:00.0", Some("i915")), ("0000:07:00.0", None)] {
@@ -411,7 +454,7 @@ fn an_explanation_says_what_detaching_would_say_and_more() {
     tree.file("lib/modules/6.12.0/modules.dep", b"kernel/drivers/vfio/pci/vfio-pci.ko.xz: x\n").unwrap();
     let kernel = over(tree);
     let driver = program(&kernel);
-    let explanation = driver.explain(&name(ONE), None).unwrap();
+    let explanation = driver.explain(&name(ONE), &ExplainOptions::default()).unwrap();
     assert_eq!(explanation.verdict, Verdict::Forced);
     assert_eq!(explanation.guest_driver.as_deref(), Some("vfio-pci"));
     assert_eq!(explanation.iommu_group.unwrap().number, 7);
@@ -425,17 +468,20 @@ fn an_explanation_says_what_detaching_would_say_and_more() {
             (FindingKind::Lockdown, Effect::Note),
         ]
     );
-    let bridge = driver.explain(&name(BRIDGE), None).unwrap();
+    let bridge = driver.explain(&name(BRIDGE), &ExplainOptions::default()).unwrap();
     assert_eq!(bridge.verdict, Verdict::Impossible);
-    let absent = driver.explain(&name(UNUSED), Some("nosuch-vfio")).unwrap();
+    let absent = {
+        let kernel_driver = Some("nosuch-vfio".into());
+        driver.explain(&name(UNUSED), &ExplainOptions { kernel_driver, ..ExplainOptions::default() }).unwrap()
+    };
     assert_eq!(absent.verdict, Verdict::Impossible);
     assert!(absent.findings.iter().any(|it| it.problem == "the kernel 6.12.0 has no module nosuch_vfio"));
-    let free = driver.explain(&name(UNUSED), None).unwrap();
+    let free = driver.explain(&name(UNUSED), &ExplainOptions::default()).unwrap();
     assert_eq!(free.verdict, Verdict::Possible);
     assert_eq!(kernel.writes(), []);
-    assert_eq!(driver.explain("computer", None).unwrap_err().code().0, 8);
+    assert_eq!(driver.explain("computer", &ExplainOptions::default()).unwrap_err().code().0, 8);
     driver.detach(&name(UNUSED), None).unwrap();
-    let again = driver.explain(&name(UNUSED), None).unwrap();
+    let again = driver.explain(&name(UNUSED), &ExplainOptions::default()).unwrap();
     assert!(again.findings.iter().any(|finding| finding.kind == FindingKind::Detached));
     assert_eq!(journal(&driver).len(), 1);
 }
@@ -444,13 +490,13 @@ fn an_explanation_says_what_detaching_would_say_and_more() {
 fn what_cannot_be_found_out_does_not_keep_an_explanation_from_saying_the_rest() {
     let kernel = host();
     kernel.restart();
-    let faultless = program(&kernel).explain(&name(ONE), None).unwrap();
+    let faultless = program(&kernel).explain(&name(ONE), &ExplainOptions::default()).unwrap();
     let steps = kernel.steps();
     let mut explained = 0;
     for step in 1..=steps {
         kernel.restart();
         kernel.fail_at(step, nodedev_testkit::fake_kernel::errno::EIO);
-        if let Ok(explanation) = program(&kernel).explain(&name(ONE), None) {
+        if let Ok(explanation) = program(&kernel).explain(&name(ONE), &ExplainOptions::default()) {
             explained += 1;
             let has = |kind| explanation.findings.iter().any(|finding| finding.kind == kind);
             assert!(

@@ -1,6 +1,7 @@
-//! Interfaces that the host reaches its network through.
+//! Interfaces that the host reaches its network through, and whoever asks the host.
 
 use std::collections::BTreeSet;
+use std::net::IpAddr;
 
 use nodedev_model::{Effect, Finding, FindingKind};
 use nodedev_sys::HostAccess;
@@ -20,11 +21,13 @@ const MOST_INTERFACES: usize = 4096;
 pub(super) struct Through {
     /// Why, as it is told: `its default route is through eth0`.
     why: String,
+    remedy: &'static str,
     /// Relative to the root.
     path: Vec<u8>,
 }
 
-/// Whether a default route leads through an interface of the function, be it below a bond, a bridge or a VLAN.
+/// Whether a default route or the connection of whoever asks leads through an interface of the function, be it below a bond,
+/// a bridge or a VLAN.
 pub(super) fn check(scene: &Scene<'_>, intent: &Intent<'_>) -> Result<Vec<Finding>> {
     let function = intent.function;
     let needed = |through: &Through| {
@@ -32,27 +35,38 @@ pub(super) fn check(scene: &Scene<'_>, intent: &Intent<'_>) -> Result<Vec<Findin
             FindingKind::HostNetwork,
             Effect::RefusedUnlessForced,
             format!("PCI device {} is needed by the host: {}", function.address, through.why),
-            "move the route to another interface; with --force the host loses its network",
+            through.remedy,
         )
     };
     let mut all = scene.through()?.iter();
     Ok(all.find(|through| is_below(&through.path, function)).map(needed).into_iter().collect())
 }
 
-/// The interfaces of default routes, and all those that they are built upon.
-pub(super) fn through(host: &dyn HostAccess) -> Result<Vec<Through>> {
+/// The interfaces of default routes and of a connection, and all those that they are built upon.
+pub(super) fn through(host: &dyn HostAccess, connected_at: Option<IpAddr>) -> Result<Vec<Through>> {
     let mut through = Vec::new();
-    for routed in default_routes(host) {
-        for interface in all_below(host, &routed)? {
-            let Some(link) = host.read_link(format!("{CLASS_NET}/{interface}").as_bytes())? else {
-                continue;
-            };
-            let mut why = format!("its default route is through {routed}");
-            if interface != routed {
-                why.push_str(&format!(", of which {interface} is a part"));
+    let mut add = |what: &str, interfaces: &mut dyn Iterator<Item = String>, remedy| -> Result<()> {
+        for upper in interfaces {
+            for interface in all_below(host, &upper)? {
+                let Some(link) = host.read_link(format!("{CLASS_NET}/{interface}").as_bytes())? else {
+                    continue;
+                };
+                let mut why = format!("{what} is through {upper}");
+                if interface != upper {
+                    why.push_str(&format!(", of which {interface} is a part"));
+                }
+                through.push(Through { why, remedy, path: follow(CLASS_NET.as_bytes(), &link) });
             }
-            through.push(Through { why, path: follow(CLASS_NET.as_bytes(), &link) });
         }
+        Ok(())
+    };
+    let remedy = "move the route to another interface; with --force the host loses its network";
+    add("its default route", &mut default_routes(host).into_iter(), remedy)?;
+    if let Some(address) = connected_at {
+        let interfaces = host.interfaces_of(address)?;
+        let remedy = "connect through another interface; with --force this connection is lost";
+        let mut interfaces = interfaces.into_iter().filter(|name| is_interface(name));
+        add(&format!("your connection to {address}"), &mut interfaces, remedy)?;
     }
     Ok(through)
 }

@@ -2,6 +2,7 @@
 
 use std::cell::OnceCell;
 use std::collections::{HashMap, HashSet};
+use std::net::IpAddr;
 
 use nodedev_sys::HostAccess;
 use nodedev_sys::paths::{CLASS_BLOCK, DEV, DEV_VFIO, basename, follow};
@@ -16,6 +17,8 @@ use crate::operations::{PciFunction, Result};
 #[derive(Debug)]
 pub(crate) struct Scene<'a> {
     pub(crate) host: &'a dyn HostAccess,
+    /// Address of the host that whoever asks is connected to over a network.
+    connected_at: Option<IpAddr>,
     /// Paths of all block devices and partitions, relative to the root.
     block: OnceCell<Vec<Vec<u8>>>,
     holders: OnceCell<Holders>,
@@ -34,8 +37,13 @@ pub(super) struct Opened {
 
 impl<'a> Scene<'a> {
     pub(crate) fn new(host: &'a dyn HostAccess) -> Self {
+        Self::for_caller(host, None)
+    }
+
+    pub(crate) fn for_caller(host: &'a dyn HostAccess, connected_at: Option<IpAddr>) -> Self {
         Self {
             host,
+            connected_at,
             block: OnceCell::new(),
             holders: OnceCell::new(),
             opened: OnceCell::new(),
@@ -106,12 +114,12 @@ impl<'a> Scene<'a> {
         }
     }
 
-    /// Interfaces that the host reaches its network through.
+    /// Interfaces that the host, and whoever asks, need to reach each other and the network.
     pub(super) fn through(&self) -> Result<&[Through]> {
         match self.through.get() {
             Some(known) => Ok(known),
             None => {
-                let through = network::through(self.host)?;
+                let through = network::through(self.host, self.connected_at)?;
                 Ok(self.through.get_or_init(|| through))
             }
         }
