@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use crate::change::{self, FileLock};
 use crate::paths::{basename, parent};
+use crate::processes::NodeNumber;
 use crate::{Root, SysError, interfaces, modules};
 
 /// A host that can be looked at and changed. [`Root`] is one; tests have another that reacts like a kernel and fails where it
@@ -88,6 +89,12 @@ pub trait HostAccess: fmt::Debug + Send + Sync {
     /// [`SysError::Io`], as where the file is another user's; [`SysError::ReadOnly`] for a recording.
     fn is_locked(&self, path: &[u8]) -> Result<bool, SysError>;
 
+    /// Numbers of the device node that a path leads to, links of `/proc/PID/fd` included; `None` if it is no device node.
+    ///
+    /// # Errors
+    /// [`SysError::Io`]; [`SysError::ReadOnly`] where there are no nodes, as in a recording.
+    fn node_number(&self, path: &[u8]) -> Result<Option<NodeNumber>, SysError>;
+
     /// Names of the network interfaces of this process's network that have an address; none in a recording.
     ///
     /// # Errors
@@ -164,6 +171,10 @@ impl HostAccess for Root {
 
     fn is_locked(&self, path: &[u8]) -> Result<bool, SysError> {
         change::is_locked(self, path)
+    }
+
+    fn node_number(&self, path: &[u8]) -> Result<Option<NodeNumber>, SysError> {
+        Self::node_number(self, path)
     }
 
     fn interfaces_of(&self, address: IpAddr) -> Result<Vec<String>, SysError> {

@@ -26,6 +26,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 use std::{fmt, fs, io};
 
+use nodedev_sys::processes::NodeNumber;
 use nodedev_sys::{FileLock, HostAccess, Operation, Root, SysError};
 
 use crate::tree::Tree;
@@ -283,6 +284,11 @@ impl HostAccess for FakeKernel {
     fn is_locked(&self, path: &[u8]) -> Result<bool, SysError> {
         let _state = self.step(Operation::Lock, path)?;
         self.root.is_locked(path)
+    }
+
+    fn node_number(&self, path: &[u8]) -> Result<Option<NodeNumber>, SysError> {
+        let _state = self.step(Operation::Open, path)?;
+        HostAccess::node_number(&self.root, path)
     }
 
     fn interfaces_of(&self, address: IpAddr) -> Result<Vec<String>, SysError> {

@@ -174,18 +174,21 @@ fn in_use(driver: &HostDriver, known: &Known) -> Result<Option<processes::Holder
     let failed = |error: SysError| Error::internal(ErrorDomain::NODEDEV, error.to_string());
     let mut nodes = Vec::new();
     if known.mdev.iommu_group != 0 {
-        nodes.push(format!("/{DEV_VFIO}/{}", known.mdev.iommu_group).into_bytes());
+        nodes.push(format!("/{DEV_VFIO}/{}", known.mdev.iommu_group));
     }
     if let Some(path) = &known.path {
         let folder = join(path.as_bytes(), b"vfio-dev");
         let folder = folder.strip_prefix(b"/").unwrap_or(&folder);
         let names = HostAccess::names(driver.root(), folder).map_err(failed)?.unwrap_or_default();
-        nodes.extend(names.iter().map(|name| join(format!("/{DEV_VFIO}/devices").as_bytes(), name)));
+        let node = |name: &[u8]| format!("/{DEV_VFIO}/devices/{}", String::from_utf8_lossy(name));
+        nodes.extend(names.iter().map(|name| node(name)));
     }
     if nodes.is_empty() {
         return Ok(None);
     }
-    let holders = processes::holders(driver.root(), &|file| nodes.iter().any(|node| node == file));
+    let wanted =
+        |link: &[u8]| processes::vfio_node(driver.root(), link).filter(|node| nodes.contains(&node.path));
+    let holders = processes::holders(driver.root(), &wanted);
     Ok(holders.map_err(failed)?.found.into_iter().next())
 }
 

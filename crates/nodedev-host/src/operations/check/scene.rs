@@ -6,7 +6,7 @@ use std::net::IpAddr;
 
 use nodedev_sys::HostAccess;
 use nodedev_sys::paths::{CLASS_BLOCK, DEV, DEV_VFIO, basename, follow};
-use nodedev_sys::processes::{self, Holder, Holders};
+use nodedev_sys::processes::{self, Holder, Holders, Node};
 
 use super::network::{self, Through};
 use super::storage::{self, Use};
@@ -57,9 +57,16 @@ impl<'a> Scene<'a> {
         if let Some(known) = self.holders.get() {
             return Ok(known);
         }
-        let vfio = format!("/{DEV_VFIO}/");
-        let block: HashSet<Vec<u8>> = self.block_devices()?.iter().map(|path| node(path)).collect();
-        let wanted = |file: &[u8]| file.starts_with(vfio.as_bytes()) || block.contains(file);
+        let block: HashMap<Vec<u8>, &Vec<u8>> =
+            self.block_devices()?.iter().map(|path| (node(path), path)).collect();
+        let wanted = |link: &[u8]| {
+            let Some((node, path)) = processes::node_path(link).and_then(|path| block.get_key_value(path))
+            else {
+                return processes::vfio_node(self.host, link);
+            };
+            let path_of_node = String::from_utf8_lossy(node).into_owned();
+            Some(Node { path: path_of_node, number: processes::number(self.host, path) })
+        };
         let found = processes::holders(self.host, &wanted)?;
         Ok(self.holders.get_or_init(|| found))
     }
@@ -74,7 +81,7 @@ impl<'a> Scene<'a> {
         if nodes.is_empty() {
             return Ok(None);
         }
-        Ok(self.holders()?.found.iter().find(|holder| nodes.contains(&holder.file)))
+        Ok(self.holders()?.found.iter().find(|holder| nodes.contains(&holder.node)))
     }
 
     pub(crate) fn block_devices(&self) -> Result<&[Vec<u8>]> {
@@ -95,7 +102,7 @@ impl<'a> Scene<'a> {
             self.block_devices()?.iter().map(|path| (node(path), path)).collect();
         let (mut opened, mut seen) = (Vec::new(), HashSet::new());
         for holder in &self.holders()?.found {
-            let Some(path) = nodes.get(holder.file.as_bytes()) else { continue };
+            let Some(path) = nodes.get(holder.node.as_bytes()) else { continue };
             for path in storage::all_below(self.host, path.to_vec(), &mut seen)? {
                 opened.push(Opened { holder: holder.clone(), path });
             }
@@ -166,5 +173,5 @@ pub(crate) fn is_below(path: &[u8], function: &PciFunction) -> bool {
 /// How a process is told of.
 pub(crate) fn told(holder: &Holder) -> String {
     let command: String = holder.command.chars().filter(|c| !c.is_control()).collect();
-    format!("process {} ({command}) has {} open", holder.pid, holder.file)
+    format!("process {} ({command}) has {} open", holder.pid, holder.node)
 }
