@@ -315,6 +315,13 @@ pub(crate) struct TellingArgs {
     pub(crate) json: bool,
 }
 
+impl TellingArgs {
+    /// Whether something is asked for that libvirt's calls do not give.
+    pub(crate) fn is_native(&self) -> bool {
+        self.dry_run || self.json
+    }
+}
+
 #[derive(Debug, Args)]
 pub(crate) struct ExplainArgs {
     #[command(flatten)]

@@ -104,6 +104,10 @@ fn a_driver_without_the_native_calls_is_asked_in_libvirts_way() {
         ("reattach computer", "virNodeDeviceReAttach"),
         ("reset computer", "virNodeDeviceReset"),
         ("detach --group computer", "native view"),
+        // What libvirt's calls do not tell is not made up: nothing is done.
+        ("detach --json computer", "native view"),
+        ("reattach --json computer", "native view"),
+        ("reset --json computer", "native view"),
         ("explain computer", "native view"),
     ] {
         let ran = test_default(args);

@@ -1,4 +1,5 @@
 use std::borrow::Cow;
+use std::net::IpAddr;
 use std::ops::ControlFlow;
 
 use nodedev_model::{
@@ -7,8 +8,8 @@ use nodedev_model::{
 };
 
 use crate::{
-    CreateFlags, DetachOptions, Error, HostInfo, ListFlags, ReattachOptions, ResetOptions, Result, Revision,
-    UpdateFlags, Watch, XmlFlags,
+    CreateFlags, DetachOptions, Error, ExplainOptions, HostInfo, ListFlags, ReattachOptions, ResetOptions,
+    Result, Revision, UpdateFlags, Watch, XmlFlags,
 };
 
 /// A device as lists and lookups give it: its name, which is its identity, and its parent's.
@@ -237,6 +238,20 @@ pub trait Driver: Send + Sync {
         }))
     }
 
+    /// As [`Driver::detach`], for somebody who is connected to an address of the machine over a network: a device that the
+    /// connection leads through is refused, where that can be found out.
+    ///
+    /// # Errors
+    /// As [`Driver::detach`].
+    fn detach_for(
+        &self,
+        name: &str,
+        kernel_driver: Option<&str>,
+        _connected_at: Option<IpAddr>,
+    ) -> Result<()> {
+        self.detach(name, kernel_driver)
+    }
+
     /// Gives a detached device back to the host (`virNodeDeviceReAttach`).
     ///
     /// # Errors
@@ -285,7 +300,7 @@ pub trait Driver: Send + Sync {
     ///
     /// # Errors
     /// [`Error::no_device`]; those of a device that is not PCI; [`Error::no_native_view`].
-    fn explain(&self, _name: &str, _kernel_driver: Option<&str>) -> Result<Explanation> {
+    fn explain(&self, _name: &str, _options: &ExplainOptions) -> Result<Explanation> {
         Err(Error::no_native_view())
     }
 

@@ -1,5 +1,7 @@
 //! How a device is handed over, where more is to be said than its name.
 
+use std::net::IpAddr;
+
 /// How a device is taken from the host ([`Driver::detach_with`](crate::Driver::detach_with)).
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct DetachOptions {
@@ -12,6 +14,18 @@ pub struct DetachOptions {
     pub force: bool,
     /// Only say what would be done.
     pub dry_run: bool,
+    /// Address of the machine that whoever asks is connected to, if that is over a network: a device that the connection
+    /// leads through is refused.
+    pub connected_at: Option<IpAddr>,
+}
+
+/// What is asked of a device ([`Driver::explain`](crate::Driver::explain)).
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct ExplainOptions {
+    /// As [`DetachOptions::kernel_driver`].
+    pub kernel_driver: Option<String>,
+    /// As [`DetachOptions::connected_at`].
+    pub connected_at: Option<IpAddr>,
 }
 
 /// How a device is given back to the host ([`Driver::reattach_with`](crate::Driver::reattach_with)).

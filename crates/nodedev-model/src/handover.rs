@@ -256,10 +256,11 @@ pub struct Handover {
     /// Who serves it now; absent if it is not there, or another device is in its place.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub current: Option<DriverBinding>,
-    /// The process that began the operation.
+    /// The process that is at it now, or was last.
     pub pid: u32,
-    /// Whether that process is at it now.
-    pub busy: bool,
+    /// Whether a process is at it now. Absent where nobody knows: only root can look.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub busy: Option<bool>,
     /// When it began, in seconds since 1970 (UTC).
     pub since_seconds: u64,
     /// What went wrong, and what an operator can do. Absent if all is as it should be.

@@ -1,5 +1,6 @@
 //! Who a client is.
 
+use std::net::IpAddr;
 use std::os::fd::OwnedFd;
 use std::sync::Arc;
 
@@ -29,6 +30,9 @@ pub struct Identity {
     pub x509_name: Option<String>,
     /// SELinux context.
     pub selinux_context: Option<String>,
+    /// Address of this machine that the client is connected to over a network: what the connection leads through is not taken
+    /// from the host for it.
+    pub connected_at: Option<IpAddr>,
 }
 
 /// The parameters of `CONNECT_SET_IDENTITY`, with libvirt's name of the type of each.

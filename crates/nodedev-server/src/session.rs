@@ -53,7 +53,7 @@ pub(crate) struct Change {
 
 enum What {
     Open { read_only: bool },
-    Identity(Identity),
+    Identity(Box<Identity>),
 }
 
 /// What came of a [`Change`].
@@ -214,7 +214,7 @@ impl Session {
         if !self.peer.may_speak_for_others(self.caller.service.options.user) {
             return Err(denied().into());
         }
-        let what = What::Identity(identity);
+        let what = What::Identity(Box::new(identity));
         Ok(Step::Settle(Change { header, caller: self.caller.clone(), what }))
     }
 
@@ -227,7 +227,9 @@ impl Session {
                 reply(&header, &Reply::ConnectOpen(Void))
             }
             Ok(What::Identity(identity)) => {
-                self.caller.identity = Arc::new(identity);
+                // Whom it speaks for is not where it is connected.
+                let connected_at = self.peer.connected_at;
+                self.caller.identity = Arc::new(Identity { connected_at, ..*identity });
                 reply(&header, &Reply::ConnectSetIdentity(Void))
             }
             Err(failure) => Err(failure),

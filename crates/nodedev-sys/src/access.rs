@@ -1,10 +1,13 @@
 //! All that an operation that changes a host does with it.
 
 use std::fmt;
+use std::net::IpAddr;
 use std::time::Duration;
 
 use crate::change::{self, FileLock};
-use crate::{Root, SysError, modules};
+use crate::paths::{basename, parent};
+use crate::processes::NodeNumber;
+use crate::{Root, SysError, interfaces, modules};
 
 /// A host that can be looked at and changed. [`Root`] is one; tests have another that reacts like a kernel and fails where it
 /// is told to.
@@ -20,6 +23,13 @@ pub trait HostAccess: fmt::Debug + Send + Sync {
     /// # Errors
     /// As [`Root::read`].
     fn read(&self, path: &[u8], limit: usize) -> Result<Option<Vec<u8>>, SysError>;
+
+    /// The first bytes of a file, at most `length`; nothing beyond is read of a device. The file is no link itself. `None` if
+    /// there is no such file.
+    ///
+    /// # Errors
+    /// As [`Root::read`].
+    fn read_start(&self, path: &[u8], length: usize) -> Result<Option<Vec<u8>>, SysError>;
 
     /// The target of a symbolic link, as it is stored. `None` if there is no link.
     ///
@@ -66,11 +76,30 @@ pub trait HostAccess: fmt::Debug + Send + Sync {
     fn remove(&self, path: &[u8]) -> Result<(), SysError>;
 
     /// Locks a file, which is made if necessary, against all other processes and all other users in this one. `None` if
-    /// somebody else has it. The lock ends with the value, and with the process, whatever becomes of that.
+    /// somebody else has it. The lock ends with the value, and with the process, whatever becomes of that. Meanwhile the
+    /// file holds the number of the process. Only the file's owner can open it.
     ///
     /// # Errors
     /// [`SysError::Io`]; [`SysError::ReadOnly`] for a recording.
     fn try_lock(&self, path: &[u8]) -> Result<Option<FileLock>, SysError>;
+
+    /// Whether somebody has the lock of a file. It is made by nobody who asks, and is in nobody's way who asks too.
+    ///
+    /// # Errors
+    /// [`SysError::Io`], as where the file is another user's; [`SysError::ReadOnly`] for a recording.
+    fn is_locked(&self, path: &[u8]) -> Result<bool, SysError>;
+
+    /// Numbers of the device node that a path leads to, links of `/proc/PID/fd` included; `None` if it is no device node.
+    ///
+    /// # Errors
+    /// [`SysError::Io`]; [`SysError::ReadOnly`] where there are no nodes, as in a recording.
+    fn node_number(&self, path: &[u8]) -> Result<Option<NodeNumber>, SysError>;
+
+    /// Names of the network interfaces of this process's network that have an address; none in a recording.
+    ///
+    /// # Errors
+    /// [`SysError::Io`] if the kernel does not tell.
+    fn interfaces_of(&self, address: IpAddr) -> Result<Vec<String>, SysError>;
 
     /// Loads a kernel module and what it depends on, unless the administrator's configuration forbids it (`modprobe -b`).
     ///
@@ -90,6 +119,13 @@ impl HostAccess for Root {
     fn read(&self, path: &[u8], limit: usize) -> Result<Option<Vec<u8>>, SysError> {
         let mut buffer = Vec::new();
         let found = Self::read(self, path, &mut buffer, limit)?.is_some();
+        Ok(found.then_some(buffer))
+    }
+
+    fn read_start(&self, path: &[u8], length: usize) -> Result<Option<Vec<u8>>, SysError> {
+        let Some(folder) = self.folder(parent(path))? else { return Ok(None) };
+        let mut buffer = Vec::new();
+        let found = folder.read_start(basename(path), &mut buffer, length)?.is_some();
         Ok(found.then_some(buffer))
     }
 
@@ -131,6 +167,18 @@ impl HostAccess for Root {
 
     fn try_lock(&self, path: &[u8]) -> Result<Option<FileLock>, SysError> {
         change::try_lock(self, path)
+    }
+
+    fn is_locked(&self, path: &[u8]) -> Result<bool, SysError> {
+        change::is_locked(self, path)
+    }
+
+    fn node_number(&self, path: &[u8]) -> Result<Option<NodeNumber>, SysError> {
+        Self::node_number(self, path)
+    }
+
+    fn interfaces_of(&self, address: IpAddr) -> Result<Vec<String>, SysError> {
+        interfaces::with_address(self, address)
     }
 
     fn load_module(&self, name: &str) -> Result<(), SysError> {

@@ -2,8 +2,11 @@
 
 use std::os::fd::OwnedFd;
 
-use rustix::fs::{AtFlags, FlockOperation, Mode, OFlags, flock, fsync, mkdirat, renameat, unlinkat};
-use rustix::io::{Errno, write as write_once};
+use rustix::fs::{
+    AtFlags, FlockOperation, Mode, OFlags, fchmod, flock, fstat, fsync, ftruncate, mkdirat, renameat,
+    unlinkat,
+};
+use rustix::io::{Errno, pwrite, write as write_once};
 
 use crate::Root;
 use crate::error::{Operation, SysError, display_path};
@@ -13,10 +16,20 @@ use crate::paths::{basename, parent};
 /// privilege.
 const FOLDER_MODE: Mode = Mode::RWXU.union(Mode::RGRP).union(Mode::XGRP).union(Mode::ROTH).union(Mode::XOTH);
 const FILE_MODE: Mode = Mode::RUSR.union(Mode::WUSR).union(Mode::RGRP).union(Mode::ROTH);
+/// Locks are for their owner alone: who can open a file, be it to read, can lock it and keep all others away.
+const LOCK_MODE: Mode = Mode::RUSR.union(Mode::WUSR);
 
 /// A file that is locked as long as this value lives ([`HostAccess::try_lock`](crate::HostAccess::try_lock)).
 #[derive(Debug)]
-pub struct FileLock(#[expect(dead_code, reason = "the lock is the open file")] OwnedFd);
+pub struct FileLock(OwnedFd);
+
+impl Drop for FileLock {
+    fn drop(&mut self) {
+        // A child that was forked meanwhile has the same open file, and would keep it locked. There is nothing to be done
+        // about an error, and closing the file is mostly enough.
+        let _ = flock(&self.0, FlockOperation::Unlock);
+    }
+}
 
 pub(crate) fn write(root: &Root, path: &[u8], value: &[u8]) -> Result<(), SysError> {
     // A file that is not there is an error: an attribute is never made. sysfs ignores that the rest is to be cut off.
@@ -64,11 +77,38 @@ pub(crate) fn remove(root: &Root, path: &[u8]) -> Result<(), SysError> {
 
 pub(crate) fn try_lock(root: &Root, path: &[u8]) -> Result<Option<FileLock>, SysError> {
     make_folders(root, parent(path))?;
-    let fd = open(root, path, OFlags::RDWR | OFlags::CREATE | OFlags::NOFOLLOW)?;
-    match retried(|| flock(&fd, FlockOperation::NonBlockingLockExclusive)) {
-        Ok(()) => Ok(Some(FileLock(fd))),
-        Err(Errno::WOULDBLOCK) => Ok(None),
-        Err(errno) => Err(SysError::io(Operation::Lock, path, errno)),
+    let failed = |errno| SysError::io(Operation::Lock, path, errno);
+    let flags = OFlags::RDWR | OFlags::CREATE | OFlags::NOFOLLOW;
+    let fd = open_with_mode(root, path, flags, LOCK_MODE)?;
+    let mode = Mode::from_raw_mode(fstat(&fd).map_err(failed)?.st_mode);
+    if !LOCK_MODE.contains(mode) {
+        fchmod(&fd, LOCK_MODE).map_err(failed)?;
+    }
+    if !lock(&fd, FlockOperation::NonBlockingLockExclusive).map_err(failed)? {
+        return Ok(None);
+    }
+    // For people who wait: a lock that cannot say whose it is is one all the same.
+    let owner = format!("{}\n", std::process::id());
+    let _ = pwrite(&fd, owner.as_bytes(), 0).and_then(|length| ftruncate(&fd, length as u64));
+    Ok(Some(FileLock(fd)))
+}
+
+pub(crate) fn is_locked(root: &Root, path: &[u8]) -> Result<bool, SysError> {
+    let fd = match open(root, path, OFlags::RDONLY | OFlags::NOFOLLOW) {
+        Err(error) if error.is_vanished() => return Ok(false),
+        fd => fd?,
+    };
+    // Shared, so that two who look are not in each other's way.
+    let locked = lock(&fd, FlockOperation::NonBlockingLockShared);
+    Ok(!locked.map_err(|errno| SysError::io(Operation::Lock, path, errno))?)
+}
+
+/// Locks an open file. False if somebody else has it.
+fn lock(fd: &OwnedFd, how: FlockOperation) -> Result<bool, Errno> {
+    match retried(|| flock(fd, how)) {
+        Ok(()) => Ok(true),
+        Err(Errno::WOULDBLOCK) => Ok(false),
+        Err(errno) => Err(errno),
     }
 }
 
@@ -92,10 +132,14 @@ fn open_folder(root: &Root, path: &[u8]) -> Result<OwnedFd, SysError> {
 }
 
 fn open(root: &Root, path: &[u8], flags: OFlags) -> Result<OwnedFd, SysError> {
+    let mode = if flags.contains(OFlags::CREATE) { FILE_MODE } else { Mode::empty() };
+    open_with_mode(root, path, flags, mode)
+}
+
+fn open_with_mode(root: &Root, path: &[u8], flags: OFlags, mode: Mode) -> Result<OwnedFd, SysError> {
     if !root.is_changeable() {
         return Err(SysError::ReadOnly { path: display_path(path) });
     }
-    let mode = if flags.contains(OFlags::CREATE) { FILE_MODE } else { Mode::empty() };
     root.open_with_mode(path, flags, mode).map_err(|errno| SysError::io(Operation::Open, path, errno))
 }
 
@@ -111,6 +155,7 @@ fn retried<T>(mut call: impl FnMut() -> Result<T, Errno>) -> Result<T, Errno> {
 #[cfg(test)]
 mod tests {
     use std::fs;
+    use std::os::unix::fs::PermissionsExt as _;
 
     use crate::{HostAccess, Root, SysError};
 
@@ -161,6 +206,44 @@ mod tests {
     }
 
     #[test]
+    fn a_lock_is_its_owners_alone_and_says_whose_it_is() {
+        let (folder, root) = host();
+        let path = folder.path().join("run/a.lock");
+        // As one was made before, with more in it.
+        fs::create_dir_all(path.parent().unwrap()).unwrap();
+        fs::write(&path, "1234567890\n").unwrap();
+        fs::set_permissions(&path, fs::Permissions::from_mode(0o644)).unwrap();
+        for name in ["a", "b"] {
+            let _lock = root.try_lock(format!("run/{name}.lock").as_bytes()).unwrap().unwrap();
+            let path = folder.path().join("run").join(format!("{name}.lock"));
+            assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600, "{name}");
+            assert_eq!(fs::read_to_string(&path).unwrap(), format!("{}\n", std::process::id()));
+        }
+    }
+
+    #[test]
+    fn looking_at_a_lock_tells_whether_somebody_has_it_and_makes_nothing() {
+        let (folder, root) = host();
+        assert!(!root.is_locked(b"run/a.lock").unwrap());
+        assert!(!folder.path().join("run").exists());
+        let lock = root.try_lock(b"run/a.lock").unwrap();
+        assert!(root.is_locked(b"run/a.lock").unwrap());
+        drop(lock);
+        assert!(!root.is_locked(b"run/a.lock").unwrap());
+        assert!(root.try_lock(b"run/a.lock").unwrap().is_some(), "a look takes nothing");
+    }
+
+    #[test]
+    fn a_lock_ends_with_its_value_although_a_child_has_the_open_file_too() {
+        let (_folder, root) = host();
+        let lock = root.try_lock(b"run/a.lock").unwrap().unwrap();
+        // What a child that is forked and runs no other program has.
+        let _of_child = lock.0.try_clone().unwrap();
+        drop(lock);
+        assert!(root.try_lock(b"run/a.lock").unwrap().is_some());
+    }
+
+    #[test]
     fn links_do_not_lead_a_write_out_of_the_root() {
         let (folder, root) = host();
         let outside = tempfile::tempdir().unwrap();
@@ -184,6 +267,7 @@ mod tests {
         refused(root.rename(b"run/a", b"run/b"));
         refused(root.remove(b"sys/devices/a/value"));
         refused(root.try_lock(b"run/a").map(drop));
+        refused(root.is_locked(b"run/a").map(drop));
         refused(root.load_module("vfio_pci"));
         assert_eq!(fs::read(folder.path().join("sys/devices/a/value")).unwrap(), b"before, and longer\n");
     }

@@ -1,11 +1,10 @@
 //! The program `mdevctl`, which keeps definitions of mediated devices and starts them.
 
-use std::io::{self, Write as _};
 use std::os::fd::AsRawFd as _;
-use std::process::{Command, Stdio};
+use std::process::Command;
 
-use crate::Root;
 use crate::error::{Operation, SysError};
+use crate::{Root, programs};
 
 /// Bound of what is kept of each of its outputs, in bytes.
 const MOST_SAID: usize = 64 << 10;
@@ -43,25 +42,15 @@ pub fn run(root: &Root, arguments: &[String], input: Option<&str>) -> Result<Ran
     } else {
         return Err(SysError::ReadOnly { path: "/etc/mdevctl.d".to_owned() });
     }
-    let mut ran = Err(io::Error::from(io::ErrorKind::NotFound));
-    for mut program in programs {
-        program.args(arguments).stdout(Stdio::piped()).stderr(Stdio::piped());
-        program.stdin(if input.is_some() { Stdio::piped() } else { Stdio::null() });
-        ran = program.spawn();
-        if !matches!(&ran, Err(error) if error.kind() == io::ErrorKind::NotFound) {
-            break;
-        }
+    for program in &mut programs {
+        program.args(arguments);
     }
-    let mut child = ran.map_err(failed)?;
-    if let (Some(mut stdin), Some(input)) = (child.stdin.take(), input) {
-        // It may refuse its arguments, and end, before it reads any of it; what it says of that counts.
-        let _ = stdin.write_all(input.as_bytes());
-    }
-    let output = child.wait_with_output().map_err(failed)?;
-    let said = |bytes: &[u8]| String::from_utf8_lossy(&bytes[..bytes.len().min(MOST_SAID)]).into_owned();
+    let input = input.unwrap_or_default().as_bytes();
+    let ended = programs::run(programs, input, MOST_SAID, programs::PATIENCE).map_err(failed)?;
+    let said = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
     Ok(Ran {
-        success: output.status.success(),
-        output: said(&output.stdout).trim().to_owned(),
-        complaint: said(&output.stderr),
+        success: ended.is_success(),
+        output: said(&ended.output).trim().to_owned(),
+        complaint: said(&ended.complaint),
     })
 }

@@ -99,8 +99,8 @@ impl Monitor {
     /// As [`Monitor::open`].
     pub fn with_buffer(teller: Teller, buffer: usize) -> io::Result<Self> {
         let uevents = UeventSocket::open(teller, buffer)?;
-        log::debug!(teller:? = teller; "following devices");
-        let or_warn = |what: &str, error: io::Error| log::warn!(error:% = error; "cannot follow {what}");
+        tracing::debug!(?teller, "following devices");
+        let or_warn = |what: &str, error: io::Error| tracing::warn!(%error, "cannot follow {what}");
         let links =
             LinkSocket::open(buffer).map_err(|error| or_warn("addresses of network interfaces", error)).ok();
         let definitions = FolderWatch::new(&absolute(paths::MDEVCTL.as_bytes()))
@@ -145,7 +145,7 @@ impl Monitor {
             match definitions.changed() {
                 Ok(changed) => news.definitions |= changed,
                 Err(error) => {
-                    log::warn!(error:% = error; "definitions of mediated devices are not followed any more");
+                    tracing::warn!(%error, "definitions of mediated devices are not followed any more");
                     self.definitions = None;
                 }
             }

@@ -46,6 +46,10 @@ pub const PCI_DRIVERS_PROBE: &str = "sys/bus/pci/drivers_probe";
 pub const DEV_BLOCK: &str = "sys/dev/block";
 /// Block devices and their partitions, one link for each.
 pub const CLASS_BLOCK: &str = "sys/class/block";
+/// Groups that have a node of VFIO's, by number.
+pub const CLASS_VFIO: &str = "sys/class/vfio";
+/// Devices that have a node of VFIO's of their own (Linux 6.2), by the names of the nodes.
+pub const CLASS_VFIO_DEV: &str = "sys/class/vfio-dev";
 /// Network interfaces, one link for each.
 pub const CLASS_NET: &str = "sys/class/net";
 /// Mounted file systems of btrfs, one folder for each, with their block devices in `devices`.

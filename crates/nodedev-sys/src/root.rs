@@ -4,13 +4,14 @@ use std::path::Path;
 
 use rustix::buffer::spare_capacity;
 use rustix::fs::{
-    AtFlags, CWD, FileType, Mode, OFlags, RawDir, ResolveFlags, fstat, openat, openat2, readlinkat_raw,
-    statat,
+    AtFlags, CWD, FileType, Mode, OFlags, RawDir, ResolveFlags, StatxFlags, fstat, openat, openat2,
+    readlinkat_raw, statat, statx,
 };
 use rustix::io::{Errno, read};
 
 use crate::archive;
 use crate::error::{Operation, SysError, display_path};
+use crate::processes::NodeNumber;
 use crate::tree::{Node, Tree};
 
 /// What the kernel gives of a binary attribute at most in one call, on all architectures a multiple of it.
@@ -180,6 +181,22 @@ impl Root {
         .ok()?;
         #[allow(clippy::unnecessary_cast, reason = "they are of other types on other architectures")]
         Some(Stamp(stat.st_ino as u64, stat.st_mtime as i64, stat.st_mtime_nsec as u64))
+    }
+
+    /// Numbers of the device node that `path` leads to. `None` if it is no device node.
+    ///
+    /// # Errors
+    /// [`SysError::Io`]; [`SysError::ReadOnly`] where there are no nodes.
+    pub(crate) fn node_number(&self, path: &[u8]) -> Result<Option<NodeNumber>, SysError> {
+        let Backend::Live(fd) = &self.backend else {
+            return Err(SysError::ReadOnly { path: display_path(path) });
+        };
+        // Not synced: a server of files that does not answer is not asked.
+        let found = statx(fd, path, AtFlags::STATX_DONT_SYNC, StatxFlags::BASIC_STATS)
+            .map_err(|errno| SysError::io(Operation::Open, path, errno))?;
+        let kind = FileType::from_raw_mode(found.stx_mode.into());
+        Ok(matches!(kind, FileType::CharacterDevice | FileType::BlockDevice)
+            .then_some((found.stx_rdev_major, found.stx_rdev_minor)))
     }
 
     /// Opens a folder. `None` if there is none at `path`.

@@ -193,7 +193,7 @@ impl UeventSocket {
                 },
                 UDEV if uid == Some(0) => Message::from_udev(content),
                 _ => {
-                    log::warn!(port, uid:? = uid; "dropped news of a device from a sender that is not trusted");
+                    tracing::warn!(port, ?uid, "dropped news of a device from a sender that is not trusted");
                     None
                 }
             };

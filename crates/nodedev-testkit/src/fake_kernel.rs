@@ -20,11 +20,13 @@
 mod faults;
 mod pci;
 
+use std::net::IpAddr;
 use std::path::PathBuf;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
-use std::{fs, io};
+use std::{fmt, fs, io};
 
+use nodedev_sys::processes::NodeNumber;
 use nodedev_sys::{FileLock, HostAccess, Operation, Root, SysError};
 
 use crate::tree::Tree;
@@ -35,6 +37,8 @@ use pci::Pci;
 pub mod errno {
     /// Input/output error.
     pub const EIO: i32 = 5;
+    /// Permission denied.
+    pub const EACCES: i32 = 13;
     /// Device or resource busy.
     pub const EBUSY: i32 = 16;
     /// No such device.
@@ -51,11 +55,25 @@ pub struct FakeKernel {
     _tree: Tree,
 }
 
-#[derive(Debug, Default)]
+#[derive(Default)]
 struct State {
     faults: Faults,
     pci: Pci,
     waited: Duration,
+    addresses: Vec<(IpAddr, String)>,
+    meanwhile: Option<Box<dyn FnOnce() + Send>>,
+}
+
+impl fmt::Debug for State {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { faults, pci, waited, addresses, meanwhile: _ } = self;
+        f.debug_struct("State")
+            .field("faults", faults)
+            .field("pci", pci)
+            .field("waited", waited)
+            .field("addresses", addresses)
+            .finish_non_exhaustive()
+    }
 }
 
 impl FakeKernel {
@@ -91,6 +109,11 @@ impl FakeKernel {
     /// Has a module on disk that, once loaded, brings a driver of PCI.
     pub fn module(&self, module: &str, driver: &str) {
         self.state().pci.modules.insert(module.to_owned(), driver.to_owned());
+    }
+
+    /// Has a module on disk no more.
+    pub fn remove_module(&self, module: &str) {
+        self.state().pci.modules.remove(module);
     }
 
     /// Makes a driver refuse every device from now on: its probe fails, which the kernel tells nobody but its log.
@@ -138,6 +161,16 @@ impl FakeKernel {
     /// How long was waited by the clock of the host, which runs twenty times as fast as others.
     pub fn waited(&self) -> Duration {
         self.state().waited
+    }
+
+    /// Gives a network interface an address.
+    pub fn address(&self, address: IpAddr, interface: &str) {
+        self.state().addresses.push((address, interface.to_owned()));
+    }
+
+    /// Does something as soon as somebody waits, once.
+    pub fn meanwhile(&self, act: impl FnOnce() + Send + 'static) {
+        self.state().meanwhile = Some(Box::new(act));
     }
 
     /// The driver that a function is bound to.
@@ -194,6 +227,11 @@ impl HostAccess for FakeKernel {
         HostAccess::read(&self.root, path, limit)
     }
 
+    fn read_start(&self, path: &[u8], length: usize) -> Result<Option<Vec<u8>>, SysError> {
+        let _state = self.step(Operation::Read, path)?;
+        self.root.read_start(path, length)
+    }
+
     fn read_link(&self, path: &[u8]) -> Result<Option<Vec<u8>>, SysError> {
         let _state = self.step(Operation::ReadLink, path)?;
         self.root.read_link(path)
@@ -243,6 +281,22 @@ impl HostAccess for FakeKernel {
         self.root.try_lock(path)
     }
 
+    fn is_locked(&self, path: &[u8]) -> Result<bool, SysError> {
+        let _state = self.step(Operation::Lock, path)?;
+        self.root.is_locked(path)
+    }
+
+    fn node_number(&self, path: &[u8]) -> Result<Option<NodeNumber>, SysError> {
+        let _state = self.step(Operation::Open, path)?;
+        HostAccess::node_number(&self.root, path)
+    }
+
+    fn interfaces_of(&self, address: IpAddr) -> Result<Vec<String>, SysError> {
+        let state = self.step(Operation::List, b"sys/class/net")?;
+        let found = state.addresses.iter().filter(|(known, _)| *known == address);
+        Ok(found.map(|(_, interface)| interface.clone()).collect())
+    }
+
     fn load_module(&self, name: &str) -> Result<(), SysError> {
         let mut state = self.step(Operation::Run, name.as_bytes())?;
         let unknown = || SysError::Module {
@@ -256,7 +310,14 @@ impl HostAccess for FakeKernel {
     }
 
     fn pause(&self, time: Duration) {
-        self.state().waited += time;
+        let act = {
+            let mut state = self.state();
+            state.waited += time;
+            state.meanwhile.take()
+        };
+        if let Some(act) = act {
+            act();
+        }
         // Others go on meanwhile, but time runs faster here.
         std::thread::sleep(time / 20);
     }

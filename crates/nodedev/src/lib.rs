@@ -35,6 +35,12 @@ pub use nodedev_model::*;
 pub use nodedev_remote::{Options, Pings};
 pub use nodedev_sys::{Root, SysError};
 
+/// The address of this machine that this process's user is connected to over SSH, also behind `sudo`; `None` if there is no
+/// such connection. For [`DetachOptions::connected_at`]: who detaches the card that they are connected through is gone.
+pub fn ssh_address() -> Option<std::net::IpAddr> {
+    nodedev_sys::processes::ssh_address(&Root::live().ok()?, None)
+}
+
 /// Recording a host into an archive that [`Connection::open_root`] opens.
 pub mod record {
     pub use nodedev_host::record::*;

@@ -15,8 +15,9 @@ pub(super) fn run(connection: &Connection, args: &DetachArgs, out: &mut Output) 
         group: args.group,
         force: args.force,
         dry_run: args.telling.dry_run,
+        connected_at: nodedev::ssh_address(),
     };
-    let plain = !(options.group || options.force || options.dry_run);
+    let plain = !(options.group || options.force || args.telling.is_native());
     each(
         connection,
         &args.devices.names,

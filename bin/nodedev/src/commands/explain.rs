@@ -1,6 +1,6 @@
 use std::io::Write;
 
-use nodedev::{Connection, Effect, Explanation, Verdict};
+use nodedev::{Connection, Effect, ExplainOptions, Explanation, Verdict};
 
 use super::each;
 use crate::args::ExplainArgs;
@@ -11,10 +11,11 @@ use crate::text::printable;
 /// Says whether guests can have devices, with all reasons. The status is 1 if one cannot be handed over just so.
 pub(super) fn run(connection: &Connection, args: &ExplainArgs, out: &mut Output) -> anyhow::Result<Exit> {
     let mut all_possible = true;
+    let options = ExplainOptions { kernel_driver: args.driver.clone(), connected_at: nodedev::ssh_address() };
     let exit = each(
         connection,
         &args.devices.names,
-        |name| connection.explain(name, args.driver.as_deref()),
+        |name| connection.explain(name, &options),
         |_, explanation| {
             all_possible &= explanation.verdict == Verdict::Possible;
             if args.json {

@@ -40,10 +40,12 @@ fn list(connection: &Connection, json: bool, out: &mut Output) -> anyhow::Result
 fn tell(out: &mut Output, entry: &Handover) -> anyhow::Result<()> {
     let state = match (entry.state, entry.busy) {
         (HandoverState::Detached, _) => "detached",
-        (HandoverState::Detaching, true) => "detaching",
-        (HandoverState::Detaching, false) => "interrupted while detaching",
-        (HandoverState::Reattaching, true) => "re-attaching",
-        (HandoverState::Reattaching, false) => "interrupted while re-attaching",
+        (HandoverState::Detaching, Some(true)) => "detaching",
+        (HandoverState::Detaching, Some(false)) => "interrupted while detaching",
+        (HandoverState::Detaching, None) => "detaching, or interrupted at it",
+        (HandoverState::Reattaching, Some(true)) => "re-attaching",
+        (HandoverState::Reattaching, Some(false)) => "interrupted while re-attaching",
+        (HandoverState::Reattaching, None) => "re-attaching, or interrupted at it",
     };
     let name = out.paint(NAME, &entry.name).to_string();
     let current = served(entry.current.as_ref(), "not there");

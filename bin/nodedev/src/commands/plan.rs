@@ -1,5 +1,6 @@
 //! How operations are told: what is written as one would write it in a shell, or as JSON.
 
+use std::borrow::Cow;
 use std::io::Write;
 
 use nodedev::{Effect, ErrorCode, HandoverPlan, Outcome, PlanStep, Result, StepAction};
@@ -65,11 +66,19 @@ pub(super) fn tell(
 
 /// A step as a command for a shell.
 fn command(step: &PlanStep) -> String {
-    let (value, file) = (printable(&step.value), printable(&step.file));
+    let (value, file) = (word(&step.value), word(&step.file));
     match step.action {
         StepAction::LoadModule => format!("modprobe -b -- {value}"),
-        _ => format!("echo {value} > {file}").replace("echo  >", "echo >"),
+        _ if value.is_empty() => format!("echo > {file}"),
+        _ => format!("echo {value} > {file}"),
     }
+}
+
+/// Text as one word of a shell: the name of a driver is whatever its author liked.
+fn word(text: &str) -> Cow<'_, str> {
+    let is_plain = |c: char| c.is_ascii_alphanumeric() || "_-./:+".contains(c);
+    let text = printable(text);
+    if text.chars().all(is_plain) { text } else { format!("'{}'", text.replace('\'', "'\\''")).into() }
 }
 
 /// What was there, and what is to be.
@@ -83,6 +92,26 @@ fn comment(step: &PlanStep) -> String {
         StepAction::Probe if step.after.is_none() => "  # driver none, then the kernel's choice".to_owned(),
         StepAction::Unbind | StepAction::Probe => {
             format!("  # driver {}, then {}", name(&step.before), name(&step.after))
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::word;
+
+    #[test]
+    fn names_that_mean_something_to_a_shell_are_quoted() {
+        for (text, want) in [
+            ("vfio-pci", "vfio-pci"),
+            ("/sys/bus/pci/drivers/8139too/unbind", "/sys/bus/pci/drivers/8139too/unbind"),
+            ("0000:02:00.0", "0000:02:00.0"),
+            ("", ""),
+            ("a b", "'a b'"),
+            ("$(reboot)", "'$(reboot)'"),
+            ("it's", "'it'\\''s'"),
+        ] {
+            assert_eq!(word(text), want);
         }
     }
 }

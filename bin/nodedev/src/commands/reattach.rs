@@ -11,7 +11,7 @@ const WORDS: Words = Words { done: "re-attached", already: "is not detached" };
 /// Gives devices back to the host.
 pub(super) fn run(connection: &Connection, args: &ReattachArgs, out: &mut Output) -> anyhow::Result<Exit> {
     let options = ReattachOptions { group: args.group, dry_run: args.telling.dry_run };
-    let plain = !(options.group || options.dry_run);
+    let plain = !(options.group || args.telling.is_native());
     each(
         connection,
         &args.devices.names,

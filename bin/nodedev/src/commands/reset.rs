@@ -11,7 +11,7 @@ const WORDS: Words = Words { done: "reset", already: "reset" };
 /// Resets devices.
 pub(super) fn run(connection: &Connection, args: &ResetArgs, out: &mut Output) -> anyhow::Result<Exit> {
     let options = ResetOptions { force: args.force, dry_run: args.telling.dry_run };
-    let plain = !(options.force || options.dry_run);
+    let plain = !(options.force || args.telling.is_native());
     each(
         connection,
         &args.devices.names,

@@ -1,12 +1,13 @@
 //! The calls of the trait.
 
+use std::net::IpAddr;
 use std::ops::ControlFlow;
 use std::sync::PoisonError;
 
 use nodedev_driver::{
-    CreateFlags, DetachOptions, DeviceRef, DeviceVisitor, Driver, Entry, Error, ErrorDomain, HostInfo,
-    ListFlags, ReattachOptions, ResetOptions, Result, Revision, Snapshot, UpdateFlags, View, Watch, XmlFlags,
-    XmlVisitor,
+    CreateFlags, DetachOptions, DeviceRef, DeviceVisitor, Driver, Entry, Error, ErrorDomain, ExplainOptions,
+    HostInfo, ListFlags, ReattachOptions, ResetOptions, Result, Revision, Snapshot, UpdateFlags, View, Watch,
+    XmlFlags, XmlVisitor,
 };
 use nodedev_model::{
     CapabilityType, DeviceName, Explanation, FcHost, HandoverPlan, Handovers, Issue, NodeDevice, Text,
@@ -178,9 +179,18 @@ impl Driver for HostDriver {
     }
 
     fn detach(&self, name: &str, kernel_driver: Option<&str>) -> Result<()> {
+        self.detach_for(name, kernel_driver, None)
+    }
+
+    fn detach_for(
+        &self,
+        name: &str,
+        kernel_driver: Option<&str>,
+        connected_at: Option<IpAddr>,
+    ) -> Result<()> {
         let with_flags = kernel_driver.is_some();
         self.serves(if with_flags { "virNodeDeviceDetachFlags" } else { "virNodeDeviceDettach" })?;
-        self.detach_for_libvirt(name, kernel_driver)
+        self.detach_for_libvirt(name, kernel_driver, connected_at)
     }
 
     fn reattach(&self, name: &str) -> Result<()> {
@@ -199,8 +209,8 @@ impl Driver for HostDriver {
         self.reset_device(name, &ResetRequest { force, dry_run, as_libvirt: false })
     }
 
-    fn explain(&self, name: &str, kernel_driver: Option<&str>) -> Result<Explanation> {
-        Ok(self.operations().explain(&self.pci_function(name)?, kernel_driver)?)
+    fn explain(&self, name: &str, options: &ExplainOptions) -> Result<Explanation> {
+        Ok(self.operations().explain(&self.pci_function(name)?, options)?)
     }
 
     fn detach_with(&self, name: &str, options: &DetachOptions) -> Result<HandoverPlan> {

@@ -1,9 +1,11 @@
 //! The calls that hand devices over.
 
-use std::sync::atomic::Ordering;
+use std::net::IpAddr;
+use std::sync::{MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
 
 use nodedev_driver::{DetachOptions, Error, ErrorDomain, ReattachOptions, Result};
-use nodedev_model::{CapabilityType, HandoverPlan, PciAddress};
+use nodedev_model::{CapabilityType, Effect, HandoverPlan, PciAddress};
 use nodedev_sys::paths::basename;
 
 use super::HostDriver;
@@ -13,6 +15,8 @@ use crate::operations::{DetachRequest, Operations, OpsError, PciFunction, ResetR
 /// Names of drivers that clients of libvirt give and that are none.
 const DEFAULT_DRIVER: &str = "vfio";
 const LEGACY_DRIVER: &str = "kvm";
+/// How long a look at all entries of the journal counts. It reads each of them, and hosts have thousands.
+const LOOK_AGAIN: Duration = Duration::from_secs(60);
 
 impl HostDriver {
     pub(super) fn operations(&self) -> Operations<'_> {
@@ -32,32 +36,42 @@ impl HostDriver {
         }
     }
 
-    /// A recording is looked at, and never changed. Before the first change of a program, what others left half-done is finished
-    /// or undone.
+    /// A recording is looked at, and never changed. Before the first change of a program, and again if that was a while ago,
+    /// what others left half-done is finished or undone.
     pub(super) fn changeable(&self, name: &str) -> Result<()> {
         if !self.operations().is_changeable() {
             return Err(OpsError::Recording { name: name.to_owned() }.into());
         }
-        if !self.recovered.load(Ordering::Relaxed) {
+        let now = Instant::now();
+        if is_due(*self.recovered(), now) {
             for issue in self.operations().recover()? {
-                log::info!("{issue}");
+                tracing::info!("{issue}");
             }
-            self.recovered.store(true, Ordering::Relaxed);
+            *self.recovered() = Some(now);
         }
         Ok(())
     }
 
-    pub(super) fn detach_for_libvirt(&self, name: &str, kernel_driver: Option<&str>) -> Result<()> {
+    fn recovered(&self) -> MutexGuard<'_, Option<Instant>> {
+        self.recovered.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(super) fn detach_for_libvirt(
+        &self,
+        name: &str,
+        kernel_driver: Option<&str>,
+        connected_at: Option<IpAddr>,
+    ) -> Result<()> {
         let function = self.pci_function(name)?;
         let kernel_driver = match kernel_driver {
             Some(LEGACY_DRIVER) => return Err(OpsError::LegacyKvm.into()),
             named => named.filter(|name| *name != DEFAULT_DRIVER),
         };
         self.changeable(name)?;
-        let request = DetachRequest { kernel_driver, ..DetachRequest::default() };
+        let request = DetachRequest { kernel_driver, connected_at, ..DetachRequest::default() };
         let plan = self.operations().detach(&[function], &request)?;
-        for finding in &plan.findings {
-            log::warn!(device:% = name; "{}", finding.problem);
+        for finding in plan.findings.iter().filter(|finding| finding.effect >= Effect::Warning) {
+            tracing::warn!(device = name, "{}", finding.problem);
         }
         Ok(())
     }
@@ -75,6 +89,7 @@ impl HostDriver {
             force: options.force,
             dry_run: options.dry_run,
             strict: true,
+            connected_at: options.connected_at,
         };
         Ok(operations.detach(&functions, &request)?)
     }
@@ -110,6 +125,32 @@ impl HostDriver {
                 let help = "`nodedev handover list` shows the entries; an entry has the name or the address of its device";
                 Error::no_device(ErrorDomain::NODEDEV, name).with_help(help)
             }),
+        }
+    }
+}
+
+/// Whether it is time to look for interrupted operations.
+fn is_due(last: Option<Instant>, now: Instant) -> bool {
+    last.is_none_or(|last| now.saturating_duration_since(last) >= LOOK_AGAIN)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::{Duration, Instant};
+
+    use super::{LOOK_AGAIN, is_due};
+
+    #[test]
+    fn interrupted_operations_are_looked_for_at_first_and_now_and_then() {
+        let last = Instant::now();
+        assert!(is_due(None, last));
+        for (passed, want) in [
+            (Duration::ZERO, false),
+            (LOOK_AGAIN - Duration::from_millis(1), false),
+            (LOOK_AGAIN, true),
+            (LOOK_AGAIN * 100, true),
+        ] {
+            assert_eq!(is_due(Some(last), last + passed), want, "{passed:?}");
         }
     }
 }

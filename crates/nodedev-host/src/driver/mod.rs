@@ -3,8 +3,8 @@ mod changes;
 
 use std::collections::HashMap;
 use std::io;
-use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Instant;
 
 use nodedev_driver::{DeviceRef, Error, ErrorDomain, ListFlags, Result, View};
 use nodedev_model::{CapabilityType, DeviceName, NodeDevice, Text, Visibility};
@@ -29,8 +29,8 @@ pub struct HostDriver {
     follower: Mutex<Option<Follower>>,
     /// What changes go through; the root itself without one.
     access: Option<Arc<dyn HostAccess>>,
-    /// Whether interrupted operations were looked for already.
-    recovered: AtomicBool,
+    /// When interrupted operations were last looked for.
+    recovered: Mutex<Option<Instant>>,
 }
 
 impl HostDriver {
@@ -43,7 +43,7 @@ impl HostDriver {
             by_wwn: Mutex::default(),
             follower: Mutex::default(),
             access: None,
-            recovered: AtomicBool::new(false),
+            recovered: Mutex::default(),
         }
     }
 

@@ -50,7 +50,7 @@ impl Follower {
             let end = End(&of_thread);
             let reason = Following::new(&of_thread, source).run().err();
             if let Some(error) = &reason {
-                log::error!(error:% = error; "devices are not followed any more");
+                tracing::error!(%error, "devices are not followed any more");
             }
             of_thread.log.end(reason.map(|error| {
                 Error::system(ErrorDomain::NODEDEV, "devices are not followed any more", &error)
@@ -264,8 +264,11 @@ impl<'a, S: Source> Following<'a, S> {
         let start = Instant::now();
         self.rescan(&touched);
         let overflows = self.shared.counters.read().overflows;
-        log::warn!(overflows, milliseconds = start.elapsed().as_millis() as u64;
-            "news of devices were lost, since they came too fast; all devices were looked at again");
+        tracing::warn!(
+            overflows,
+            milliseconds = start.elapsed().as_millis() as u64,
+            "news of devices were lost, since they came too fast; all devices were looked at again"
+        );
         Ok(())
     }
 

@@ -2,9 +2,9 @@
 //! its files stay its own.
 
 use nodedev_driver::{DeviceRef, Driver as _, Error, ErrorCode, ErrorDomain, Result, UpdateFlags};
-use nodedev_model::{Capability, DeviceName, MdevCapability, MdevConfig, NodeDevice, Uuid};
-use nodedev_sys::paths::{DEV_VFIO, basename};
-use nodedev_sys::processes;
+use nodedev_model::{Capability, DeviceName, MdevCapability, MdevConfig, NodeDevice, Text, Uuid};
+use nodedev_sys::paths::{DEV_VFIO, basename, join};
+use nodedev_sys::{HostAccess, SysError, processes};
 
 use super::mdevctl::{Request, Target};
 use super::{APPEARANCE, NOTICE, Waiter};
@@ -70,6 +70,8 @@ fn address(driver: &HostDriver, parent: &str) -> Result<String> {
 struct Known {
     name: String,
     parent: String,
+    /// In sysfs; absent where it is not active.
+    path: Option<Text>,
     mdev: MdevCapability,
     autostart: bool,
     active: bool,
@@ -82,7 +84,8 @@ impl Known {
         let mdev = mdev(&device).ok_or_else(|| Error::unsupported_device_type(ErrorDomain::NODEDEV))?.clone();
         let parent = mdev.parent_addr.as_ref().map(ToString::to_string).unwrap_or_default();
         let nodedev_model::DeviceState { active, persistent, autostart } = device.state;
-        Ok(Self { name: name.to_owned(), parent, mdev, autostart, active, persistent })
+        let path = device.syspath.clone();
+        Ok(Self { name: name.to_owned(), parent, path, mdev, autostart, active, persistent })
     }
 
     fn target(&self) -> Target<'_> {
@@ -166,15 +169,27 @@ pub(crate) fn stop(driver: &HostDriver, name: &str) -> Result<()> {
     Ok(())
 }
 
-/// Who has the device's VFIO group open.
+/// Who has the device open, through its VFIO group or its own node. mdevctl would wait for them in the kernel.
 fn in_use(driver: &HostDriver, known: &Known) -> Result<Option<processes::Holder>> {
-    if known.mdev.iommu_group == 0 {
+    let failed = |error: SysError| Error::internal(ErrorDomain::NODEDEV, error.to_string());
+    let mut nodes = Vec::new();
+    if known.mdev.iommu_group != 0 {
+        nodes.push(format!("/{DEV_VFIO}/{}", known.mdev.iommu_group));
+    }
+    if let Some(path) = &known.path {
+        let folder = join(path.as_bytes(), b"vfio-dev");
+        let folder = folder.strip_prefix(b"/").unwrap_or(&folder);
+        let names = HostAccess::names(driver.root(), folder).map_err(failed)?.unwrap_or_default();
+        let node = |name: &[u8]| format!("/{DEV_VFIO}/devices/{}", String::from_utf8_lossy(name));
+        nodes.extend(names.iter().map(|name| node(name)));
+    }
+    if nodes.is_empty() {
         return Ok(None);
     }
-    let node = format!("/{DEV_VFIO}/{}", known.mdev.iommu_group);
-    let holders = processes::holders(driver.root(), &|file| file == node.as_bytes())
-        .map_err(|error| Error::internal(ErrorDomain::NODEDEV, error.to_string()))?;
-    Ok(holders.found.into_iter().next())
+    let wanted =
+        |link: &[u8]| processes::vfio_node(driver.root(), link).filter(|node| nodes.contains(&node.path));
+    let holders = processes::holders(driver.root(), &wanted);
+    Ok(holders.map_err(failed)?.found.into_iter().next())
 }
 
 pub(crate) fn undefine(driver: &HostDriver, name: &str) -> Result<()> {

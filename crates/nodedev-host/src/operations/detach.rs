@@ -1,19 +1,21 @@
 //! Taking functions from the host.
 
+use std::net::IpAddr;
+
 use nodedev_model::{
     DriverBinding, Finding, HandoverOperation, HandoverPlan, HandoverState, Outcome, PlannedDevice,
 };
 use nodedev_sys::FileLock;
 
 use super::check::{self, Intent, Scene};
-use super::journal::Journal;
+use super::journal::{Journal, PATIENCE, PAUSE, Record};
 use super::kernel_driver::{self, Chosen};
 use super::plan::{self, Target};
 use super::transaction::Change;
 use super::{Operations, OpsError, PciFunction, Result, audit};
 
-/// How often an operation that somebody else left half-done is recovered before one's own begins.
-const ATTEMPTS: usize = 3;
+/// How often it is tried to begin where somebody else changes devices at the same time, or left an operation half-done.
+pub(super) const ATTEMPTS: usize = 3;
 
 /// What is asked for.
 #[derive(Debug, Clone, Copy, Default)]
@@ -24,6 +26,8 @@ pub(crate) struct DetachRequest<'o> {
     /// Whether a group that the host still uses is a reason to refuse, as for people, or only to warn, as for clients of
     /// libvirt, which detach the functions of a group one after the other.
     pub(crate) strict: bool,
+    /// Address of the machine that whoever asks is connected to over a network.
+    pub(crate) connected_at: Option<IpAddr>,
 }
 
 impl Operations<'_> {
@@ -77,7 +81,7 @@ impl Operations<'_> {
         request: &DetachRequest<'_>,
         outcome: Outcome,
     ) -> Result<Vec<Finding>> {
-        let scene = Scene::new(self.host);
+        let scene = Scene::for_caller(self.host, request.connected_at);
         let mut findings = Vec::new();
         for (function, chosen) in functions.iter().zip(chosen) {
             let intent =
@@ -98,22 +102,24 @@ impl Operations<'_> {
         let mut interrupted = None;
         for _ in 0..ATTEMPTS {
             for issue in self.recover_these(functions.iter().map(|function| function.address)) {
-                log::info!("{issue}");
+                tracing::info!("{issue}");
             }
-            let locks = journal.lock(functions)?;
+            let locks = journal.lock(functions, PATIENCE)?;
             interrupted = None;
             for function in functions {
-                match journal.read(function.address)? {
-                    Some(record) if record.is_in_progress() => {
-                        let problem = record.problem.unwrap_or_else(|| "it is not known why".into());
-                        interrupted = Some(OpsError::Interrupted { device: function.address, problem });
-                    }
-                    _ => {}
-                }
+                let device = function.address;
+                let Some(record) = journal.read(device)?.filter(Record::is_in_progress) else { continue };
+                interrupted = Some(match record.problem {
+                    Some(problem) => OpsError::Interrupted { device, problem },
+                    // Somebody else is at the other devices of that operation.
+                    None => OpsError::Busy { device, pid: None },
+                });
             }
             if interrupted.is_none() {
                 return Ok(locks);
             }
+            drop(locks);
+            self.host.pause(PAUSE);
         }
         interrupted.map_or_else(|| Ok(Vec::new()), Err)
     }

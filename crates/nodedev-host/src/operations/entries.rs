@@ -2,7 +2,7 @@
 
 use nodedev_model::{Handover, HandoverState, Handovers};
 
-use super::journal::{Journal, Record};
+use super::journal::{Journal, PATIENCE, Record};
 use super::{Operations, PciFunction, Result};
 
 impl Operations<'_> {
@@ -24,10 +24,11 @@ impl Operations<'_> {
     fn shown(&self, function: PciFunction, record: Record) -> Result<Handover> {
         let is_same = function.identity(self.host)?.is_some_and(|now| now.is_same(&record.identity));
         let current = if is_same { function.binding(self.host)? } else { None };
-        let busy = record.is_in_progress() && self.is_locked(&function);
+        let journal = Journal::of(self.host);
+        let busy = if record.is_in_progress() { journal.is_locked(function.address) } else { Some(false) };
         let problem = record.problem.clone().or_else(|| {
             let text = match record.state {
-                _ if busy => return None,
+                _ if busy != Some(false) => return None,
                 HandoverState::Detaching | HandoverState::Reattaching => {
                     "it was interrupted; the next operation finishes or undoes it"
                 }
@@ -46,16 +47,11 @@ impl Operations<'_> {
             state: record.state,
             original: record.original,
             current,
-            pid: record.pid,
+            pid: busy.and_then(|busy| journal.owner(function.address).filter(|_| busy)).unwrap_or(record.pid),
             busy,
             since_seconds: record.since_seconds,
             problem,
         })
-    }
-
-    /// Whether somebody is at a function. Where locks cannot be made, as for an ordinary user, nobody knows.
-    fn is_locked(&self, function: &PciFunction) -> bool {
-        matches!(Journal::of(self.host).try_lock(function.address), Ok(None))
     }
 
     /// The function of an entry that is about a device of this name.
@@ -68,7 +64,7 @@ impl Operations<'_> {
     /// Removes an entry, and leaves the device as it is. Says whether there was one.
     pub(crate) fn forget(&self, function: &PciFunction) -> Result<bool> {
         let journal = Journal::of(self.host);
-        let _locks = journal.lock(std::slice::from_ref(function))?;
+        let _locks = journal.lock(std::slice::from_ref(function), PATIENCE)?;
         let was = journal.addresses()?.contains(&function.address);
         journal.sweep(function.address)?;
         journal.remove(function.address)?;

@@ -46,6 +46,9 @@ pub(crate) enum OpsError {
     /// There is no such driver, or its module cannot be loaded.
     #[error("Failed to load PCI driver module {module}: {problem}")]
     UnknownDriver { module: String, problem: String },
+    /// The driver that a device is given back to is not there any more.
+    #[error("the original driver {driver} is not there, and cannot be loaded: {problem}")]
+    OriginalDriver { driver: String, problem: String },
     /// A module is no driver of PCI devices.
     #[error("module '{module}' does not implement any pci driver")]
     NoPciDriver { module: String },
@@ -65,7 +68,7 @@ pub(crate) enum OpsError {
     #[error("an earlier operation on PCI device {device} was interrupted and could not be undone: {problem}")]
     Interrupted { device: PciAddress, problem: String },
     /// The operation failed and so did putting things back: the device needs an operator.
-    #[error("{cause}; and PCI device {device} could not be given back to {original}: {rollback}")]
+    #[error("{}; and PCI device {device} could not be given back to {original}: {}", cause.told(), rollback.told())]
     RollbackFailed { device: PciAddress, original: String, cause: Box<OpsError>, rollback: Box<OpsError> },
     /// Something of the host could not be read.
     #[error(transparent)]
@@ -148,6 +151,11 @@ impl OpsError {
             Self::UnknownDriver { .. } | Self::NoPciDriver { .. } | Self::NotInSysfs { .. } => {
                 "vfio-pci is the driver for guests; without --driver the one that fits is taken".into()
             }
+            Self::OriginalDriver { .. } => {
+                "load it, and give the device back then; or `nodedev handover forget` and \
+                                            `nodedev reattach` let the kernel choose a driver"
+                    .into()
+            }
             Self::DamagedEntry { address, .. } => {
                 format!(
                     "`nodedev handover forget {address}` removes it; what was there before is then not known"
@@ -176,6 +184,7 @@ impl OpsError {
             Self::Refused { finding } => of_finding(finding.kind),
             Self::RollbackFailed { .. } => (D::NODEDEV, C::OPERATION_FAILED),
             Self::UnknownDriver { .. }
+            | Self::OriginalDriver { .. }
             | Self::NoPciDriver { .. }
             | Self::NotInSysfs { .. }
             | Self::NotEndpoint { .. }
@@ -230,5 +239,30 @@ impl From<OpsError> for Error {
             Some(help) => this.with_help(help),
             None => this,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io;
+
+    use nodedev_model::PciAddress;
+    use nodedev_sys::{Operation, SysError};
+
+    use super::OpsError;
+
+    #[test]
+    fn both_causes_of_an_undo_that_failed_are_told_with_what_the_system_said() {
+        let device: PciAddress = "0000:03:00.0".parse().unwrap();
+        let failed = |errno| {
+            let source = io::Error::from_raw_os_error(errno);
+            let source = SysError::Io { operation: Operation::Write, path: "/x".into(), source };
+            Box::new(OpsError::Journal { device, source })
+        };
+        let original = "igb".to_owned();
+        let error = OpsError::RollbackFailed { device, original, cause: failed(16), rollback: failed(28) };
+        let text = error.told();
+        assert!(text.contains("Device or resource busy; and PCI device"), "{text}");
+        assert!(text.ends_with("No space left on device"), "{text}");
     }
 }

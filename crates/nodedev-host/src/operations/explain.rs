@@ -1,5 +1,6 @@
 //! Whether a function can be handed to a guest; if not, why, and what would help.
 
+use nodedev_driver::ExplainOptions;
 use nodedev_model::{Effect, Explanation, Finding, FindingKind, IommuGroup, PciAddress};
 use nodedev_sys::paths::{KERNEL_RELEASE, LOCKDOWN, MODULES, PCI_DEVICES, follow};
 
@@ -15,12 +16,12 @@ const SMALL: usize = 4096;
 const DEPENDENCIES_LIMIT: usize = 16 << 20;
 
 impl Operations<'_> {
-    pub(crate) fn explain(&self, function: &PciFunction, kernel_driver: Option<&str>) -> Result<Explanation> {
+    pub(crate) fn explain(&self, function: &PciFunction, options: &ExplainOptions) -> Result<Explanation> {
         let gone = || OpsError::Gone { device: function.address };
         let binding = function.binding(self.host)?.ok_or_else(gone)?;
-        let scene = Scene::new(self.host);
+        let scene = Scene::for_caller(self.host, options.connected_at);
         let mut findings = Vec::new();
-        let chosen = match kernel_driver::choose(self.host, function, kernel_driver) {
+        let chosen = match kernel_driver::choose(self.host, function, options.kernel_driver.as_deref()) {
             Ok(chosen) => Some(chosen),
             Err(error) => {
                 findings.push(Finding {

@@ -37,7 +37,8 @@ impl Group {
 /// Whether a function is a bridge, of which guests get none. Source: type of the header in configuration space; the class
 /// where that cannot be read.
 pub(crate) fn is_bridge(host: &dyn HostAccess, function: &PciFunction) -> Result<bool> {
-    match host.read(&function.file("config"), pci_config::EXTENDED) {
+    // No more than that: reading what a device does not implement can hang some.
+    match host.read_start(&function.file("config"), pci_config::HEADER) {
         // A device that does not answer any more reads as ones only.
         Ok(Some(space)) if space.len() >= pci_config::HEADER && !pci_config::is_silent(&space) => {
             Ok(!pci_config::is_endpoint(&space))

@@ -8,7 +8,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use nodedev_model::{DriverBinding, HandoverState, Issue, PciAddress};
 use nodedev_sys::paths::{BOOT_ID, HANDOVERS};
-use nodedev_sys::{FileLock, HostAccess, processes};
+use nodedev_sys::{FileLock, HostAccess, SysError};
 use serde::{Deserialize, Serialize};
 
 use super::function::Identity;
@@ -18,9 +18,11 @@ use super::{OpsError, PciFunction, Result, kernel_driver};
 const VERSION: u32 = 1;
 /// Bound of an entry.
 const ENTRY_LIMIT: usize = 64 << 10;
+/// Bound of what a lock says of its owner.
+const OWNER_LIMIT: usize = 64;
 /// How long another process's change of the same device is waited for.
-const PATIENCE: Duration = Duration::from_secs(20);
-const PAUSE: Duration = Duration::from_millis(50);
+pub(crate) const PATIENCE: Duration = Duration::from_secs(20);
+pub(crate) const PAUSE: Duration = Duration::from_millis(50);
 
 /// An entry of the journal.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -43,27 +45,39 @@ pub(crate) struct Record {
     /// The module of the original driver, to be loaded where it was unloaded meanwhile.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) module: Option<String>,
-    /// All devices of the operation: it is done for all or for none.
-    pub(crate) members: Vec<String>,
+    /// All devices of the operation, sorted: it is done for all or for none.
+    pub(crate) members: Vec<Member>,
     /// What tells the operation from others: when it began, in nanoseconds since 1970.
     pub(crate) operation: u64,
     pub(crate) boot_id: String,
     pub(crate) pid: u32,
-    /// When that process began: its number may be another's by now.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub(crate) start_time: Option<u64>,
     pub(crate) since_seconds: u64,
     /// Why the operation could be neither finished nor undone.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) problem: Option<String>,
 }
 
+/// A device of an operation.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Member {
+    pub(crate) address: String,
+    /// Where the operation leads it; absent where the kernel chooses.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) target: Option<DriverBinding>,
+}
+
+impl Member {
+    pub(crate) fn new(function: &PciFunction, target: Option<&DriverBinding>) -> Self {
+        Self { address: function.address.to_string(), target: target.cloned() }
+    }
+}
+
 /// What an operation on several devices has in common.
 #[derive(Debug)]
 pub(crate) struct Stamp {
-    members: Vec<String>,
+    members: Vec<Member>,
     boot_id: String,
-    start_time: Option<u64>,
     since: Duration,
 }
 
@@ -88,7 +102,6 @@ impl Record {
             members: stamp.members.clone(),
             boot_id: stamp.boot_id.clone(),
             pid: std::process::id(),
-            start_time: stamp.start_time,
             operation: stamp.since.as_nanos() as u64,
             since_seconds: stamp.since.as_secs(),
             problem: None,
@@ -107,7 +120,7 @@ impl Record {
 
     /// The functions of the operation.
     pub(crate) fn functions(&self) -> Vec<PciFunction> {
-        let addresses = self.members.iter().filter_map(|member| member.parse().ok());
+        let addresses = self.members.iter().filter_map(|member| member.address.parse().ok());
         addresses.map(PciFunction::new).collect()
     }
 }
@@ -126,7 +139,13 @@ impl<'a> Journal<'a> {
     /// The entry of a function.
     pub(crate) fn read(&self, address: PciAddress) -> Result<Option<Record>> {
         let path = entry(address);
-        let Some(content) = self.host.read(&path, ENTRY_LIMIT)? else { return Ok(None) };
+        let content = match self.host.read(&path, ENTRY_LIMIT) {
+            Err(error @ SysError::TooLarge { .. }) => {
+                return Err(OpsError::DamagedEntry { address, problem: error.to_string() });
+            }
+            content => content?,
+        };
+        let Some(content) = content else { return Ok(None) };
         parse(&content, address).map(Some).map_err(|problem| OpsError::DamagedEntry { address, problem })
     }
 
@@ -174,12 +193,24 @@ impl<'a> Journal<'a> {
     /// The lock of a function; `None` if somebody else has it.
     pub(crate) fn try_lock(&self, address: PciAddress) -> Result<Option<FileLock>> {
         self.host
-            .try_lock(format!("{HANDOVERS}/{address}.lock").as_bytes())
+            .try_lock(&lock_file(address))
             .map_err(|source| OpsError::Journal { device: address, source })
     }
 
-    /// The locks of functions, which must be sorted so that two operations cannot wait for each other.
-    pub(crate) fn lock(&self, functions: &[PciFunction]) -> Result<Vec<FileLock>> {
+    /// Whether somebody is at a function. `None` where nobody knows, as for an ordinary user.
+    pub(crate) fn is_locked(&self, address: PciAddress) -> Option<bool> {
+        self.host.is_locked(&lock_file(address)).ok()
+    }
+
+    /// The process that has the lock of a function, if it is locked.
+    pub(crate) fn owner(&self, address: PciAddress) -> Option<u32> {
+        let content = self.host.read(&lock_file(address), OWNER_LIMIT).ok()??;
+        std::str::from_utf8(&content).ok()?.trim_end().parse().ok()
+    }
+
+    /// The locks of functions, which must be sorted so that two operations cannot wait for each other. They are waited for
+    /// for so long in all.
+    pub(crate) fn lock(&self, functions: &[PciFunction], patience: Duration) -> Result<Vec<FileLock>> {
         debug_assert!(functions.is_sorted(), "locks are taken in one order");
         let mut waited = Duration::ZERO;
         let mut locks = Vec::with_capacity(functions.len());
@@ -188,8 +219,8 @@ impl<'a> Journal<'a> {
                 if let Some(lock) = self.try_lock(function.address)? {
                     break lock;
                 }
-                if waited >= PATIENCE {
-                    let pid = self.read(function.address).ok().flatten().map(|record| record.pid);
+                if waited >= patience {
+                    let pid = self.owner(function.address);
                     return Err(OpsError::Busy { device: function.address, pid });
                 }
                 self.host.pause(PAUSE);
@@ -201,11 +232,10 @@ impl<'a> Journal<'a> {
     }
 
     /// What the entries of an operation that begins now have in common.
-    pub(crate) fn stamp(&self, functions: &[PciFunction]) -> Result<Stamp> {
+    pub(crate) fn stamp(&self, members: impl Iterator<Item = Member>) -> Result<Stamp> {
         Ok(Stamp {
-            members: functions.iter().map(|function| function.address.to_string()).collect(),
+            members: members.collect(),
             boot_id: self.boot_id()?,
-            start_time: processes::own_start_time(self.host),
             since: SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default(),
         })
     }
@@ -221,6 +251,10 @@ fn entry(address: PciAddress) -> Vec<u8> {
     format!("{HANDOVERS}/{address}.json").into_bytes()
 }
 
+fn lock_file(address: PciAddress) -> Vec<u8> {
+    format!("{HANDOVERS}/{address}.lock").into_bytes()
+}
+
 fn unfinished(address: PciAddress) -> Vec<u8> {
     format!("{HANDOVERS}/{address}.json.new").into_bytes()
 }
@@ -234,11 +268,19 @@ fn parse(content: &[u8], address: PciAddress) -> std::result::Result<Record, Str
     if record.address != address.to_string() {
         return Err(format!("it is about {:?}, not {address}", record.address));
     }
-    if record.functions().len() != record.members.len() || !record.members.contains(&record.address) {
-        return Err("its list of members is not one of PCI functions with this one among them".into());
+    let functions = record.functions();
+    // Each lock is taken once, and in order.
+    let is_sorted = functions.is_sorted_by(|a, b| a < b);
+    let has_it = functions.iter().any(|function| function.address == address);
+    if functions.len() != record.members.len() || !is_sorted || !has_it {
+        return Err(
+            "its list of members is not a sorted one of PCI functions with this one among them".into()
+        );
     }
     let known = [Some(&record.before), record.original.as_ref(), record.target.as_ref()];
-    let names = known.into_iter().flatten().flat_map(|it| [&it.kernel_driver, &it.driver_override]);
+    let of_members = record.members.iter().map(|member| member.target.as_ref());
+    let names =
+        known.into_iter().chain(of_members).flatten().flat_map(|it| [&it.kernel_driver, &it.driver_override]);
     let of_drivers = names.flatten().find(|name| !kernel_driver::is_driver(name));
     match of_drivers.or(record.module.as_ref().filter(|name| !kernel_driver::is_name(name))) {
         Some(name) => Err(format!("{name:?} is no name of a kernel driver")),

@@ -108,7 +108,12 @@ pub(crate) fn missing(host: &dyn HostAccess, driver: &str, module: Option<&str>)
 /// Makes sure that a driver is there, which was once.
 pub(crate) fn require(host: &dyn HostAccess, driver: &str, module: Option<&str>) -> Result<()> {
     match missing(host, driver, module)? {
-        Some(module) => load(host, Chosen { driver: driver.to_owned(), module: Some(module) }).map(drop),
+        Some(module) => {
+            let driver = driver.to_owned();
+            load(host, Chosen { driver: driver.clone(), module: Some(module) })
+                .map(drop)
+                .map_err(|error| OpsError::OriginalDriver { driver, problem: error.told() })
+        }
         None => Ok(()),
     }
 }

@@ -2,7 +2,7 @@
 
 use nodedev_model::{HandoverOperation, HandoverPlan, HandoverState, Outcome};
 
-use super::check::{self, Intent, Scene};
+use super::check::{self, Scene};
 use super::detach::describe;
 use super::journal::Journal;
 use super::plan::{self, Target};
@@ -22,9 +22,9 @@ impl Operations<'_> {
         plan.steps.splice(0..0, modules.iter().map(|module| plan::load_module(module)));
         if plan.outcome != Outcome::Unchanged {
             let scene = Scene::new(self.host);
-            for function in functions {
-                let intent = Intent { function, chosen: None, together: functions, strict: true };
-                plan.findings.extend(check::reattach(&scene, &intent)?);
+            for change in &changes {
+                let found = self.against_giving_back(&scene, &change.function, &change.steps, functions)?;
+                plan.findings.extend(found);
             }
             check::refuse(&plan.findings, false)?;
         }

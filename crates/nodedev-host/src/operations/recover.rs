@@ -3,11 +3,19 @@
 //! An operation is a dead one's if its lock can be taken. What the journal says and what the kernel shows decide, not how far
 //! the dead process may have come; so recovery can be interrupted itself, and begun again.
 
+use std::time::Duration;
+
 use nodedev_model::{HandoverState, Issue, PciAddress};
 
+use super::act::Effort;
+use super::check::{self, Scene};
 use super::journal::{Journal, Record};
 use super::plan::Target;
-use super::{Operations, PciFunction, Result};
+use super::transaction::module_for;
+use super::{Operations, OpsError, PciFunction, Result};
+
+/// How long a lock is waited for here. Somebody may only look at it; who is at work is not waited for.
+const PATIENCE: Duration = Duration::from_millis(250);
 
 /// What became of an interrupted operation.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -19,23 +27,34 @@ enum Recovery {
 }
 
 impl Operations<'_> {
-    /// Finishes or undoes every operation whose process is dead. Says what was done, and what could not be.
+    /// Finishes or undoes every operation whose process is dead. Says what was done, and what could not be. What failed
+    /// before is tried only briefly: one device that is broken should not keep others waiting.
     pub(crate) fn recover(&self) -> Result<Vec<Issue>> {
-        Ok(self.recover_these(Journal::of(self.host).addresses()?))
+        let effort = |record: &Record| match record.problem {
+            Some(_) => Effort::BRIEF,
+            None => Effort::FULL,
+        };
+        Ok(self.recover_each(Journal::of(self.host).addresses()?, effort))
     }
 
-    /// The same for some devices only.
+    /// The same for some devices, which somebody wants to have now.
     pub(super) fn recover_these(&self, addresses: impl IntoIterator<Item = PciAddress>) -> Vec<Issue> {
+        self.recover_each(addresses, |_| Effort::FULL)
+    }
+
+    fn recover_each(
+        &self,
+        addresses: impl IntoIterator<Item = PciAddress>,
+        effort: impl Fn(&Record) -> Effort,
+    ) -> Vec<Issue> {
         let journal = Journal::of(self.host);
         let mut issues = Vec::new();
         for address in addresses {
-            match self.recover_one(address) {
-                Ok(None) => {}
-                Ok(Some(done)) => issues.push(self.report(address, done)),
-                Err(error) => {
-                    self.note(&PciFunction::new(address), &error);
-                    issues.push(journal.issue(address, &error));
-                }
+            match self.recover_one(address, &effort) {
+                Ok(done) => issues.extend(done.map(|done| self.report(address, done))),
+                // Whoever it is finishes or undoes it, or begins another one.
+                Err(OpsError::Busy { .. }) => {}
+                Err(error) => issues.push(journal.issue(address, &error)),
             }
         }
         issues
@@ -48,19 +67,23 @@ impl Operations<'_> {
             Recovery::Dropped => "the entry was dropped: the device it was about is not there any more",
         };
         let function = PciFunction::new(address);
-        log::info!(device:% = function.name; "{what}");
+        tracing::info!(device = %function.name, "{what}");
         let path = format!("/{}", String::from_utf8_lossy(&function.file("")));
         Issue { device: Some(function.name), path, problem: what.to_owned() }
     }
 
-    /// `None` if there is nothing to be done, or somebody is at it.
-    fn recover_one(&self, address: PciAddress) -> Result<Option<Recovery>> {
+    /// `None` if there is nothing to be done.
+    fn recover_one(
+        &self,
+        address: PciAddress,
+        effort: &impl Fn(&Record) -> Effort,
+    ) -> Result<Option<Recovery>> {
         let journal = Journal::of(self.host);
         // Whoever is at work has the lock; what they write is complete only when they are done.
-        let Some(lock) = journal.try_lock(address)? else { return Ok(None) };
+        let function = PciFunction::new(address);
+        let lock = journal.lock(std::slice::from_ref(&function), PATIENCE)?;
         journal.sweep(address)?;
         let Some(record) = journal.read(address)? else { return Ok(None) };
-        let function = PciFunction::new(address);
         if record.boot_id != journal.boot_id()? {
             journal.remove(address)?;
             return Ok(Some(Recovery::Dropped));
@@ -78,33 +101,41 @@ impl Operations<'_> {
         // The whole operation is one: all its functions are looked at, and nobody changes one of them meanwhile.
         drop(lock);
         let functions = record.functions();
-        let mut locks = Vec::with_capacity(functions.len());
-        for function in &functions {
-            match journal.try_lock(function.address)? {
-                Some(lock) => locks.push(lock),
-                None => return Ok(None),
-            }
-        }
+        let _locks = journal.lock(&functions, PATIENCE)?;
         // While no lock was held, somebody else may have done it.
         match journal.read(address)? {
-            Some(again) if again == record => self.resolve(&function, record, &functions).map(Some),
+            Some(again) if again == record => {
+                let effort = effort(&record);
+                let done = self.resolve(&function, record, &functions, effort);
+                // While the locks are held: the entry would else be another operation's by now.
+                done.map(Some).inspect_err(|error| self.note(&function, error))
+            }
             _ => Ok(None),
         }
     }
 
     /// Finishes or undoes an operation for one of its functions, all of which are locked.
-    fn resolve(&self, function: &PciFunction, record: Record, members: &[PciFunction]) -> Result<Recovery> {
+    fn resolve(
+        &self,
+        function: &PciFunction,
+        record: Record,
+        members: &[PciFunction],
+        effort: Effort,
+    ) -> Result<Recovery> {
         let journal = Journal::of(self.host);
+        let module = record.module.as_deref();
+        let module_before = module_for(&record.before, record.original.as_ref(), module);
         match record.state {
             HandoverState::Reattaching if self.is_under_way_for_all(&record, members)? => {
                 // Its owner wanted it back, and what is left to do is the same from wherever it is.
                 let target = record.target.clone().map_or(Target::KernelsChoice, Target::Exact);
-                let Err(error) = self.bring(function, &target, record.module.as_deref()) else {
+                self.refuse_if_held(function, &target, members)?;
+                let Err(error) = self.bring(function, &target, module, effort) else {
                     journal.remove(function.address)?;
                     return Ok(Recovery::Finished);
                 };
                 // It cannot be given back now: then it stays detached, and is not left without a driver.
-                self.put_back(function, &record.before)?;
+                self.put_back(function, &record.before, module_before, effort)?;
                 self.keep_detached(function, record)?;
                 Err(error)
             }
@@ -115,7 +146,8 @@ impl Operations<'_> {
                 Ok(Recovery::Finished)
             }
             _ => {
-                self.put_back(function, &record.before)?;
+                self.refuse_if_held(function, &Target::Exact(record.before.clone()), members)?;
+                self.put_back(function, &record.before, module_before, effort)?;
                 if record.original.as_ref() == Some(&record.before) {
                     journal.remove(function.address)?;
                 } else {
@@ -125,6 +157,21 @@ impl Operations<'_> {
                 Ok(Recovery::Undone)
             }
         }
+    }
+
+    /// A guest may have got one of the devices since the crash, or the host begun to use one. Bringing a function to its
+    /// target would take it away, or the kernel would wait for the guest.
+    fn refuse_if_held(&self, function: &PciFunction, target: &Target, members: &[PciFunction]) -> Result<()> {
+        let steps = self.steps_to(function, target)?;
+        if steps.is_empty() {
+            return Ok(());
+        }
+        let scene = Scene::new(self.host);
+        for member in members {
+            let steps = if member == function { &steps[..] } else { &[] };
+            check::refuse(&self.against_giving_back(&scene, member, steps, members)?, false)?;
+        }
+        Ok(())
     }
 
     /// Writes into the journal that a function is detached as it was before the operation of its entry.
@@ -143,11 +190,15 @@ impl Operations<'_> {
     /// done.
     fn is_under_way_for_all(&self, operation: &Record, members: &[PciFunction]) -> Result<bool> {
         let journal = Journal::of(self.host);
-        for member in members {
-            let is_of_it = match journal.read(member.address)? {
+        for (function, member) in members.iter().zip(&operation.members) {
+            let is_of_it = match journal.read(function.address)? {
                 Some(record) => record.is_in_progress() && record.is_of_the_operation_of(operation),
-                // Done already; or not in the journal yet, if it was not there before either.
-                None => !member.is_kept(self.host)?,
+                // Done already; or not in the journal yet, if it was not there before either. What it is given back to can be
+                // a driver that only keeps it, too.
+                None => {
+                    member.target.is_some() && function.binding(self.host)? == member.target
+                        || !function.is_kept(self.host)?
+                }
             };
             if !is_of_it {
                 return Ok(false);

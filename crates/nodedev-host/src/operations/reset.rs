@@ -9,9 +9,12 @@ use nodedev_model::{
     Effect, Finding, FindingKind, HandoverOperation, HandoverPlan, Outcome, PciAddress, PlanStep,
     PlannedDevice, StepAction,
 };
+use nodedev_sys::FileLock;
 use nodedev_sys::paths::{PCI_DEVICES, basename, follow, parent};
 
+use super::act::Effort;
 use super::check::{self, Intent, Scene};
+use super::detach::ATTEMPTS;
 use super::group::is_bridge;
 use super::{Operations, OpsError, PciFunction, Result, act, audit};
 use crate::pci_config;
@@ -42,11 +45,11 @@ enum Way {
 impl Operations<'_> {
     pub(crate) fn reset(&self, function: &PciFunction, request: &ResetRequest) -> Result<HandoverPlan> {
         let gone = || OpsError::Gone { device: function.address };
-        let before = function.binding(self.host)?.ok_or_else(gone)?;
         if is_bridge(self.host, function)? {
             return Err(OpsError::NotEndpoint { device: function.address });
         }
-        let _locks = if request.dry_run { Vec::new() } else { self.begin(std::slice::from_ref(function))? };
+        let _locks = if request.dry_run { Vec::new() } else { self.begin_reset(function)? };
+        let before = function.binding(self.host)?.ok_or_else(gone)?;
         let scene = Scene::new(self.host);
         let way = self.way(&scene, function)?;
         let findings = self.against(&scene, function, &way)?;
@@ -80,15 +83,39 @@ impl Operations<'_> {
             return Ok(plan);
         }
         for step in &plan.steps {
-            act::run(self.host, step)?;
+            act::run(self.host, step, Effort::FULL)?;
         }
-        let answer = self.host.read(&function.file("config"), pci_config::EXTENDED)?;
-        if answer.is_some_and(|space| pci_config::is_silent(&space)) {
+        let answer = self.host.read_start(&function.file("config"), pci_config::HEADER)?;
+        // One that fell off its bus is taken away by the kernel.
+        if answer.is_none_or(|space| pci_config::is_silent(&space)) {
             return Err(OpsError::NoAnswer { device: function.address });
         }
         audit::changed(HandoverOperation::Reset, std::slice::from_ref(function));
         plan.outcome = Outcome::Changed;
         Ok(plan)
+    }
+
+    /// Locks all functions that a reset of one would reach: nobody gives one of them to a driver of the host meanwhile.
+    fn begin_reset(&self, function: &PciFunction) -> Result<Vec<FileLock>> {
+        let mut reached = vec![function.clone()];
+        for _ in 0..ATTEMPTS {
+            let locks = self.begin(&reached)?;
+            // What was so before is looked at again under the locks.
+            let now = self.reached(function)?;
+            if now.iter().all(|function| reached.contains(function)) {
+                return Ok(locks);
+            }
+            reached = now;
+        }
+        Err(OpsError::Busy { device: function.address, pid: None })
+    }
+
+    /// All functions that a reset of one reaches, sorted.
+    fn reached(&self, function: &PciFunction) -> Result<Vec<PciFunction>> {
+        match self.way(&Scene::new(self.host), function)? {
+            Way::Below(bridge) => self.below(&bridge),
+            Way::Alone(_) | Way::None { .. } => Ok(vec![function.clone()]),
+        }
     }
 
     /// What is known of how a function can be reset, for people who ask.

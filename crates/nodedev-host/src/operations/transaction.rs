@@ -1,15 +1,13 @@
 //! Carrying out a planned change of one or more functions: for all of them, or for none.
 
-use nodedev_model::{DriverBinding, HandoverState, PlanStep};
+use nodedev_model::{DriverBinding, Finding, HandoverState, PlanStep, StepAction};
 
-use super::act;
+use super::act::{self, Effort};
+use super::check::{self, Intent, Scene};
 use super::function::Identity;
-use super::journal::{Journal, Record, Stamp};
+use super::journal::{Journal, Member, Record, Stamp};
 use super::plan::{self, Target};
 use super::{Operations, OpsError, PciFunction, Result, kernel_driver};
-
-/// How often undoing is tried: what fails once, as a device that is busy, may work a moment later.
-const UNDO_ATTEMPTS: usize = 3;
 
 /// What is to become of one function.
 #[derive(Debug)]
@@ -38,13 +36,22 @@ impl Change {
     }
 }
 
+/// The module of the driver of a binding, which is known of the original driver alone.
+pub(super) fn module_for<'m>(
+    binding: &DriverBinding,
+    original: Option<&DriverBinding>,
+    module: Option<&'m str>,
+) -> Option<&'m str> {
+    module.filter(|_| original.is_some_and(|original| original.kernel_driver == binding.kernel_driver))
+}
+
 impl Operations<'_> {
     /// Carries out changes whose functions are locked: into the journal, step by step, out of the journal again. `state` is
     /// what the journal says meanwhile.
     pub(super) fn carry_out(&self, state: HandoverState, changes: &[Change]) -> Result<()> {
         let journal = Journal::of(self.host);
-        let functions: Vec<PciFunction> = changes.iter().map(|change| change.function.clone()).collect();
-        let stamp = journal.stamp(&functions)?;
+        let stamp = journal
+            .stamp(changes.iter().map(|change| Member::new(&change.function, change.target.exact())))?;
         for (place, change) in changes.iter().enumerate() {
             if let Err(error) = journal.write(&change.function, &change.record(state, &stamp)) {
                 // The rename may have happened, and only its sync failed: the entry of this one goes back, too.
@@ -55,7 +62,7 @@ impl Operations<'_> {
             }
         }
         let mut all = changes.iter().flat_map(|change| &change.steps);
-        let acted = all.try_for_each(|step| act::run(self.host, step));
+        let acted = all.try_for_each(|step| act::run(self.host, step, Effort::FULL));
         acted.and_then(|()| self.settle(state, changes, &stamp)).or_else(|cause| self.undo(changes, cause))
     }
 
@@ -72,7 +79,7 @@ impl Operations<'_> {
                 journal.write(function, &record)?;
             } else if let Err(error) = journal.remove(function.address) {
                 // The host has its device; an entry that says it is about to is removed by the next one who looks.
-                log::warn!(device:% = function.name, error:% = error.told(); "an entry of the journal was left");
+                tracing::warn!(device = %function.name, error = error.told(), "an entry of the journal was left");
             }
         }
         Ok(())
@@ -82,7 +89,8 @@ impl Operations<'_> {
     fn undo(&self, changes: &[Change], cause: OpsError) -> Result<()> {
         let mut failed = None;
         for change in changes.iter().rev() {
-            match self.put_back(&change.function, &change.before) {
+            let module = module_for(&change.before, change.original.as_ref(), change.module.as_deref());
+            match self.put_back(&change.function, &change.before, module, Effort::FULL) {
                 Ok(()) => self.take_back(change),
                 Err(error) => {
                     self.note(&change.function, &error);
@@ -100,10 +108,16 @@ impl Operations<'_> {
     }
 
     /// Makes a function be served as it was, from whatever it is now.
-    pub(super) fn put_back(&self, function: &PciFunction, before: &DriverBinding) -> Result<()> {
+    pub(super) fn put_back(
+        &self,
+        function: &PciFunction,
+        before: &DriverBinding,
+        module: Option<&str>,
+        effort: Effort,
+    ) -> Result<()> {
         let mut last = Ok(());
-        for _ in 0..UNDO_ATTEMPTS {
-            last = self.bring(function, &Target::Exact(before.clone()), None);
+        for _ in 0..effort.attempts {
+            last = self.bring(function, &Target::Exact(before.clone()), module, effort);
             if last.is_ok() {
                 break;
             }
@@ -112,18 +126,47 @@ impl Operations<'_> {
     }
 
     /// Brings a function to a target from whatever it is now. One that is gone needs nothing.
-    pub(super) fn bring(&self, function: &PciFunction, target: &Target, module: Option<&str>) -> Result<()> {
-        let Some(now) = function.binding(self.host)? else { return Ok(()) };
+    pub(super) fn bring(
+        &self,
+        function: &PciFunction,
+        target: &Target,
+        module: Option<&str>,
+        effort: Effort,
+    ) -> Result<()> {
+        let steps = self.steps_to(function, target)?;
+        if let Some(driver) = target.exact().and_then(|wanted| wanted.kernel_driver.as_deref())
+            && steps.iter().any(|step| step.action == StepAction::Probe)
+        {
+            kernel_driver::require(self.host, driver, module)?;
+        }
+        steps.iter().try_for_each(|step| act::run(self.host, step, effort))
+    }
+
+    /// The steps that lead a function to a target; none if it is gone.
+    pub(super) fn steps_to(&self, function: &PciFunction, target: &Target) -> Result<Vec<PlanStep>> {
+        let Some(now) = function.binding(self.host)? else { return Ok(Vec::new()) };
         let kept = match &now.kernel_driver {
             Some(driver) => function.is_stub(self.host, driver)?,
             None => false,
         };
-        if let Some(driver) = target.exact().and_then(|wanted| wanted.kernel_driver.as_deref())
-            && now.kernel_driver.as_deref() != Some(driver)
-        {
-            kernel_driver::require(self.host, driver, module)?;
-        }
-        plan::steps(function, &now, target, kept).iter().try_for_each(|step| act::run(self.host, step))
+        Ok(plan::steps(function, &now, target, kept))
+    }
+
+    /// What stands in the way of steps that give functions back.
+    pub(super) fn against_giving_back(
+        &self,
+        scene: &Scene<'_>,
+        function: &PciFunction,
+        steps: &[PlanStep],
+        together: &[PciFunction],
+    ) -> Result<Vec<Finding>> {
+        let unbound = steps.iter().find(|step| step.action == StepAction::Unbind);
+        let from_host = match unbound.and_then(|step| step.before.as_deref()) {
+            Some(driver) => !function.is_stub(self.host, driver)?,
+            None => false,
+        };
+        let intent = Intent { function, chosen: None, together, strict: true };
+        check::reattach(scene, &intent, from_host)
     }
 
     /// Puts the journal's entry of a change that did not happen back to what it was.
@@ -135,7 +178,7 @@ impl Operations<'_> {
         };
         if let Err(error) = done {
             // It says that an operation is going on, whose undoing will find nothing to do.
-            log::warn!(device:% = change.function.name, error:% = error.told(); "an entry of the journal was left");
+            tracing::warn!(device = %change.function.name, error = error.told(), "an entry of the journal was left");
         }
     }
 
@@ -147,7 +190,7 @@ impl Operations<'_> {
             None => Ok(()),
         });
         if let Err(error) = noted {
-            log::warn!(device:% = function.name, error:% = error.told(); "the journal could not be written");
+            tracing::warn!(device = %function.name, error = error.told(), "the journal could not be written");
         }
     }
 }

@@ -1,5 +1,7 @@
 //! The fake host that devices are handed over on.
 
+use std::os::unix::fs::symlink;
+use std::path::Path;
 use std::sync::Arc;
 
 use nodedev_driver::{DetachOptions, Driver, Error, ReattachOptions};
@@ -16,6 +18,8 @@ pub(crate) const TWO: &str = "0000:03:00.1";
 pub(crate) const UNUSED: &str = "0000:04:00.0";
 /// A card of its own with an override from before.
 pub(crate) const PINNED: &str = "0000:05:00.0";
+/// Another function of the first card, which a driver keeps for somebody else.
+pub(crate) const STUBBED: &str = "0000:03:00.2";
 /// The bridge above all of them.
 pub(crate) const BRIDGE: &str = "0000:00:1c.0";
 
@@ -63,6 +67,7 @@ pub(crate) fn tree_with(addresses: &[&str]) -> Tree {
     for (group, device) in [
         (7, function(ONE).driver("igb")),
         (7, function(TWO).driver("igb")),
+        (7, function(STUBBED).driver("pciback").attr("driver_override", "pciback")),
         (8, function(UNUSED)),
         (9, function(PINNED).driver("uio").attr("driver_override", "uio")),
     ] {
@@ -124,4 +129,19 @@ pub(crate) fn journal(driver: &HostDriver) -> Vec<(String, HandoverState)> {
 
 pub(crate) fn message(error: &Error) -> (i32, i32, &str) {
     (error.code().0, error.domain().0, error.message())
+}
+
+/// A process with files open.
+pub(crate) fn process(folder: &Path, pid: u32, command: &str, files: &[&str]) {
+    let process = folder.join("proc").join(pid.to_string());
+    std::fs::create_dir_all(process.join("fd")).unwrap();
+    std::fs::write(process.join("comm"), format!("{command}\n")).unwrap();
+    for (number, file) in files.iter().enumerate() {
+        symlink(file, process.join("fd").join(number.to_string())).unwrap();
+    }
+}
+
+/// Ends a process.
+pub(crate) fn end(folder: &Path, pid: u32) {
+    std::fs::remove_dir_all(folder.join("proc").join(pid.to_string())).unwrap();
 }

@@ -4,6 +4,7 @@
 
 mod faults;
 mod host;
+mod messages;
 mod refusals;
 mod reset;
 mod ways;

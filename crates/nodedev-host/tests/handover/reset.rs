@@ -2,6 +2,7 @@
 
 use nodedev_driver::{Driver, ResetOptions};
 use nodedev_model::{Effect, Outcome};
+use nodedev_sys::HostAccess;
 use nodedev_testkit::tree::Device;
 
 use crate::host::{BRIDGE, ONE, TWO, UNUSED, function, name, over, program, tree, tree_with};
@@ -75,6 +76,10 @@ fn a_whole_bus_is_reset_only_when_nobody_uses_anything_on_it() {
     let error = driver.reset_with(&name(ONE), &ResetOptions::default()).unwrap_err();
     assert!(error.message().contains("Active 0000:03:00.1 devices on bus with 0000:03:00.0"), "{error}");
     driver.detach(&name(TWO), Some("pci-stub")).unwrap();
+    let lock = kernel.try_lock(format!("run/nodedev/handover/{TWO}.lock").as_bytes()).unwrap();
+    let error = driver.reset_with(&name(ONE), &ResetOptions::default()).unwrap_err();
+    assert!(error.message().ends_with("another process is changing PCI device 0000:03:00.1"), "{error}");
+    drop(lock);
     let done = driver.reset_with(&name(ONE), &ResetOptions::default()).unwrap();
     assert!(done.steps[0].file.ends_with("0000:00:1c.0/reset_subordinate"), "{done:?}");
     assert_eq!(done.findings[0].effect, Effect::Note);
@@ -104,7 +109,11 @@ fn a_reset_that_the_kernel_refuses_or_after_which_nobody_answers_is_an_error() {
     kernel.restart();
     driver.reset(&name(UNUSED)).unwrap();
     space[..64].fill(0xff);
-    std::fs::write(config, space).unwrap();
+    std::fs::write(&config, space).unwrap();
+    let error = driver.reset(&name(UNUSED)).unwrap_err();
+    assert!(error.message().contains("does not answer after its reset"), "{error}");
+    // It is gone altogether.
+    std::fs::remove_file(config).unwrap();
     let error = driver.reset(&name(UNUSED)).unwrap_err();
     assert!(error.message().contains("does not answer after its reset"), "{error}");
 }

@@ -197,6 +197,18 @@ fn the_drivers_module_of_the_host_is_loaded_again_to_give_a_device_back() {
     );
     driver.reattach(&name(UNUSED)).unwrap();
     assert_eq!(served(&kernel, UNUSED), is(Some("e1000e"), "(null)"));
+
+    driver.detach(&name(UNUSED), None).unwrap();
+    std::fs::remove_dir_all(kernel.folder().join("sys/bus/pci/drivers/e1000e")).unwrap();
+    std::fs::remove_dir_all(kernel.folder().join("sys/module/e1000e")).unwrap();
+    kernel.remove_module("e1000e");
+    let error = driver.reattach(&name(UNUSED)).unwrap_err();
+    assert!(
+        error.message().contains("the original driver e1000e is not there, and cannot be loaded"),
+        "{error}"
+    );
+    assert!(error.help().is_some_and(|help| !help.contains("vfio-pci")), "{error:?}");
+    assert_eq!(served(&kernel, UNUSED), detached());
 }
 
 #[test]
@@ -293,6 +305,7 @@ fn a_damaged_entry_is_reported_refused_and_can_be_forgotten() {
         assert_eq!((shown.entries.len(), shown.issues.len()), (0, 1));
         let error = driver.reattach(&name(UNUSED)).unwrap_err();
         assert!(!error.message().is_empty());
+        assert!(error.help().is_some_and(|help| help.contains("nodedev handover forget")), "{error:?}");
         assert_eq!(served(&kernel, UNUSED), detached());
         // Another device is not concerned.
         driver.detach(&name(PINNED), None).unwrap();

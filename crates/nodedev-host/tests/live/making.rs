@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::fs;
-use std::os::unix::fs::PermissionsExt as _;
+use std::os::unix::fs::{PermissionsExt as _, symlink};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -298,6 +298,15 @@ fn a_transient_mediated_device_comes_with_its_call_and_goes() {
     assert_eq!(made.parent.unwrap().as_str(), "pci_0000_00_03_0");
     assert_eq!(host.ran(), ["start --parent=0000:00:03.0 --jsonfile=/dev/stdin"]);
     assert!(!host.driver.is_persistent(MADE_UP).unwrap());
+    // A guest has it through its own node.
+    let (root, uuid) = (host.tree.root(), "11111111-2222-3333-4444-555555555555");
+    fs::create_dir_all(root.join("sys").join(PARENT).join(uuid).join("vfio-dev/vfio3")).unwrap();
+    fs::create_dir_all(root.join("proc/77/fd")).unwrap();
+    symlink("/dev/vfio/devices/vfio3", root.join("proc/77/fd/9")).unwrap();
+    let error = host.driver.destroy(MADE_UP).unwrap_err();
+    assert!(error.message().ends_with(&format!("Unable to destroy '{MADE_UP}': device in use")), "{error}");
+    assert!(error.help().is_some_and(|help| help.contains("process 77")), "{error:?}");
+    fs::remove_dir_all(root.join("proc/77")).unwrap();
     host.driver.destroy(MADE_UP).unwrap();
     assert!(host.driver.lookup(MADE_UP).is_err());
 }

@@ -14,7 +14,7 @@ impl Caller {
         let answer = match call {
             Call::NodeDeviceDettach(Device { name }) => {
                 self.allowed_with(procedure, 0, &text(name))?;
-                driver.detach(&text(name), None)?;
+                driver.detach_for(&text(name), None, self.identity.connected_at)?;
                 Reply::NodeDeviceDettach(Void)
             }
             Call::NodeDeviceReAttach(Device { name }) => {
@@ -33,7 +33,9 @@ impl Caller {
                 if detach.flags != 0 {
                     return Err(Fault::no_support(procedure.number()).into());
                 }
-                driver.detach(&text(&detach.name), detach.driver.as_ref().map(text).as_deref())?;
+                let kernel_driver = detach.driver.as_ref().map(text);
+                let connected_at = self.identity.connected_at;
+                driver.detach_for(&text(&detach.name), kernel_driver.as_deref(), connected_at)?;
                 Reply::NodeDeviceDetachFlags(Void)
             }
             Call::NodeDeviceCreateXml(document) => {

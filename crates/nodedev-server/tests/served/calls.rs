@@ -291,6 +291,23 @@ fn closing_is_answered_after_all_else_and_then_ends_the_stream() {
 }
 
 #[test]
+fn a_driver_learns_where_a_client_is_connected_that_takes_a_device_whomever_it_speaks_for() {
+    let fake = Fake::small();
+    let server = Server::new(fake.clone());
+    let mut of_network = peer(Some(0));
+    of_network.identity.connected_at = Some("192.0.2.1".parse().unwrap());
+    let (mut client, _) = server.join(of_network);
+    client.open(0);
+    client.call(&Call::NodeDeviceDettach(device("net_eth0"))).reply();
+    let parameter = TypedParameter { field: text("unix-user-id"), value: TypedValue::ULLong(1000) };
+    let parameters = Array::new(vec![parameter]).unwrap();
+    client.call(&Call::ConnectSetIdentity(Identity { parameters, flags: 0 })).reply();
+    let detach = Detach { name: text("net_eth0"), driver: Some(text("vfio-pci")), flags: 0 };
+    client.call(&Call::NodeDeviceDetachFlags(detach)).reply();
+    assert_eq!(*fake.done.lock().unwrap(), ["detach for 192.0.2.1 net_eth0"; 2]);
+}
+
+#[test]
 fn only_root_and_the_daemons_own_user_speak_for_others() {
     let server = Server::new(Fake::small());
     let identity = |field: &'static str, value| {

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::io::{Read as _, Write as _};
+use std::net::IpAddr;
 use std::os::unix::net::UnixStream;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Condvar, Mutex};
@@ -188,6 +189,18 @@ impl Driver for Fake {
     fn detach(&self, name: &str, kernel_driver: Option<&str>) -> Result<()> {
         self.find(name)?;
         self.note("detach", &format!("{name} {}", kernel_driver.unwrap_or("-")))
+    }
+
+    fn detach_for(
+        &self,
+        name: &str,
+        kernel_driver: Option<&str>,
+        connected_at: Option<IpAddr>,
+    ) -> Result<()> {
+        match connected_at {
+            None => self.detach(name, kernel_driver),
+            Some(address) => self.note("detach for", &format!("{address} {name}")),
+        }
     }
 
     fn reattach(&self, name: &str) -> Result<()> {

@@ -10,6 +10,7 @@ mod openers;
 mod scene;
 mod sharing;
 mod storage;
+mod virtual_functions;
 
 use nodedev_model::{Effect, Finding, FindingKind};
 
@@ -32,30 +33,29 @@ pub(crate) struct Intent<'a> {
 
 type Check = fn(&Scene<'_>, &Intent<'_>) -> Result<Vec<Finding>>;
 
-const DETACH: &[Check] = &[
-    drivers::bridge,
-    openers::in_use,
-    drivers::no_override,
-    drivers::iommu,
-    storage::check,
-    network::check,
-    console::check,
-    openers::node_open,
-    openers::virtual_functions,
-    sharing::group_shared,
-    drivers::module,
-    openers::unseen,
+/// What the host needs a function for, while it has it.
+const NEEDED: &[Check] = &[storage::check, network::check, console::check, openers::node_open];
+
+const DETACH: &[&[Check]] = &[
+    &[drivers::bridge, openers::in_use, virtual_functions::in_use, drivers::no_override, drivers::iommu],
+    NEEDED,
+    &[virtual_functions::needed, virtual_functions::check, sharing::group_shared],
+    &[drivers::module, openers::unseen],
 ];
 
-const REATTACH: &[Check] = &[openers::in_use, sharing::group_held];
+/// Guests that lose a function which its driver lets go of, or keep another driver from getting it.
+const HELD: &[&[Check]] = &[&[openers::in_use, virtual_functions::in_use, sharing::group_held]];
+
+const TAKEN_BACK: &[&[Check]] = &[NEEDED, &[virtual_functions::needed]];
+
+/// What resetting a function may harm.
+const RESET: &[&[Check]] =
+    &[&[openers::in_use, virtual_functions::in_use, drivers::host_driver, virtual_functions::needed]];
 
 /// All that is found about taking a function from the host, the weightiest first.
 pub(crate) fn detach(scene: &Scene<'_>, intent: &Intent<'_>) -> Result<Vec<Finding>> {
     run(DETACH, scene, intent)
 }
-
-/// What resetting a function may harm.
-const RESET: &[Check] = &[openers::in_use, openers::virtual_functions_in_use, drivers::host_driver];
 
 /// All that is found about resetting a function, the weightiest first.
 pub(crate) fn reset(scene: &Scene<'_>, intent: &Intent<'_>) -> Result<Vec<Finding>> {
@@ -64,13 +64,26 @@ pub(crate) fn reset(scene: &Scene<'_>, intent: &Intent<'_>) -> Result<Vec<Findin
 
 /// As [`detach`], but what cannot be found out is a finding too.
 pub(crate) fn explain(scene: &Scene<'_>, intent: &Intent<'_>) -> Vec<Finding> {
-    let found = DETACH.iter().map(|check| check(scene, intent));
+    let found = DETACH.iter().copied().flatten().map(|check| check(scene, intent));
     found.flat_map(|found| found.unwrap_or_else(|error| vec![explain::unknown(&error)])).collect()
 }
 
-/// All that is found about giving a function back, the weightiest first.
-pub(crate) fn reattach(scene: &Scene<'_>, intent: &Intent<'_>) -> Result<Vec<Finding>> {
-    run(REATTACH, scene, intent)
+/// All that is found about giving a function back. `from_host` says that a driver of the host has it now, and not the one
+/// that it is given back to.
+pub(crate) fn reattach(scene: &Scene<'_>, intent: &Intent<'_>, from_host: bool) -> Result<Vec<Finding>> {
+    let mut findings = run(HELD, scene, intent)?;
+    if from_host {
+        // There is no force here.
+        findings.extend(run(TAKEN_BACK, scene, intent)?.into_iter().map(|finding| Finding {
+            effect: Effect::Refused,
+            remedy: Some(format!(
+                "stop its use; or leave it to the driver that has it now: `nodedev handover forget {}`",
+                intent.function.address
+            )),
+            ..finding
+        }));
+    }
+    Ok(findings)
 }
 
 /// Whether a function is in use by a guest: what is refused even where nothing is to be done.
@@ -78,9 +91,9 @@ pub(crate) fn in_use(scene: &Scene<'_>, intent: &Intent<'_>) -> Result<Vec<Findi
     openers::in_use(scene, intent)
 }
 
-fn run(checks: &[Check], scene: &Scene<'_>, intent: &Intent<'_>) -> Result<Vec<Finding>> {
+fn run(checks: &[&[Check]], scene: &Scene<'_>, intent: &Intent<'_>) -> Result<Vec<Finding>> {
     let mut findings = Vec::new();
-    for check in checks {
+    for check in checks.iter().copied().flatten() {
         findings.extend(check(scene, intent)?);
     }
     // Stable: among equals the order of the table stays.

@@ -1,8 +1,10 @@
-//! Interfaces that the host reaches its network through.
+//! Interfaces that the host reaches its network through, and whoever asks the host.
 
 use std::collections::BTreeSet;
+use std::net::IpAddr;
 
 use nodedev_model::{Effect, Finding, FindingKind};
+use nodedev_sys::HostAccess;
 use nodedev_sys::paths::{CLASS_NET, PROCESSES_OF_THE_HOST, follow};
 
 use super::scene::is_below;
@@ -14,44 +16,69 @@ const ROUTES_LIMIT: usize = 256 << 20;
 /// How deep interfaces are built upon each other at most (kernel, `MAX_NEST_DEV`), as the bound of a walk.
 const MOST_INTERFACES: usize = 4096;
 
-/// Whether a default route leads through an interface of the function, be it below a bond, a bridge or a VLAN.
+/// An interface that the host needs, or one that that is built upon.
+#[derive(Debug)]
+pub(super) struct Through {
+    /// Why, as it is told: `its default route is through eth0`.
+    why: String,
+    remedy: &'static str,
+    /// Relative to the root.
+    path: Vec<u8>,
+}
+
+/// Whether a default route or the connection of whoever asks leads through an interface of the function, be it below a bond,
+/// a bridge or a VLAN.
 pub(super) fn check(scene: &Scene<'_>, intent: &Intent<'_>) -> Result<Vec<Finding>> {
     let function = intent.function;
-    for routed in default_routes(scene)? {
-        for interface in all_below(scene, &routed)? {
-            let Some(link) = scene.host.read_link(format!("{CLASS_NET}/{interface}").as_bytes())? else {
-                continue;
-            };
-            if is_below(&follow(CLASS_NET.as_bytes(), &link), function) {
-                let through = if interface == routed {
-                    interface
-                } else {
-                    format!("{routed}, of which {interface} is a part")
+    let needed = |through: &Through| {
+        finding(
+            FindingKind::HostNetwork,
+            Effect::RefusedUnlessForced,
+            format!("PCI device {} is needed by the host: {}", function.address, through.why),
+            through.remedy,
+        )
+    };
+    let mut all = scene.through()?.iter();
+    Ok(all.find(|through| is_below(&through.path, function)).map(needed).into_iter().collect())
+}
+
+/// The interfaces of default routes and of a connection, and all those that they are built upon.
+pub(super) fn through(host: &dyn HostAccess, connected_at: Option<IpAddr>) -> Result<Vec<Through>> {
+    let mut through = Vec::new();
+    let mut add = |what: &str, interfaces: &mut dyn Iterator<Item = String>, remedy| -> Result<()> {
+        for upper in interfaces {
+            for interface in all_below(host, &upper)? {
+                let Some(link) = host.read_link(format!("{CLASS_NET}/{interface}").as_bytes())? else {
+                    continue;
                 };
-                return Ok(vec![finding(
-                    FindingKind::HostNetwork,
-                    Effect::RefusedUnlessForced,
-                    format!(
-                        "PCI device {} is needed by the host: its default route is through {through}",
-                        function.address
-                    ),
-                    "move the route to another interface; with --force the host loses its network",
-                )]);
+                let mut why = format!("{what} is through {upper}");
+                if interface != upper {
+                    why.push_str(&format!(", of which {interface} is a part"));
+                }
+                through.push(Through { why, remedy, path: follow(CLASS_NET.as_bytes(), &link) });
             }
         }
+        Ok(())
+    };
+    let remedy = "move the route to another interface; with --force the host loses its network";
+    add("its default route", &mut default_routes(host).into_iter(), remedy)?;
+    if let Some(address) = connected_at {
+        let interfaces = host.interfaces_of(address)?;
+        let remedy = "connect through another interface; with --force this connection is lost";
+        let mut interfaces = interfaces.into_iter().filter(|name| is_interface(name));
+        add(&format!("your connection to {address}"), &mut interfaces, remedy)?;
     }
-    Ok(Vec::new())
+    Ok(through)
 }
 
 /// Names of the interfaces that default routes lead through. Source: `net/route` and `net/ipv6_route` in `/proc/PID`.
-fn default_routes(scene: &Scene<'_>) -> Result<BTreeSet<String>> {
+fn default_routes(host: &dyn HostAccess) -> BTreeSet<String> {
     let mut interfaces = BTreeSet::new();
     for process in PROCESSES_OF_THE_HOST {
         let mut found = false;
         for (file, parse) in [("route", ipv4 as fn(&str) -> Option<&str>), ("ipv6_route", ipv6)] {
             // Another user's process shows its network to root only.
-            let Ok(Some(table)) = scene.host.read(format!("{process}/net/{file}").as_bytes(), ROUTES_LIMIT)
-            else {
+            let Ok(Some(table)) = host.read(format!("{process}/net/{file}").as_bytes(), ROUTES_LIMIT) else {
                 continue;
             };
             found = true;
@@ -61,7 +88,7 @@ fn default_routes(scene: &Scene<'_>) -> Result<BTreeSet<String>> {
             break;
         }
     }
-    Ok(interfaces)
+    interfaces
 }
 
 /// The interface of a line of `net/route`, if the line is of a default route that is up.
@@ -87,13 +114,13 @@ fn is_interface(name: &str) -> bool {
 }
 
 /// An interface and all that it is built upon.
-fn all_below(scene: &Scene<'_>, interface: &str) -> Result<Vec<String>> {
+fn all_below(host: &dyn HostAccess, interface: &str) -> Result<Vec<String>> {
     let mut all = vec![interface.to_owned()];
     let mut next = 0;
     while let Some(name) = all.get(next).cloned() {
         next += 1;
         let path = format!("{CLASS_NET}/{name}");
-        for entry in scene.host.names(path.as_bytes())?.unwrap_or_default() {
+        for entry in host.names(path.as_bytes())?.unwrap_or_default() {
             let lower = std::str::from_utf8(&entry).ok().and_then(|entry| entry.strip_prefix("lower_"));
             if let Some(lower) = lower
                 && all.len() < MOST_INTERFACES

@@ -1,12 +1,15 @@
 //! What several checks need to know, read once for all functions of an operation.
 
 use std::cell::OnceCell;
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
+use std::net::IpAddr;
 
 use nodedev_sys::HostAccess;
 use nodedev_sys::paths::{CLASS_BLOCK, DEV, DEV_VFIO, basename, follow};
-use nodedev_sys::processes::{self, Holder, Holders};
+use nodedev_sys::processes::{self, Holder, Holders, Node};
 
+use super::network::{self, Through};
+use super::storage::{self, Use};
 use crate::operations::group::Group;
 use crate::operations::{PciFunction, Result};
 
@@ -14,14 +17,39 @@ use crate::operations::{PciFunction, Result};
 #[derive(Debug)]
 pub(crate) struct Scene<'a> {
     pub(crate) host: &'a dyn HostAccess,
+    /// Address of the host that whoever asks is connected to over a network.
+    connected_at: Option<IpAddr>,
     /// Paths of all block devices and partitions, relative to the root.
     block: OnceCell<Vec<Vec<u8>>>,
     holders: OnceCell<Holders>,
+    opened: OnceCell<Vec<Opened>>,
+    used: OnceCell<Vec<Use>>,
+    through: OnceCell<Vec<Through>>,
+}
+
+/// A block device that a process has open, or one that that is built upon.
+#[derive(Debug)]
+pub(super) struct Opened {
+    pub(super) holder: Holder,
+    /// Relative to the root.
+    pub(crate) path: Vec<u8>,
 }
 
 impl<'a> Scene<'a> {
     pub(crate) fn new(host: &'a dyn HostAccess) -> Self {
-        Self { host, block: OnceCell::new(), holders: OnceCell::new() }
+        Self::for_caller(host, None)
+    }
+
+    pub(crate) fn for_caller(host: &'a dyn HostAccess, connected_at: Option<IpAddr>) -> Self {
+        Self {
+            host,
+            connected_at,
+            block: OnceCell::new(),
+            holders: OnceCell::new(),
+            opened: OnceCell::new(),
+            used: OnceCell::new(),
+            through: OnceCell::new(),
+        }
     }
 
     /// Processes that have any node of VFIO or of a block device open.
@@ -29,9 +57,16 @@ impl<'a> Scene<'a> {
         if let Some(known) = self.holders.get() {
             return Ok(known);
         }
-        let vfio = format!("/{DEV_VFIO}/");
-        let block: HashSet<Vec<u8>> = self.block_devices()?.iter().map(|path| node(path)).collect();
-        let wanted = |file: &[u8]| file.starts_with(vfio.as_bytes()) || block.contains(file);
+        let block: HashMap<Vec<u8>, &Vec<u8>> =
+            self.block_devices()?.iter().map(|path| (node(path), path)).collect();
+        let wanted = |link: &[u8]| {
+            let Some((node, path)) = processes::node_path(link).and_then(|path| block.get_key_value(path))
+            else {
+                return processes::vfio_node(self.host, link);
+            };
+            let path_of_node = String::from_utf8_lossy(node).into_owned();
+            Some(Node { path: path_of_node, number: processes::number(self.host, path) })
+        };
         let found = processes::holders(self.host, &wanted)?;
         Ok(self.holders.get_or_init(|| found))
     }
@@ -46,7 +81,7 @@ impl<'a> Scene<'a> {
         if nodes.is_empty() {
             return Ok(None);
         }
-        Ok(self.holders()?.found.iter().find(|holder| nodes.contains(&holder.file)))
+        Ok(self.holders()?.found.iter().find(|holder| nodes.contains(&holder.node)))
     }
 
     pub(crate) fn block_devices(&self) -> Result<&[Vec<u8>]> {
@@ -58,10 +93,43 @@ impl<'a> Scene<'a> {
         Ok(self.block.get_or_init(|| paths))
     }
 
-    /// Nodes of the block devices below a function.
-    pub(crate) fn block_nodes(&self, function: &PciFunction) -> Result<Vec<String>> {
-        let below = self.block_devices()?.iter().filter(|path| is_below(path, function));
-        Ok(below.map(|path| String::from_utf8_lossy(&node(path)).into_owned()).collect())
+    /// Block devices that processes have open, and all those that they are built upon: each once.
+    pub(super) fn opened(&self) -> Result<&[Opened]> {
+        if let Some(known) = self.opened.get() {
+            return Ok(known);
+        }
+        let nodes: HashMap<Vec<u8>, &Vec<u8>> =
+            self.block_devices()?.iter().map(|path| (node(path), path)).collect();
+        let (mut opened, mut seen) = (Vec::new(), HashSet::new());
+        for holder in &self.holders()?.found {
+            let Some(path) = nodes.get(holder.node.as_bytes()) else { continue };
+            for path in storage::all_below(self.host, path.to_vec(), &mut seen)? {
+                opened.push(Opened { holder: holder.clone(), path });
+            }
+        }
+        Ok(self.opened.get_or_init(|| opened))
+    }
+
+    /// Block devices that the host has file systems or swap space on.
+    pub(super) fn used(&self) -> Result<&[Use]> {
+        match self.used.get() {
+            Some(known) => Ok(known),
+            None => {
+                let used = storage::used(self.host)?;
+                Ok(self.used.get_or_init(|| used))
+            }
+        }
+    }
+
+    /// Interfaces that the host, and whoever asks, need to reach each other and the network.
+    pub(super) fn through(&self) -> Result<&[Through]> {
+        match self.through.get() {
+            Some(known) => Ok(known),
+            None => {
+                let through = network::through(self.host, self.connected_at)?;
+                Ok(self.through.get_or_init(|| through))
+            }
+        }
     }
 
     /// Nodes through which a guest has a function: none if no driver serves it for VFIO.
@@ -105,5 +173,5 @@ pub(crate) fn is_below(path: &[u8], function: &PciFunction) -> bool {
 /// How a process is told of.
 pub(crate) fn told(holder: &Holder) -> String {
     let command: String = holder.command.chars().filter(|c| !c.is_control()).collect();
-    format!("process {} ({command}) has {} open", holder.pid, holder.file)
+    format!("process {} ({command}) has {} open", holder.pid, holder.node)
 }

@@ -3,6 +3,7 @@
 use std::collections::HashSet;
 
 use nodedev_model::{Effect, Finding, FindingKind};
+use nodedev_sys::HostAccess;
 use nodedev_sys::paths::{
     BTRFS, CLASS_BLOCK, DEV, DEV_BLOCK, PROCESSES_OF_THE_HOST, SWAPS, basename, follow, join, parent,
 };
@@ -20,43 +21,46 @@ const MOST_DEVICES: usize = 1 << 16;
 const NO_DEVICE: &str = "0:";
 const NVME_SUBSYSTEM: &[u8] = b"nvme-subsystem";
 
-/// What the host uses a block device for.
+/// A block device that the host uses, or one that that is built upon.
 #[derive(Debug, Clone, PartialEq, Eq)]
-struct Use {
-    /// As it is told: `the file system at /home`.
+pub(super) struct Use {
+    /// What for, as it is told: `the file system at /home`.
     what: String,
-    /// The block device, as a path relative to the root.
+    /// Relative to the root.
     path: Vec<u8>,
 }
 
-/// Whether the host has a file system or swap space below the function, be it through device-mapper, RAID, LVM or
-/// multipath.
+/// Whether the host has a file system or swap space below the function.
 pub(super) fn check(scene: &Scene<'_>, intent: &Intent<'_>) -> Result<Vec<Finding>> {
     let function = intent.function;
-    let mut seen = HashSet::new();
-    for use_ in uses(scene)? {
-        for path in all_below(scene, use_.path, &mut seen)? {
-            if is_below(&path, function) {
-                return Ok(vec![finding(
-                    FindingKind::HostStorage,
-                    Effect::RefusedUnlessForced,
-                    format!(
-                        "PCI device {} is needed by the host: {} is on {}",
-                        function.address,
-                        use_.what,
-                        String::from_utf8_lossy(basename(&path))
-                    ),
-                    "unmount it, or turn the swap space off; with --force the host loses what is on it",
-                )]);
-            }
-        }
+    let needed = |use_: &Use| {
+        finding(
+            FindingKind::HostStorage,
+            Effect::RefusedUnlessForced,
+            format!(
+                "PCI device {} is needed by the host: {} is on {}",
+                function.address,
+                use_.what,
+                String::from_utf8_lossy(basename(&use_.path))
+            ),
+            "unmount it, or turn the swap space off; with --force the host loses what is on it",
+        )
+    };
+    Ok(scene.used()?.iter().find(|use_| is_below(&use_.path, function)).map(needed).into_iter().collect())
+}
+
+/// All that the host uses, be it through device-mapper, RAID, LVM or multipath, each block device once.
+pub(super) fn used(host: &dyn HostAccess) -> Result<Vec<Use>> {
+    let (mut used, mut seen) = (Vec::new(), HashSet::new());
+    for Use { what, path } in uses(host)? {
+        let below = all_below(host, path, &mut seen)?;
+        used.extend(below.into_iter().map(|path| Use { what: what.clone(), path }));
     }
-    Ok(Vec::new())
+    Ok(used)
 }
 
 /// What the host uses, the root file system first: who reads the message should see the weightiest.
-fn uses(scene: &Scene<'_>) -> Result<Vec<Use>> {
-    let host = scene.host;
+fn uses(host: &dyn HostAccess) -> Result<Vec<Use>> {
     let mut mounts = Vec::new();
     for process in PROCESSES_OF_THE_HOST {
         let table = host.read(format!("{process}/mountinfo").as_bytes(), MOUNTS_LIMIT);
@@ -79,7 +83,7 @@ fn uses(scene: &Scene<'_>) -> Result<Vec<Use>> {
         }
         // Some of those are on several devices all the same, as bcachefs, which names all of them.
         for device in source.split(':') {
-            uses.extend(by_node(scene, device)?.map(|path| Use { what: what.clone(), path }));
+            uses.extend(by_node(host, device)?.map(|path| Use { what: what.clone(), path }));
         }
     }
     for name in host.names(BTRFS.as_bytes())?.unwrap_or_default() {
@@ -92,16 +96,16 @@ fn uses(scene: &Scene<'_>) -> Result<Vec<Use>> {
     let swaps = host.read(SWAPS.as_bytes(), SWAPS_LIMIT)?.unwrap_or_default();
     for line in String::from_utf8_lossy(&swaps).lines().skip(1) {
         let node = unescaped(line.split_ascii_whitespace().next().unwrap_or_default());
-        uses.extend(by_node(scene, &node)?.map(|path| Use { what: "swap space".into(), path }));
+        uses.extend(by_node(host, &node)?.map(|path| Use { what: "swap space".into(), path }));
     }
     Ok(uses)
 }
 
 /// The block device of a node. Links to nodes, as `/dev/mapper` has them, have a number in the list of mounts.
-fn by_node(scene: &Scene<'_>, node: &str) -> Result<Option<Vec<u8>>> {
+fn by_node(host: &dyn HostAccess, node: &str) -> Result<Option<Vec<u8>>> {
     let Some(name) = node.strip_prefix(&format!("/{DEV}/")) else { return Ok(None) };
     let name = name.replace('/', "!");
-    let link = scene.host.read_link(format!("{CLASS_BLOCK}/{name}").as_bytes())?;
+    let link = host.read_link(format!("{CLASS_BLOCK}/{name}").as_bytes())?;
     Ok(link.map(|link| follow(CLASS_BLOCK.as_bytes(), &link)))
 }
 
@@ -143,8 +147,11 @@ fn unescaped(text: &str) -> String {
 }
 
 /// A block device and all those that it is built upon, but for those that were `seen`.
-fn all_below(scene: &Scene<'_>, path: Vec<u8>, seen: &mut HashSet<Vec<u8>>) -> Result<Vec<Vec<u8>>> {
-    let host = scene.host;
+pub(super) fn all_below(
+    host: &dyn HostAccess,
+    path: Vec<u8>,
+    seen: &mut HashSet<Vec<u8>>,
+) -> Result<Vec<Vec<u8>>> {
     let (mut all, mut open) = (Vec::new(), vec![path]);
     while let Some(path) = open.pop() {
         if seen.len() >= MOST_DEVICES || !seen.insert(path.clone()) {
