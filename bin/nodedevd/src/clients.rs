@@ -137,16 +137,17 @@ impl Door {
                 serve(&self.service, stream, peer, &settings, logged_in).await;
             }
             Came::Tcp { stream } => {
-                let peer = Peer { identity: Identity::default(), read_only: false, login: None };
+                let peer = Peer { identity: of_network(&stream), read_only: false, login: None };
                 serve(&self.service, stream, peer, &settings, logged_in).await;
             }
             Came::Tls { stream } => {
                 let Some(gate) = gate else { return };
                 let address = stream.peer_addr();
+                let identity = of_network(&stream);
                 let entered = tokio::time::timeout(HANDSHAKE, gate.enter(stream)).await;
                 match entered.unwrap_or_else(|_| Err(std::io::ErrorKind::TimedOut.into())) {
                     Ok((stream, x509_name)) => {
-                        let identity = Identity { x509_name, ..Identity::default() };
+                        let identity = Identity { x509_name, ..identity };
                         let peer = Peer { identity, read_only: false, login: None };
                         serve(&self.service, stream, peer, &settings, logged_in).await;
                     }
@@ -167,6 +168,12 @@ enum Came {
 async fn failed(error: &std::io::Error) {
     tracing::warn!(%error, "cannot accept a client");
     tokio::time::sleep(PAUSE).await;
+}
+
+/// Where somebody of another machine has come in.
+fn of_network(stream: &TcpStream) -> Identity {
+    let connected_at = stream.local_addr().ok().map(|address| address.ip().to_canonical());
+    Identity { connected_at, ..Identity::default() }
 }
 
 /// Who is at the other end of a Unix socket, as the kernel says.

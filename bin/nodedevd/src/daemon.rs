@@ -272,6 +272,8 @@ fn recover(driver: &HostDriver) {
     if !driver.root().is_changeable() {
         return;
     }
+    // A device whose driver fails costs seconds; systemd is not to end that, and begin it again, after its usual time.
+    notify(&[NotifyState::ExtendTimeoutUsec(RECOVERY_MICROSECONDS)]);
     match driver.recover_handovers() {
         Ok(issues) => {
             issues.iter().for_each(|issue| tracing::warn!("of an operation that was interrupted: {issue}"));
@@ -280,6 +282,9 @@ fn recover(driver: &HostDriver) {
         Err(error) => tracing::warn!("operations that were interrupted cannot be looked for: {error}"),
     }
 }
+
+/// How long it may take to finish or undo what was interrupted: ten minutes.
+const RECOVERY_MICROSECONDS: u32 = 600_000_000;
 
 /// Priority of the threads that go first.
 const FIRST: i32 = -5;

@@ -1,5 +1,4 @@
 use std::borrow::Cow;
-use std::net::IpAddr;
 use std::ops::ControlFlow;
 
 use nodedev_model::{
@@ -8,8 +7,8 @@ use nodedev_model::{
 };
 
 use crate::{
-    CreateFlags, DetachOptions, Error, ExplainOptions, HostInfo, ListFlags, ReattachOptions, ResetOptions,
-    Result, Revision, UpdateFlags, Watch, XmlFlags,
+    Caller, CreateFlags, DetachOptions, Error, ExplainOptions, HostInfo, ListFlags, ReattachOptions,
+    ResetOptions, Result, Revision, UpdateFlags, Watch, XmlFlags,
 };
 
 /// A device as lists and lookups give it: its name, which is its identity, and its parent's.
@@ -238,17 +237,12 @@ pub trait Driver: Send + Sync {
         }))
     }
 
-    /// As [`Driver::detach`], for somebody who is connected to an address of the machine over a network: a device that the
-    /// connection leads through is refused, where that can be found out.
+    /// As [`Driver::detach`], for somebody who may have come over a network: a device that their connection leads through is
+    /// refused, where that can be found out.
     ///
     /// # Errors
     /// As [`Driver::detach`].
-    fn detach_for(
-        &self,
-        name: &str,
-        kernel_driver: Option<&str>,
-        _connected_at: Option<IpAddr>,
-    ) -> Result<()> {
+    fn detach_for(&self, name: &str, kernel_driver: Option<&str>, _caller: Caller) -> Result<()> {
         self.detach(name, kernel_driver)
     }
 

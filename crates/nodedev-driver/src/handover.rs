@@ -2,6 +2,18 @@
 
 use std::net::IpAddr;
 
+/// Whoever asks for a device ([`Driver::detach_for`](crate::Driver::detach_for)).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Caller {
+    /// Nothing is known.
+    #[default]
+    Unknown,
+    /// Who is connected to this address of the machine.
+    ConnectedAt(IpAddr),
+    /// A process of the machine, by its number, which may be one that somebody started over SSH.
+    Process(u32),
+}
+
 /// How a device is taken from the host ([`Driver::detach_with`](crate::Driver::detach_with)).
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct DetachOptions {

@@ -31,7 +31,7 @@ pub use driver::{DeviceRef, DeviceVisitor, Driver, Entry, Snapshot, View, XmlVis
 pub use error::{Error, ErrorCode, ErrorDomain, ErrorLevel, Result};
 pub use event::{Change, Event, InvalidRevision, LibvirtChange, LibvirtEvent, Revision};
 pub use flags::{CreateFlags, ListFlags, UpdateFlags, XmlFlags};
-pub use handover::{DetachOptions, ExplainOptions, ReattachOptions, ResetOptions};
+pub use handover::{Caller, DetachOptions, ExplainOptions, ReattachOptions, ResetOptions};
 pub use host_info::HostInfo;
 pub use remote_uri::{RemoteUri, SocketMode, SshProxy, Transport, WantedAuth};
 pub use suggest::near_matches;

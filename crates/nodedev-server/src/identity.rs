@@ -4,7 +4,7 @@ use std::net::IpAddr;
 use std::os::fd::OwnedFd;
 use std::sync::Arc;
 
-use nodedev_driver::{Error, ErrorCode, ErrorDomain};
+use nodedev_driver::{Caller, Error, ErrorCode, ErrorDomain};
 use nodedev_rpc::{TypedParameter, TypedValue};
 
 /// Who a client is, or says that it acts for. Each part is absent where it is not known.
@@ -53,6 +53,16 @@ impl Identity {
     /// Whether the client's process runs as root or as `user`: such a one may speak for others.
     pub(crate) fn may_speak_for_others(&self, user: u32) -> bool {
         matches!(self.user_id, Some(id) if id == 0 || id == u64::from(user))
+    }
+
+    /// The same for a driver.
+    pub(crate) fn caller(&self) -> Caller {
+        let process = self.process_id.and_then(|process| u32::try_from(process).ok());
+        match (self.connected_at, process) {
+            (Some(address), _) => Caller::ConnectedAt(address),
+            (None, Some(process)) => Caller::Process(process),
+            (None, None) => Caller::Unknown,
+        }
     }
 
     /// Reads the parameters of `CONNECT_SET_IDENTITY`.

@@ -3,8 +3,8 @@
 use std::ffi::{CStr, CString};
 
 use nodedev_driver::{
-    CreateFlags, Error, ErrorCode, ErrorDomain, HostInfo, LIBVIRT_VERSION, ListFlags, Result, UpdateFlags,
-    Watch, XmlFlags,
+    Caller, CreateFlags, Error, ErrorCode, ErrorDomain, HostInfo, LIBVIRT_VERSION, ListFlags, Result,
+    UpdateFlags, Watch, XmlFlags,
 };
 use nodedev_remote::{End, Pings};
 
@@ -41,6 +41,11 @@ impl Local {
     fn lacks<T>(&self, function: &'static str) -> Result<T> {
         Err(Function::of_connections(function).no_support())
     }
+}
+
+/// For whom devices are taken from the host.
+fn this_process() -> Caller {
+    Caller::Process(std::process::id())
 }
 
 /// A text as drivers take it. Names of devices and documents are UTF-8.
@@ -163,7 +168,7 @@ impl Source for Local {
     }
 
     fn detach(&self, name: &CStr) -> Result<()> {
-        self.driver.detach(&text(name), None)
+        self.driver.detach_for(&text(name), None, this_process())
     }
 
     fn detach_flags(&self, name: &CStr, kernel_driver: Option<&CStr>, flags: u32) -> Result<()> {
@@ -172,7 +177,8 @@ impl Source for Local {
             // None are known, and no driver could be told of any.
             return Err(function.no_support());
         }
-        let detached = self.driver.detach(&text(name), kernel_driver.map(text).as_deref());
+        let kernel_driver = kernel_driver.map(text);
+        let detached = self.driver.detach_for(&text(name), kernel_driver.as_deref(), this_process());
         // A driver that can't, names the function without flags where no kernel driver is asked for.
         detached.map_err(|error| match error.code() {
             ErrorCode::NO_SUPPORT => function.no_support(),

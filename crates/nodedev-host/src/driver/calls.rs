@@ -1,13 +1,12 @@
 //! The calls of the trait.
 
-use std::net::IpAddr;
 use std::ops::ControlFlow;
 use std::sync::PoisonError;
 
 use nodedev_driver::{
-    CreateFlags, DetachOptions, DeviceRef, DeviceVisitor, Driver, Entry, Error, ErrorDomain, ExplainOptions,
-    HostInfo, ListFlags, ReattachOptions, ResetOptions, Result, Revision, Snapshot, UpdateFlags, View, Watch,
-    XmlFlags, XmlVisitor,
+    Caller, CreateFlags, DetachOptions, DeviceRef, DeviceVisitor, Driver, Entry, Error, ErrorDomain,
+    ExplainOptions, HostInfo, ListFlags, ReattachOptions, ResetOptions, Result, Revision, Snapshot,
+    UpdateFlags, View, Watch, XmlFlags, XmlVisitor,
 };
 use nodedev_model::{
     CapabilityType, DeviceName, Explanation, FcHost, HandoverPlan, Handovers, Issue, NodeDevice, Text,
@@ -179,18 +178,13 @@ impl Driver for HostDriver {
     }
 
     fn detach(&self, name: &str, kernel_driver: Option<&str>) -> Result<()> {
-        self.detach_for(name, kernel_driver, None)
+        self.detach_for(name, kernel_driver, Caller::Unknown)
     }
 
-    fn detach_for(
-        &self,
-        name: &str,
-        kernel_driver: Option<&str>,
-        connected_at: Option<IpAddr>,
-    ) -> Result<()> {
+    fn detach_for(&self, name: &str, kernel_driver: Option<&str>, caller: Caller) -> Result<()> {
         let with_flags = kernel_driver.is_some();
         self.serves(if with_flags { "virNodeDeviceDetachFlags" } else { "virNodeDeviceDettach" })?;
-        self.detach_for_libvirt(name, kernel_driver, connected_at)
+        self.detach_for_libvirt(name, kernel_driver, caller)
     }
 
     fn reattach(&self, name: &str) -> Result<()> {

@@ -1,12 +1,13 @@
 //! The calls that hand devices over.
 
-use std::net::IpAddr;
 use std::sync::{MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use nodedev_driver::{DetachOptions, Error, ErrorDomain, ReattachOptions, Result};
+use nodedev_driver::{Caller, DetachOptions, Error, ErrorDomain, ReattachOptions, Result};
 use nodedev_model::{CapabilityType, Effect, HandoverPlan, PciAddress};
+use nodedev_sys::HostAccess;
 use nodedev_sys::paths::basename;
+use nodedev_sys::processes::ssh_address;
 
 use super::HostDriver;
 use crate::classify::Kind;
@@ -19,8 +20,12 @@ const LEGACY_DRIVER: &str = "kvm";
 const LOOK_AGAIN: Duration = Duration::from_secs(60);
 
 impl HostDriver {
+    fn host(&self) -> &dyn HostAccess {
+        self.access.as_deref().unwrap_or_else(|| self.root())
+    }
+
     pub(super) fn operations(&self) -> Operations<'_> {
-        Operations::on(self.access.as_deref().unwrap_or_else(|| self.root()))
+        Operations::on(self.host())
     }
 
     /// The PCI function that a device is.
@@ -60,7 +65,7 @@ impl HostDriver {
         &self,
         name: &str,
         kernel_driver: Option<&str>,
-        connected_at: Option<IpAddr>,
+        caller: Caller,
     ) -> Result<()> {
         let function = self.pci_function(name)?;
         let kernel_driver = match kernel_driver {
@@ -68,6 +73,11 @@ impl HostDriver {
             named => named.filter(|name| *name != DEFAULT_DRIVER),
         };
         self.changeable(name)?;
+        let connected_at = match caller {
+            Caller::Unknown => None,
+            Caller::ConnectedAt(address) => Some(address),
+            Caller::Process(process) => ssh_address(self.host(), Some(process)),
+        };
         let request = DetachRequest { kernel_driver, connected_at, ..DetachRequest::default() };
         let plan = self.operations().detach(&[function], &request)?;
         for finding in plan.findings.iter().filter(|finding| finding.effect >= Effect::Warning) {

@@ -3,7 +3,7 @@
 use std::net::IpAddr;
 use std::sync::Arc;
 
-use nodedev_driver::{DetachOptions, Driver, Error, ExplainOptions};
+use nodedev_driver::{Caller, DetachOptions, Driver, Error, ExplainOptions};
 use nodedev_model::{Effect, FindingKind, Outcome, Verdict};
 use nodedev_sys::HostAccess;
 use nodedev_testkit::fake_kernel::FakeKernel;
@@ -295,6 +295,10 @@ fn the_interface_of_the_callers_connection_is_found_below_bridges_bonds_and_vlan
         below = (name, path);
     }
     tree.add(&Device::new("devices/virtual/net/lo", "class/net")).unwrap();
+    // A relay that somebody runs over SSH, and a program that nobody does.
+    tree.file("proc/77/environ", b"HOME=/root\0SSH_CONNECTION=192.0.2.9 40000 192.0.2.1 22\0").unwrap();
+    tree.file("proc/78/environ", b"HOME=/root\0").unwrap();
+    tree.file("proc/78/stat", b"78 (virsh) S 0 78 78 0").unwrap();
     let kernel = over(tree);
     let address = |text: &str| text.parse::<IpAddr>().unwrap();
     for (at, interface) in [("192.0.2.1", "br0"), ("2001:db8::1", "eth0"), ("127.0.0.1", "lo")] {
@@ -310,15 +314,23 @@ fn the_interface_of_the_callers_connection_is_found_below_bridges_bonds_and_vlan
         let error = driver.detach_with(&name(UNUSED), &options).unwrap_err();
         assert_eq!(error.code().0, 55, "{error}");
         assert!(error.message().ends_with(&format!("{UNUSED} is needed by the host: {told}")), "{error}");
-        assert_eq!(driver.detach_for(&name(UNUSED), None, connected_at).unwrap_err(), error);
+        let caller = Caller::ConnectedAt(address(at));
+        assert_eq!(driver.detach_for(&name(UNUSED), None, caller).unwrap_err(), error);
         let options = ExplainOptions { connected_at, ..ExplainOptions::default() };
         let explanation = driver.explain(&name(UNUSED), &options).unwrap();
         assert_eq!(explanation.findings[0].kind, FindingKind::HostNetwork);
     }
     assert_eq!(kernel.writes(), []);
+    let relay = driver.detach_for(&name(UNUSED), None, Caller::Process(77)).unwrap_err();
+    assert!(
+        relay.message().ends_with("your connection to 192.0.2.1 is through br0, of which eth0 is a part"),
+        "{relay}"
+    );
     // Nobody else is kept from it, nor from another device.
-    driver.detach_for(&name(PINNED), None, Some(address("192.0.2.1"))).unwrap();
-    driver.detach_for(&name(UNUSED), None, Some(address("127.0.0.1"))).unwrap();
+    driver.detach_for(&name(UNUSED), None, Caller::Process(78)).unwrap();
+    driver.reattach(&name(UNUSED)).unwrap();
+    driver.detach_for(&name(PINNED), None, Caller::ConnectedAt(address("192.0.2.1"))).unwrap();
+    driver.detach_for(&name(UNUSED), None, Caller::ConnectedAt(address("127.0.0.1"))).unwrap();
     driver.reattach(&name(UNUSED)).unwrap();
     let options =
         DetachOptions { connected_at: Some(address("192.0.2.1")), force: true, ..DetachOptions::default() };

@@ -14,7 +14,7 @@ impl Caller {
         let answer = match call {
             Call::NodeDeviceDettach(Device { name }) => {
                 self.allowed_with(procedure, 0, &text(name))?;
-                driver.detach_for(&text(name), None, self.identity.connected_at)?;
+                driver.detach_for(&text(name), None, self.identity.caller())?;
                 Reply::NodeDeviceDettach(Void)
             }
             Call::NodeDeviceReAttach(Device { name }) => {
@@ -34,8 +34,8 @@ impl Caller {
                     return Err(Fault::no_support(procedure.number()).into());
                 }
                 let kernel_driver = detach.driver.as_ref().map(text);
-                let connected_at = self.identity.connected_at;
-                driver.detach_for(&text(&detach.name), kernel_driver.as_deref(), connected_at)?;
+                let caller = self.identity.caller();
+                driver.detach_for(&text(&detach.name), kernel_driver.as_deref(), caller)?;
                 Reply::NodeDeviceDetachFlags(Void)
             }
             Call::NodeDeviceCreateXml(document) => {

@@ -304,7 +304,14 @@ fn a_driver_learns_where_a_client_is_connected_that_takes_a_device_whomever_it_s
     client.call(&Call::ConnectSetIdentity(Identity { parameters, flags: 0 })).reply();
     let detach = Detach { name: text("net_eth0"), driver: Some(text("vfio-pci")), flags: 0 };
     client.call(&Call::NodeDeviceDetachFlags(detach)).reply();
-    assert_eq!(*fake.done.lock().unwrap(), ["detach for 192.0.2.1 net_eth0"; 2]);
+    assert_eq!(*fake.done.lock().unwrap(), ["detach for ConnectedAt(192.0.2.1) net_eth0"; 2]);
+    // One of this machine may have been started over a network.
+    let mut of_machine = peer(Some(0));
+    of_machine.identity.process_id = Some(4321);
+    let (mut client, _) = server.join(of_machine);
+    client.open(0);
+    client.call(&Call::NodeDeviceDettach(device("net_eth0"))).reply();
+    assert_eq!(fake.done.lock().unwrap().last().unwrap(), "detach for Process(4321) net_eth0");
 }
 
 #[test]

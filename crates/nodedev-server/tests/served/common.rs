@@ -2,14 +2,13 @@
 
 use std::collections::BTreeMap;
 use std::io::{Read as _, Write as _};
-use std::net::IpAddr;
 use std::os::unix::net::UnixStream;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Condvar, Mutex};
 use std::time::Duration;
 
 use nodedev_driver::{
-    Change, CreateFlags, DeviceRef, Driver, Entry, Error, ErrorDomain, EventLog, Happened, HostInfo,
+    Caller, Change, CreateFlags, DeviceRef, Driver, Entry, Error, ErrorDomain, EventLog, Happened, HostInfo,
     LibvirtChange, LibvirtEvent, ListFlags, Result, Revision, Scope, Snapshot, UpdateFlags, View, Watch,
     XmlFlags,
 };
@@ -191,15 +190,10 @@ impl Driver for Fake {
         self.note("detach", &format!("{name} {}", kernel_driver.unwrap_or("-")))
     }
 
-    fn detach_for(
-        &self,
-        name: &str,
-        kernel_driver: Option<&str>,
-        connected_at: Option<IpAddr>,
-    ) -> Result<()> {
-        match connected_at {
-            None => self.detach(name, kernel_driver),
-            Some(address) => self.note("detach for", &format!("{address} {name}")),
+    fn detach_for(&self, name: &str, kernel_driver: Option<&str>, caller: Caller) -> Result<()> {
+        match caller {
+            Caller::Unknown => self.detach(name, kernel_driver),
+            caller => self.note("detach for", &format!("{caller:?} {name}")),
         }
     }
 
