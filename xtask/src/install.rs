@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use anyhow::{Context as _, Result, bail};
-use nodedev_testkit::repository;
+use nodedev_testkit::{repository, target};
 
 use crate::abi::{self, Library};
 use crate::man;
@@ -92,7 +92,7 @@ fn programs(place: &Place<'_>) -> Result<()> {
     if !cargo.status()?.success() {
         bail!("the programs can't be built");
     }
-    let built = abi::target().join(if options.debug { "debug" } else { "release" });
+    let built = target().join(if options.debug { "debug" } else { "release" });
     for (_, name, folder) in PROGRAMS {
         place.copy(&built.join(name), &options.prefix.join(folder).join(name), PROGRAM)?;
     }

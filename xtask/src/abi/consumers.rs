@@ -5,11 +5,12 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use anyhow::{Context as _, Result, bail};
+use nodedev_testkit::target;
 
 use super::exports::{installed, output};
 use super::library::{Built, Name};
 
-/// Bindings, each with a command that prints where its part in C is.
+/// Bindings, each with a command that prints where its part in C is, from the folder with unpacked packages on.
 const BINDINGS: &[(&str, &[&str])] = &[
     ("python3-libvirt", &["/usr/bin/python3", "-c", "import libvirtmod; print(libvirtmod.__file__)"]),
     ("libvirt_qemu", &["/usr/bin/python3", "-c", "import libvirtmod_qemu; print(libvirtmod_qemu.__file__)"]),
@@ -18,6 +19,13 @@ const BINDINGS: &[(&str, &[&str])] = &[
         "Sys::Virt",
         &["perl", "-MSys::Virt", "-e", "print join qq(\\n), grep { /Virt/ } @DynaLoader::dl_shared_objects"],
     ),
+    ("ruby-libvirt", &["ruby", "-rlibvirt", "-e", "puts $LOADED_FEATURES.grep(/_libvirt.so$/)"]),
+    // Where programs in OCaml find the binding's part in C.
+    ("libvirt-ocaml", &["echo", "/usr/lib/ocaml/stublibs/dllmllibvirt.so"]),
+    ("libvirt-php", &["find", "libvirt-php", "-name", "libvirt-php.so"]),
+    ("libvirt-dbus", &["find", "libvirt-dbus", "-path", "*/sbin/libvirt-dbus"]),
+    // A program in Go has the binding in it.
+    ("libvirt-go", &["find", "prometheus-libvirt-exporter", "-path", "*/bin/prometheus-libvirt-exporter"]),
 ];
 /// Libraries on top of libvirt.
 const LIBRARIES: &[&str] = &["libvirt-glib-1.0.so.0", "libvirt-gobject-1.0.so.0"];
@@ -40,10 +48,12 @@ pub(super) fn check(built: &Built) -> Result<String> {
 
 fn binding(name: &str, command: &[&str]) -> Result<PathBuf> {
     let [program, arguments @ ..] = command else { bail!("{name} has no command") };
-    let printed = output(Command::new(program).args(arguments))
+    let unpacked = target().join("peers");
+    let printed = output(Command::new(program).args(arguments).current_dir(&unpacked))
         .with_context(|| format!("{name} is not installed; `cargo xtask peers` installs it"))?;
     let path = printed.lines().next().unwrap_or_default();
-    Path::new(path)
+    unpacked
+        .join(path)
         .canonicalize()
         .with_context(|| format!("{name} does not say where it is, but {printed:?}"))
 }

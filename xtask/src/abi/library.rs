@@ -11,7 +11,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 use anyhow::{Context as _, Result, bail};
-use nodedev_testkit::repository;
+use nodedev_testkit::{repository, target};
 use serde_json::Value;
 
 /// The release of libvirt whose interface this is.
@@ -177,9 +177,4 @@ fn compile(library: Library) -> Result<(PathBuf, PathBuf)> {
         archive.with_context(|| format!("cargo names no static library of {PACKAGE}"))?,
         made.with_context(|| format!("cargo names no folder of {PACKAGE}'s build.rs"))?,
     ))
-}
-
-/// The folder for what is built.
-pub(crate) fn target() -> PathBuf {
-    std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| repository().join("target"), PathBuf::from)
 }
