@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use anyhow::{Context as _, Result, bail};
-use nodedev_testkit::repository;
+use nodedev_testkit::{repository, target};
 
 use crate::abi::{self, Library};
 use crate::man;
@@ -87,7 +87,7 @@ pub(crate) fn run(options: &Options) -> Result<()> {
         let name = page.file_name().context("a page has a name")?.to_owned();
         place.copy(&page, &options.prefix.join("share/man/man1").join(name), FILE)?;
     }
-    library(&place)
+    libraries(&place)
 }
 
 /// polkit's actions, but for those that libvirt has installed itself.
@@ -119,32 +119,35 @@ fn programs(place: &Place<'_>) -> Result<()> {
     if !cargo.status()?.success() {
         bail!("the programs can't be built");
     }
-    let built = abi::target().join(if options.debug { "debug" } else { "release" });
+    let built = target().join(if options.debug { "debug" } else { "release" });
     for (_, name, folder) in PROGRAMS {
         place.copy(&built.join(name), &options.prefix.join(folder).join(name), PROGRAM)?;
     }
     Ok(())
 }
 
-/// The C library under its three names, and how pkg-config finds it.
-fn library(place: &Place<'_>) -> Result<()> {
+/// The C libraries, each under its three names, and how pkg-config finds them.
+fn libraries(place: &Place<'_>) -> Result<()> {
     let options = place.options;
     let libdir = options.libdir.clone().unwrap_or_else(|| options.prefix.join("lib"));
     let built = abi::make(if options.debug { Library::Development } else { Library::Release })?;
-    place.copy(&built.file, &libdir.join(abi::FILE), FILE)?;
-    place.link(abi::FILE, &libdir.join(abi::SONAME))?;
-    place.link(abi::SONAME, &libdir.join(abi::LINK_NAME))?;
-    let template = repository().join("packaging/libvirt.pc.in");
-    let mut text = fs::read_to_string(template)?;
-    for (word, value) in [
-        ("@PREFIX@", options.prefix.display().to_string()),
-        ("@LIBDIR@", libdir.display().to_string()),
-        ("@INCLUDEDIR@", options.includedir.display().to_string()),
-        ("@VERSION@", abi::VERSION.to_owned()),
-    ] {
-        text = text.replace(word, &value);
+    for name in abi::Name::all() {
+        place.copy(&built.file(name), &libdir.join(name.file()), FILE)?;
+        place.link(&name.file(), &libdir.join(name.soname()))?;
+        place.link(&name.soname(), &libdir.join(name.link_name()))?;
+        let template = repository().join("packaging").join(format!("{}.pc.in", name.0));
+        let mut text = fs::read_to_string(template)?;
+        for (word, value) in [
+            ("@PREFIX@", options.prefix.display().to_string()),
+            ("@LIBDIR@", libdir.display().to_string()),
+            ("@INCLUDEDIR@", options.includedir.display().to_string()),
+            ("@VERSION@", abi::VERSION.to_owned()),
+        ] {
+            text = text.replace(word, &value);
+        }
+        place.write(&libdir.join("pkgconfig").join(format!("{}.pc", name.0)), text.as_bytes())?;
     }
-    place.write(&libdir.join("pkgconfig/libvirt.pc"), text.as_bytes())
+    Ok(())
 }
 
 /// Where files go.

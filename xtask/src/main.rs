@@ -38,13 +38,13 @@ enum Task {
     Peers,
     /// Check the invariants of ARCHITECTURE.md: who may depend on whom, name paths, hold unsafe code or state
     CheckDeps,
-    /// Build libvirt.so.0 and print the folder that it is in, for LD_LIBRARY_PATH
+    /// Build libvirt.so.0 and those beside it, and print the folder that they are in, for LD_LIBRARY_PATH
     CLibrary {
         /// Optimize it, as for use
         #[arg(long)]
         release: bool,
     },
-    /// Compare libvirt.so.0 with the installed libvirt: symbols and their versions, prototypes, structures, constants;
+    /// Compare libvirt.so.0 and those beside it with the installed libvirt: symbols and their versions, prototypes, structures, constants;
     /// and have Debian's bindings resolve their symbols in it
     CheckAbi,
     /// Build and install the programs, the C library, units, polkit's files and manual pages

@@ -7,6 +7,7 @@ use std::{env, fs};
 
 use anyhow::{Context as _, Result, bail};
 use nodedev_testkit::peer::{Libvirt, privileged};
+use nodedev_testkit::target;
 
 /// Packages that the tests need wherever they run.
 const PACKAGES: &[&str] = &[
@@ -30,6 +31,9 @@ const PACKAGES: &[&str] = &[
     // Clients.
     "libsys-virt-perl",
     "python3-libvirt",
+    "ruby-libvirt",
+    "php-cli",
+    "libvirt-ocaml",
     "virtinst",
     "libvirt-glib-1.0-0",
     // For the C library and tests/virt-client.
@@ -54,6 +58,9 @@ const PROGRAMS: &[&str] = &[
     "socat",
     "systemd-socket-activate",
     "dbus-daemon",
+    "dbus-monitor",
+    "busctl",
+    "php",
     "udevadm",
     "virt-install",
     "pkg-config",
@@ -66,9 +73,20 @@ const PROGRAMS: &[&str] = &[
 const BINDINGS: &[&[&str]] = &[
     &["perl", "-MSys::Virt", "-e", "1"],
     &["/usr/bin/python3", "-c", "import libvirt"],
+    &["ruby", "-rlibvirt", "-e", "1"],
+    &["test", "-e", "/usr/lib/ocaml/stublibs/dllmllibvirt.so"],
     &["/usr/bin/python3", "-c", "import ctypes; ctypes.CDLL('libvirt-glib-1.0.so.0')"],
     &["pkg-config", "--exists", "libvirt"],
 ];
+/// Packages that are only unpacked, and the folder of each in `peers` of cargo's target folder. Two start a service where they
+/// are installed, the first of which asks for a libvirt-daemon-system that is older than the libvirt here. PHP's binding, whose
+/// name has the version of PHP in it, asks for ImageMagick, for what it does with screenshots.
+const UNPACKED: &[(&str, &str)] = &[
+    ("libvirt-dbus", "libvirt-dbus"),
+    ("prometheus-libvirt-exporter", "prometheus-libvirt-exporter"),
+    ("phpVERSION-libvirt-php", "libvirt-php"),
+];
+const PHP_VERSION: &[&str] = &["-r", "echo PHP_MAJOR_VERSION, '.', PHP_MINOR_VERSION;"];
 /// The release of Debian whose own libvirt is too old, and where a newer one is.
 const OLD_DEBIAN: (&str, &str) = ("bookworm", "bookworm-backports");
 
@@ -80,7 +98,7 @@ pub(crate) fn install() -> Result<()> {
         && (libvirt.is_reference() || !is_old_debian())
     {
         println!("libvirt {} and mdevctl are installed", libvirt.version());
-        return Ok(());
+        return unpack_missing();
     }
     if !in_path("apt-get") {
         bail!(
@@ -89,6 +107,49 @@ pub(crate) fn install() -> Result<()> {
     }
     add(PACKAGES, &[DRIVER])?;
     println!("installed libvirt {}", Libvirt::find()?.version());
+    unpack_missing()
+}
+
+fn unpack_missing() -> Result<()> {
+    let peers = target().join("peers");
+    let mut missing = UNPACKED.iter().filter(|(_, folder)| !peers.join(folder).exists()).peekable();
+    if missing.peek().is_none() {
+        return Ok(());
+    }
+    // Images of containers come without apt's lists.
+    update()?;
+    let php = Command::new("php").args(PHP_VERSION).output().context("php can't be run")?;
+    let php = String::from_utf8(php.stdout).context("php's version is no text")?;
+    let partial = peers.join("partial");
+    for (package, folder) in missing {
+        if partial.exists() {
+            fs::remove_dir_all(&partial)?;
+        }
+        unpack(&[&package.replace("VERSION", &php)], &partial)?;
+        fs::rename(&partial, peers.join(folder))?;
+    }
+    Ok(())
+}
+
+/// Has the content of packages, without those they depend on, in a folder.
+pub(crate) fn unpack(packages: &[&str], root: &Path) -> Result<()> {
+    println!("downloading {}", packages.join(" "));
+    let downloads = root.join("downloads");
+    fs::create_dir_all(&downloads)?;
+    let download = ["download", "--quiet"];
+    succeed(Command::new("apt-get").args(download).args(packages).current_dir(&downloads))?;
+    for entry in fs::read_dir(&downloads)? {
+        succeed(Command::new("dpkg").arg("-x").arg(entry?.path()).arg(root))?;
+    }
+    Ok(fs::remove_dir_all(&downloads)?)
+}
+
+fn succeed(command: &mut Command) -> Result<()> {
+    let program = command.get_program().to_string_lossy().into_owned();
+    let output = command.output().with_context(|| format!("{program} can't be run"))?;
+    if !output.status.success() {
+        bail!("{program}: {}", String::from_utf8_lossy(&output.stderr).trim());
+    }
     Ok(())
 }
 

@@ -7,7 +7,8 @@ use std::ffi::{c_char, c_int, c_uint};
 use crate::c_memory::{number, text, try_copy};
 use crate::function::Function;
 use crate::source::Value;
-use crate::types::{ConnectPtr, NodeInfo, TypedParameter};
+use crate::typed_params::TypedParameter;
+use crate::types::{ConnectPtr, NodeInfo};
 use nodedev_driver::{Error, ErrorCode, ErrorDomain, Result};
 use std::ffi::{CStr, CString};
 
@@ -113,14 +114,14 @@ unsafe fn read(function: Function, parameter: &TypedParameter) -> Result<(CStrin
     // SAFETY: the caller promises that this is the member that is set.
     let value = unsafe {
         match parameter.kind {
-            1 => Value::Int(parameter.value.int),
-            2 => Value::Uint(parameter.value.uint),
-            3 => Value::Llong(parameter.value.llong),
-            4 => Value::Ullong(parameter.value.ullong),
-            5 => Value::Double(parameter.value.double),
-            6 => Value::Boolean(parameter.value.boolean != 0),
+            1 => Value::Int(parameter.value.i),
+            2 => Value::Uint(parameter.value.ui),
+            3 => Value::Llong(parameter.value.l),
+            4 => Value::Ullong(parameter.value.ul),
+            5 => Value::Double(parameter.value.d),
+            6 => Value::Boolean(parameter.value.b != 0),
             7 => {
-                let value = text(parameter.value.string).ok_or_else(|| function.null("params"))?;
+                let value = text(parameter.value.s).ok_or_else(|| function.null("params"))?;
                 Value::String(value.to_owned())
             }
             other => {

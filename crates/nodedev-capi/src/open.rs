@@ -14,11 +14,12 @@ const DEFAULT: &str = "nodedev:///system";
 const DEFAULT_URI: &str = "LIBVIRT_DEFAULT_URI";
 
 /// This machine, which all connections to it have in common while there are any: it is followed once.
-static THIS_MACHINE: Common = Mutex::new(Weak::new());
+static THIS_MACHINE: Common = Mutex::new((0, Weak::new()));
 /// The invented devices of `test:///default`, of which the same is true.
-static TEST_DEFAULT: Common = Mutex::new(Weak::new());
+static TEST_DEFAULT: Common = Mutex::new((0, Weak::new()));
 
-type Common = Mutex<Weak<Local>>;
+/// What connections have in common, and the process that opened it: a child has a copy that no thread follows.
+type Common = Mutex<(u32, Weak<Local>)>;
 
 /// What is open, and as which URI.
 pub(crate) struct Opened {
@@ -72,11 +73,15 @@ fn local(parsed: &ConnectUri, kind: Kind) -> Result<Arc<dyn Source>> {
 /// What all connections have in common: opened by the first, closed with the last.
 fn common(known: &Common, kind: Kind, open: impl FnOnce() -> Result<Connection>) -> Result<Arc<dyn Source>> {
     let mut known = known.lock().unwrap_or_else(PoisonError::into_inner);
-    if let Some(local) = known.upgrade() {
+    let process = std::process::id();
+    if let (opener, Some(local)) = (known.0, known.1.upgrade())
+        // Nothing has to follow what is invented, and libvirt's is common to a process and its children.
+        && (opener == process || kind == Kind::Test)
+    {
         return Ok(local);
     }
     let local = Arc::new(Local { driver: open()?, kind });
-    *known = Arc::downgrade(&local);
+    *known = (process, Arc::downgrade(&local));
     Ok(local)
 }
 

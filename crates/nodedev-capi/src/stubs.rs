@@ -1,16 +1,17 @@
 //! The functions of libvirt that this library does not have.
 //!
 //! Programs that are linked with `-z now`, as all of Debian are, need every symbol that they name before they start. So
-//! each function of libvirt is here; `symbols.toml` says which only fail. They do what libvirt does where a driver
+//! each function of libvirt is here; the tables in `symbols` say which only fail. They do what libvirt does where a driver
 //! lacks a function: the last error is cleared; an object that is none is an error of its own; else the function is not
 //! supported. The only object that can be good is a connection, since nothing here gives a domain or a network.
 
 #![allow(unsafe_code, reason = "exported symbols are declared as such; nothing is dereferenced")]
 
-use std::ffi::{c_int, c_void};
+use std::ffi::{c_char, c_int, c_void};
 
 use nodedev_driver::{Error, ErrorCode, ErrorDomain};
 
+use crate::c_memory::text;
 use crate::function::Function;
 use crate::types::ConnectPtr;
 
@@ -33,6 +34,8 @@ enum Object {
     StoragePool,
     StorageVolume,
     Stream,
+    /// Nothing that a driver gives: whatever it is, the function is not supported.
+    Value,
 }
 
 impl Object {
@@ -53,6 +56,7 @@ impl Object {
             Self::StoragePool => (46, 18, "invalid storage pool pointer in "),
             Self::StorageVolume => (47, 18, "invalid storage volume pointer in "),
             Self::Stream => (73, 38, "invalid stream pointer in "),
+            Self::Value => (3, 0, "this function is not supported by the connection driver: "),
         }
     }
 }
@@ -83,6 +87,26 @@ fn refuse(kind: Object, name: &'static str, lacks: &'static str, changes: bool, 
     });
 }
 
+/// The functions of libraries beside this one (`libvirt-qemu.so.0`, `libvirt-lxc.so.0`), made by `build.rs`: name, whether it
+/// changes something, object.
+const BESIDE: &[(&str, bool, Object)] = &include!(concat!(env!("OUT_DIR"), "/refusals.rs"));
+
+/// What the functions of libraries beside this one call with their name and first argument. It is on a version node of ours,
+/// and no part of libvirt's interface.
+///
+/// # Safety
+/// `name` is NULL or a text.
+#[unsafe(no_mangle)]
+unsafe extern "C-unwind" fn nodedevRefuse(name: *const c_char, object: *mut c_void) {
+    // SAFETY: the caller's promise.
+    let name = unsafe { text(name) }.unwrap_or_default().to_bytes();
+    match BESIDE.iter().find(|(known, ..)| known.as_bytes() == name) {
+        Some((name, changes, kind)) => refuse(*kind, name, name, *changes, object),
+        // A library of another release of nodedev has one more.
+        None => refuse(Object::Value, "an unknown function", "an unknown function", false, object),
+    }
+}
+
 /// A function that fails. What comes after the object is not looked at.
 macro_rules! stub {
     ($symbol:ident, $name:literal, $lacks:literal, $changes:literal, $object:expr, ($($argument:ident: $type:ty),*) -> $result:ty, $failed:expr) => {
@@ -102,7 +126,7 @@ macro_rules! free {
     };
 }
 
-/// Made by `build.rs` of `symbols.toml`.
+/// Made by `build.rs` of `symbols/libvirt.toml`.
 #[allow(non_snake_case, reason = "the names are libvirt's")]
 mod made {
     use std::ffi::{c_int, c_longlong, c_uint, c_ulong, c_ulonglong, c_void};

@@ -1,6 +1,6 @@
 //! libvirt's public types, laid out as its headers have them (`libvirt/libvirt.h`, `libvirt/virterror.h`).
 
-use std::ffi::{c_char, c_double, c_int, c_longlong, c_uint, c_ulong, c_ulonglong, c_void};
+use std::ffi::{c_char, c_int, c_uint, c_ulong, c_void};
 
 /// What a [`ConnectPtr`] points to; nothing is known of it outside.
 #[derive(Debug)]
@@ -157,40 +157,4 @@ pub struct NodeInfo {
     pub cores: c_uint,
     /// Threads of each core.
     pub threads: c_uint,
-}
-
-/// `virTypedParameter`: a named value.
-#[repr(C)]
-pub struct TypedParameter {
-    /// Its name, ending in NUL.
-    pub field: [c_char; 80],
-    /// `virTypedParameterType`: which member of the value is set.
-    pub kind: c_int,
-    /// Its value.
-    pub value: TypedParameterValue,
-}
-
-/// The value of a [`TypedParameter`].
-#[repr(C)]
-pub union TypedParameterValue {
-    /// `VIR_TYPED_PARAM_INT`, 1.
-    pub int: c_int,
-    /// `VIR_TYPED_PARAM_UINT`, 2.
-    pub uint: c_uint,
-    /// `VIR_TYPED_PARAM_LLONG`, 3.
-    pub llong: c_longlong,
-    /// `VIR_TYPED_PARAM_ULLONG`, 4.
-    pub ullong: c_ulonglong,
-    /// `VIR_TYPED_PARAM_DOUBLE`, 5.
-    pub double: c_double,
-    /// `VIR_TYPED_PARAM_BOOLEAN`, 6: 0 or 1.
-    pub boolean: c_char,
-    /// `VIR_TYPED_PARAM_STRING`, 7: from the C allocator.
-    pub string: *mut c_char,
-}
-
-impl std::fmt::Debug for TypedParameter {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("TypedParameter").field("kind", &self.kind).finish_non_exhaustive()
-    }
 }

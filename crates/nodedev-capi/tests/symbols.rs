@@ -1,4 +1,4 @@
-//! That the library has each symbol of `symbols.toml`: a real one that nobody wrote does not link, one that is written
+//! That the library has each symbol of `symbols/libvirt.toml`: a real one that nobody wrote does not link, one that is written
 //! by hand and made by `build.rs` too does not compile.
 
 #![allow(unsafe_code, reason = "symbols of C are declared here")]

@@ -67,7 +67,9 @@ impl Link {
 impl Drop for Link {
     fn drop(&mut self) {
         if std::process::id() != self.process {
-            // The threads are not here, and the socket is the parent's. Neither may be waited for or shut down.
+            // The threads are not here, and the socket is the parent's. Neither may be waited for or shut down; nor may threads
+            // be detached, as those of this process may have got their numbers.
+            std::mem::forget(std::mem::take(&mut self.threads));
             if let Some(relay) = self.relay.take() {
                 relay.forget();
             }

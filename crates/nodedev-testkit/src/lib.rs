@@ -25,10 +25,15 @@ pub mod synthetic;
 pub mod tree;
 pub mod uevents;
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 /// The repository this was built in: fixtures and golden files are found from here.
 pub fn repository() -> &'static Path {
     let here = Path::new(env!("CARGO_MANIFEST_DIR"));
     here.ancestors().nth(2).unwrap_or(here)
+}
+
+/// The folder of what is built, and of what tests keep from one run to the next.
+pub fn target() -> PathBuf {
+    std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| repository().join("target"), PathBuf::from)
 }

@@ -14,7 +14,7 @@ use nodedev_capi::types::{ConnectAuth, ConnectCredential, NodeInfo, VirError};
 use nodedev_driver::{CreateFlags, ErrorCode, ErrorDomain, ErrorLevel, ListFlags, UpdateFlags, XmlFlags};
 
 const HEADERS: &str = "#define VIR_ENUM_SENTINELS\n#include <stddef.h>\n#include <libvirt/libvirt.h>\n\
-    #include <libvirt/virterror.h>\n";
+    #include <libvirt/virterror.h>\n#include <libvirt/libvirt-qemu.h>\n#include <libvirt/libvirt-lxc.h>\n";
 /// A function is as declared only if it is declared at all, which a second declaration would not tell.
 const PROTOTYPES: &str = "#define SYMBOL(returns, name, arguments) \\\n    _Static_assert(__builtin_types_compatible_p(\
     __typeof__(name), returns arguments), \"another prototype: \" #name);\n";

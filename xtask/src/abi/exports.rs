@@ -7,16 +7,16 @@ use std::process::Command;
 
 use anyhow::{Context as _, Result, bail};
 
-use super::library::SONAME;
+use super::library::{LIBVIRT, Name};
 
-/// The node of symbols that libvirt's own programs share with its library; not public.
-const PRIVATE: &str = "LIBVIRT_PRIVATE_";
+/// The nodes of symbols that libvirt's own programs, and our libraries, share with `libvirt.so.0`; not public.
+const PRIVATE: &[&str] = &["LIBVIRT_PRIVATE_", "NODEDEV_PRIVATE"];
 /// Libraries that come with every system.
 const SYSTEM: &[&str] = &["libc.so", "libgcc_s.so", "libm.so", "ld-linux"];
 
-/// Compares `ours` with the installed libvirt.
-pub(super) fn check(ours: &Path) -> Result<String> {
-    let theirs = installed(SONAME)?;
+/// Compares `ours` with the installed libvirt's library of that name.
+pub(super) fn check(name: Name, ours: &Path) -> Result<String> {
+    let theirs = installed(&name.soname())?;
     let (own, real) = (exports(ours)?, exports(&theirs)?);
     let mut wrong = String::new();
     for missing in real.difference(&own) {
@@ -25,11 +25,11 @@ pub(super) fn check(ours: &Path) -> Result<String> {
     for leaked in own.difference(&real) {
         write!(wrong, "\n  exported, and not by libvirt: {leaked}")?;
     }
-    let (our_nodes, nodes) = (nodes(ours)?, nodes(&theirs)?);
+    let (our_nodes, nodes) = (nodes(name, ours)?, nodes(name, &theirs)?);
     if our_nodes != nodes {
         write!(wrong, "\n  the version nodes or their order differ: {our_nodes:?} in place of {nodes:?}")?;
     }
-    dynamic(ours, &mut wrong)?;
+    dynamic(name, ours, &mut wrong)?;
     if !wrong.is_empty() {
         bail!("{} is not libvirt's:{wrong}", ours.display());
     }
@@ -55,7 +55,7 @@ fn exports(library: &Path) -> Result<BTreeSet<String>> {
         let mut words = line.split_whitespace().skip(1);
         let (Some(kind), Some(symbol)) = (words.next(), words.next()) else { continue };
         // A is a node itself.
-        if kind == "A" || symbol.contains(PRIVATE) {
+        if kind == "A" || PRIVATE.iter().any(|node| symbol.contains(node)) {
             continue;
         }
         let what = if kind.eq_ignore_ascii_case("t") { "function" } else { "variable" };
@@ -65,15 +65,16 @@ fn exports(library: &Path) -> Result<BTreeSet<String>> {
 }
 
 /// The version nodes in their order, each with the one that it inherits from.
-fn nodes(library: &Path) -> Result<Vec<String>> {
+fn nodes(name: Name, library: &Path) -> Result<Vec<String>> {
+    let soname = name.soname();
     let printed = output(Command::new("readelf").args(["--version-info", "--wide"]).arg(library))?;
     let definitions = printed.split("Version needs section").next().unwrap_or_default();
     let mut nodes: Vec<String> = Vec::new();
     let mut is_private = false;
     for line in definitions.lines() {
         if let Some((_, name)) = line.split_once("  Name: ") {
-            is_private = name.starts_with(PRIVATE);
-            if !is_private && name != SONAME {
+            is_private = PRIVATE.iter().any(|node| name.starts_with(node));
+            if !is_private && name != soname {
                 nodes.push(name.to_owned());
             }
         } else if let (Some((_, parent)), false) = (line.split_once("Parent 1: "), is_private)
@@ -86,11 +87,12 @@ fn nodes(library: &Path) -> Result<Vec<String>> {
 }
 
 /// What the dynamic linker is told.
-fn dynamic(library: &Path, wrong: &mut String) -> Result<()> {
+fn dynamic(name: Name, library: &Path, wrong: &mut String) -> Result<()> {
     let printed =
         output(Command::new("readelf").args(["--dynamic", "--program-headers", "--wide"]).arg(library))?;
     let has = |tag: &str, value: &str| printed.lines().any(|line| line.contains(tag) && line.contains(value));
-    for (tag, value) in [("(SONAME)", "[libvirt.so.0]"), ("(FLAGS_1)", "NOW"), ("(FLAGS_1)", "NODELETE")] {
+    let soname = format!("[{}]", name.soname());
+    for (tag, value) in [("(SONAME)", soname.as_str()), ("(FLAGS_1)", "NOW"), ("(FLAGS_1)", "NODELETE")] {
         if !has(tag, value) {
             write!(wrong, "\n  {tag} lacks {value}")?;
         }
@@ -101,8 +103,10 @@ fn dynamic(library: &Path, wrong: &mut String) -> Result<()> {
     if printed.lines().any(|line| line.contains("GNU_STACK") && line.contains("RWE")) {
         write!(wrong, "\n  it needs a stack that can be executed")?;
     }
+    let libvirt = format!("[{}]", LIBVIRT.soname());
     for line in printed.lines().filter(|line| line.contains("(NEEDED)")) {
-        if !SYSTEM.iter().any(|library| line.contains(library)) {
+        let is_libvirt = name != LIBVIRT && line.contains(&libvirt);
+        if !is_libvirt && !SYSTEM.iter().any(|library| line.contains(library)) {
             write!(wrong, "\n  it needs more than the system's libraries: {}", line.trim())?;
         }
     }

@@ -1,31 +1,60 @@
-//! `libvirt.so.0`, linked of the static library of `nodedev-capi`.
+//! `libvirt.so.0`, linked of the static library of `nodedev-capi`, and the small libraries beside it.
 //!
 //! rustc can't give symbols versions. So the static library is what it makes, and the C compiler links it with the
-//! version script that the crate's `build.rs` made of `symbols.toml`.
+//! version script that the crate's `build.rs` made of `symbols/libvirt.toml`. The others are compiled of what it made of
+//! their tables: each function has `libvirt.so.0` set the error that it fails with.
 
+use std::ffi::OsString;
 use std::fs;
 use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 use anyhow::{Context as _, Result, bail};
-use nodedev_testkit::repository;
+use nodedev_testkit::{repository, target};
 use serde_json::Value;
 
-/// The name that programs look for at run time.
-pub(crate) const SONAME: &str = "libvirt.so.0";
-/// The name that the linker looks for.
-pub(crate) const LINK_NAME: &str = "libvirt.so";
 /// The release of libvirt whose interface this is.
 pub(crate) const VERSION: &str = "11.3.0";
-/// The name of the file, with libvirt's way to number that release.
-pub(crate) const FILE: &str = "libvirt.so.0.11003.0";
+/// libvirt's way to number that release in names of files.
+const FILE_VERSION: &str = "11003.0";
 const PACKAGE: &str = "nodedev-capi";
-/// How the library is linked: bound when it is loaded and never unloaded, as Debian's, since there are destructors for
+
+/// A library, by its name without ending.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Name(pub(crate) &'static str);
+
+/// libvirt's own library.
+pub(crate) const LIBVIRT: Name = Name("libvirt");
+/// Those beside it.
+const BESIDE: [Name; 2] = [Name("libvirt-qemu"), Name("libvirt-lxc")];
+
+impl Name {
+    /// All libraries.
+    pub(crate) fn all() -> impl Iterator<Item = Self> {
+        std::iter::once(LIBVIRT).chain(BESIDE)
+    }
+
+    /// The name that programs look for at run time.
+    pub(crate) fn soname(self) -> String {
+        format!("{}.so.0", self.0)
+    }
+
+    /// The name that the linker looks for.
+    pub(crate) fn link_name(self) -> String {
+        format!("{}.so", self.0)
+    }
+
+    /// The name of the file.
+    pub(crate) fn file(self) -> String {
+        format!("{}.{FILE_VERSION}", self.soname())
+    }
+}
+
+/// How a library is linked: bound when it is loaded and never unloaded, as Debian's, since there are destructors for
 /// each thread; no symbol left open; nothing exported that the script does not name, and all that it names there.
 const LINKING: &[&str] = &[
     "-shared",
-    "-Wl,-soname,libvirt.so.0",
     "-Wl,--no-undefined-version",
     "-Wl,--gc-sections",
     "-Wl,--as-needed",
@@ -34,8 +63,10 @@ const LINKING: &[&str] = &[
     "-Wl,-z,now",
     "-Wl,-z,nodelete",
 ];
+/// How the functions of the small libraries are compiled. What a callback of the program unwinds goes through them.
+const COMPILING: &[&str] = &["-fPIC", "-O2", "-fexceptions", "-Wall"];
 /// What Rust's standard library stands on (`rustc --print native-static-libs`).
-const SYSTEM: &[&str] = &["-lgcc_s", "-lutil", "-lrt", "-lpthread", "-lm", "-ldl", "-lc"];
+const SYSTEM: [&str; 7] = ["-lgcc_s", "-lutil", "-lrt", "-lpthread", "-lm", "-ldl", "-lc"];
 
 /// For what the library is built.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -46,43 +77,62 @@ pub(crate) enum Library {
     Release,
 }
 
-/// A library that was built.
+/// Libraries that were built.
 pub(crate) struct Built {
-    /// The folder with the library under each of its names.
+    /// The folder with the libraries under each of their names.
     pub(crate) dir: PathBuf,
-    /// The library.
-    pub(crate) file: PathBuf,
     /// `symbols.h`: each function of libvirt as `SYMBOL(RETURN, NAME, (ARGUMENTS))`.
     pub(crate) header: PathBuf,
 }
 
-/// Builds the library.
+impl Built {
+    /// Where a library is.
+    pub(crate) fn file(&self, name: Name) -> PathBuf {
+        self.dir.join(name.file())
+    }
+}
+
+/// Builds the libraries.
 pub(super) fn build(library: Library) -> Result<Built> {
     let (archive, made) = compile(library)?;
     let profile = if library == Library::Release { "release" } else { "debug" };
     let dir = target().join("c-library").join(profile);
     fs::create_dir_all(&dir)?;
-    let file = dir.join(FILE);
-    // Linked beside it and moved into place, so that a program that runs meanwhile keeps the old one.
-    let new = dir.join("new");
-    let mut script = std::ffi::OsString::from("-Wl,--version-script=");
-    script.push(made.join("libvirt.map"));
-    let mut undefined = std::ffi::OsString::from("@");
+    let built = Built { dir, header: made.join("symbols.h") };
+    let mut undefined = OsString::from("@");
     undefined.push(made.join("undefined"));
-    let mut linker = Command::new("cc");
-    linker.args(LINKING).arg(script).arg(undefined);
-    if library == Library::Release {
-        linker.arg("-Wl,--strip-debug");
+    let of_crate = [&[undefined, archive.into()], SYSTEM.map(OsString::from).as_slice()].concat();
+    built.link(LIBVIRT, library, &made, &of_crate)?;
+    for name in BESIDE {
+        let code = made.join(name.0).with_extension("c");
+        let of_code = [COMPILING, &["-x", "c"]].concat().into_iter().map(OsString::from);
+        let libvirt = ["-x", "none"].map(OsString::from).into_iter().chain([built.file(LIBVIRT).into()]);
+        built.link(name, library, &made, &of_code.chain([code.into()]).chain(libvirt).collect::<Vec<_>>())?;
     }
-    linker.arg("-o").arg(&new).arg(archive).args(SYSTEM);
-    let status = linker.status().context("cc can't be run; the library is linked with a C compiler")?;
-    if !status.success() {
-        bail!("{SONAME} can't be linked: {status}");
+    Ok(built)
+}
+
+impl Built {
+    /// Links `parts` and gives the library its names.
+    fn link(&self, name: Name, library: Library, made: &Path, parts: &[OsString]) -> Result<()> {
+        // Linked beside it and moved into place, so that a program that runs meanwhile keeps the old one.
+        let new = self.dir.join("new");
+        let mut script = OsString::from("-Wl,--version-script=");
+        script.push(made.join(name.0).with_extension("map"));
+        let mut linker = Command::new("cc");
+        linker.args(LINKING).arg(format!("-Wl,-soname,{}", name.soname())).arg(script);
+        if library == Library::Release {
+            linker.arg("-Wl,--strip-debug");
+        }
+        let status = linker.arg("-o").arg(&new).args(parts).status();
+        let status = status.context("cc can't be run; the library is linked with a C compiler")?;
+        if !status.success() {
+            bail!("{} can't be linked: {status}", name.soname());
+        }
+        fs::rename(&new, self.file(name))?;
+        link(&name.file(), &self.dir.join(name.soname()))?;
+        link(&name.soname(), &self.dir.join(name.link_name()))
     }
-    fs::rename(&new, &file)?;
-    link(FILE, &dir.join(SONAME))?;
-    link(SONAME, &dir.join(LINK_NAME))?;
-    Ok(Built { dir, file, header: made.join("symbols.h") })
 }
 
 /// Makes `link` point to `target`, whatever was there.
@@ -127,9 +177,4 @@ fn compile(library: Library) -> Result<(PathBuf, PathBuf)> {
         archive.with_context(|| format!("cargo names no static library of {PACKAGE}"))?,
         made.with_context(|| format!("cargo names no folder of {PACKAGE}'s build.rs"))?,
     ))
-}
-
-/// The folder for what is built.
-pub(crate) fn target() -> PathBuf {
-    std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| repository().join("target"), PathBuf::from)
 }

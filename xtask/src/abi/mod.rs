@@ -1,6 +1,6 @@
-//! `cargo xtask check-abi`: that our `libvirt.so.0` can stand in for libvirt's.
+//! `cargo xtask check-abi`: that our `libvirt.so.0` and those beside it can stand in for libvirt's.
 //!
-//! Debian's library and headers are the measure, not a list of ours: exports with their version nodes, prototypes,
+//! Debian's libraries and headers are the measure, not a list of ours: exports with their version nodes, prototypes,
 //! layouts, constants; then that Debian's bindings find all they need in it.
 
 mod consumers;
@@ -10,19 +10,20 @@ mod library;
 
 use anyhow::Result;
 
-pub(crate) use library::{Built, FILE, LINK_NAME, Library, SONAME, VERSION, target};
+pub(crate) use library::{Built, Library, Name, VERSION};
 
-/// Builds the library and checks it.
+/// Builds the libraries and checks them.
 pub(crate) fn check() -> Result<()> {
     let built = library::build(Library::Development)?;
-    let exported = exports::check(&built.file)?;
+    let exported =
+        Name::all().map(|name| exports::check(name, &built.file(name))).collect::<Result<Vec<_>>>()?;
     let declared = declarations::check(&built.header)?;
     let loaded = consumers::check(&built)?;
-    println!("{}\n{exported}\n{declared}\n{loaded}", built.file.display());
+    println!("{}\n{}\n{declared}\n{loaded}", built.dir.display(), exported.join("\n"));
     Ok(())
 }
 
-/// Builds the library and prints the folder that it is in.
+/// Builds the libraries.
 pub(crate) fn make(library: Library) -> Result<Built> {
     library::build(library)
 }

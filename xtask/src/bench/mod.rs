@@ -9,7 +9,7 @@ use std::path::PathBuf;
 use std::process::Command;
 
 use anyhow::{Result, bail};
-use nodedev_testkit::repository;
+use nodedev_testkit::{repository, target};
 
 pub(crate) use events::Options as EventOptions;
 pub(crate) use events::run as run_events;
@@ -96,9 +96,7 @@ fn release_build(package: &str, program: &str) -> Result<PathBuf> {
     if !Command::new(cargo).args(build).current_dir(repository()).status()?.success() {
         bail!("{program} can't be built");
     }
-    let target =
-        std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| repository().join("target"), PathBuf::from);
-    Ok(target.join("release").join(program))
+    Ok(target().join("release").join(program))
 }
 
 /// The middle one of several values.

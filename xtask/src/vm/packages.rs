@@ -9,7 +9,7 @@ use std::process::Command;
 use anyhow::{Context as _, Result, bail};
 
 use super::root::output;
-use crate::{abi, peers};
+use crate::peers;
 
 /// Depends on the present kernel of a release of Debian.
 const KERNEL: &str = "linux-image-amd64";
@@ -46,7 +46,7 @@ pub(super) fn ensure() -> Result<Kernel> {
         }
     };
     let release = package.trim_start_matches("linux-image-").to_owned();
-    let cache = abi::target().join("vm");
+    let cache = nodedev_testkit::target().join("vm");
     let root = cache.join(&package);
     if !root.exists() {
         let partial = cache.join("partial");
@@ -76,16 +76,7 @@ fn kernel_package() -> Result<String> {
 }
 
 fn unpack(package: &str, release: &str, root: &Path) -> Result<()> {
-    println!("downloading {package} and {}", UNPACKED.join(" "));
-    let downloads = root.join("downloads");
-    fs::create_dir_all(&downloads)?;
-    output(
-        Command::new("apt-get").args(["download", "--quiet", package]).args(UNPACKED).current_dir(&downloads),
-    )?;
-    for entry in fs::read_dir(&downloads)? {
-        output(Command::new("dpkg").arg("-x").arg(entry?.path()).arg(root))?;
-    }
-    fs::remove_dir_all(&downloads)?;
+    peers::unpack(&[&[package], UNPACKED].concat(), root)?;
     // Since Debian 13 packages have their files in /usr only, where depmod does not look.
     if !root.join("lib").exists() {
         symlink("usr/lib", root.join("lib"))?;

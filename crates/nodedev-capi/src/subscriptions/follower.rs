@@ -1,7 +1,7 @@
 //! The thread that follows a source's changes for those who subscribed. It calls nobody: it fills the mailbox.
 
 use std::collections::HashSet;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 
 use nodedev_driver::{Error, ErrorDomain, LibvirtEvent, Next, Result, Stopper, Watch};
 use nodedev_model::DeviceName;
@@ -75,12 +75,49 @@ fn follow(mut watch: Watch, mailbox: &Mailbox, look: &dyn Fn() -> Names) {
     }
 }
 
-/// Has the end of a source told.
-pub(super) fn tell_end(source: &dyn Source, mailbox: &Arc<Mailbox>) {
-    let mailbox = Arc::downgrade(mailbox);
-    source.on_end(Box::new(move |end| {
-        if let (Some(mailbox), false) = (mailbox.upgrade(), end == End::Closed) {
+/// The end of a source, of which one of its threads tells, and the mailbox that is told. The source is not held here, as its
+/// threads must not be those that drop it.
+#[derive(Default)]
+pub(super) struct Ending(Mutex<Known>);
+
+#[derive(Default)]
+struct Known {
+    /// The source, which forgets nobody who asked, has been asked.
+    is_asked: bool,
+    end: Option<End>,
+    mailbox: Weak<Mailbox>,
+}
+
+impl Ending {
+    /// Has a mailbox told of the end, in place of the one before; at once if it has come.
+    pub(super) fn tell(self: &Arc<Self>, source: &dyn Source, mailbox: &Arc<Mailbox>) {
+        let mut known = self.lock();
+        known.mailbox = Arc::downgrade(mailbox);
+        if let Some(end) = known.end {
             mailbox.put(Message::Ended(end));
         }
-    }));
+        let is_asked = std::mem::replace(&mut known.is_asked, true);
+        // The source answers at once if it has ended.
+        drop(known);
+        if !is_asked {
+            let this = Arc::clone(self);
+            source.on_end(Box::new(move |end| this.has_come(end)));
+        }
+    }
+
+    fn has_come(&self, end: End) {
+        // What the program does it knows.
+        if end == End::Closed {
+            return;
+        }
+        let mut known = self.lock();
+        known.end = Some(end);
+        if let Some(mailbox) = known.mailbox.upgrade() {
+            mailbox.put(Message::Ended(end));
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Known> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
 }

@@ -11,7 +11,7 @@ mod mailbox;
 use std::ffi::{CString, c_int, c_void};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use follower::Follower;
+use follower::{Ending, Follower};
 use mailbox::{Mailbox, Message};
 use nodedev_driver::{Error, ErrorCode, ErrorDomain, LibvirtEvent, Result};
 use nodedev_remote::End;
@@ -97,6 +97,7 @@ struct Heir {
 /// Those who are to be told what happens on a connection.
 pub(crate) struct Subscriptions {
     source: Arc<dyn Source>,
+    ending: Arc<Ending>,
     state: Mutex<State>,
     /// Held while the loop is asked to watch the mailbox or not to, which calls the program.
     arranging: Mutex<()>,
@@ -116,7 +117,7 @@ struct State {
 
 impl Subscriptions {
     pub(crate) fn new(source: Arc<dyn Source>) -> Self {
-        Self { source, state: Mutex::default(), arranging: Mutex::new(()) }
+        Self { source, ending: Arc::default(), state: Mutex::default(), arranging: Mutex::new(()) }
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
@@ -214,7 +215,7 @@ impl Subscriptions {
         // Without a loop the function is remembered, and nobody there to call it, as in libvirt.
         if event_loop::is_registered() {
             let mailbox = self.watched_mailbox()?;
-            follower::tell_end(&*self.source, &mailbox);
+            self.ending.tell(&*self.source, &mailbox);
         }
         self.lock().heir = Some(Heir { callback, luggage: Luggage { opaque, free }, connection });
         Ok(())
@@ -288,14 +289,14 @@ impl Subscriptions {
 
     /// Gives all that waits to those who subscribed.
     fn deliver(&self, mailbox: &Mailbox) {
-        self.lock().rounds += 1;
+        let round = Round::of(self);
         for message in mailbox.take() {
             match message {
                 Message::Device(name, event) => self.tell(name.as_str(), event),
                 Message::Ended(end) => self.tell_heir(end),
             }
         }
-        self.lock().rounds -= 1;
+        drop(round);
         let luggage = self.tidy(self.arranging.lock().unwrap_or_else(PoisonError::into_inner));
         luggage.into_iter().for_each(Luggage::free);
     }
@@ -349,6 +350,22 @@ impl Subscriptions {
         // SAFETY: the program gave the callback for this, once.
         unsafe { (heir.callback)(heir.connection.handle(), reason, heir.luggage.opaque) }
         heir.luggage.free();
+    }
+}
+
+/// A round of callbacks. It ends with this value, also where a callback ends its thread.
+struct Round<'a>(&'a Subscriptions);
+
+impl<'a> Round<'a> {
+    fn of(subscriptions: &'a Subscriptions) -> Self {
+        subscriptions.lock().rounds += 1;
+        Self(subscriptions)
+    }
+}
+
+impl Drop for Round<'_> {
+    fn drop(&mut self) {
+        self.0.lock().rounds -= 1;
     }
 }
 

@@ -30,6 +30,12 @@ pub struct TypedParameter {
     pub value: TypedParameterValue,
 }
 
+impl std::fmt::Debug for TypedParameter {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("TypedParameter").field("kind", &self.kind).finish_non_exhaustive()
+    }
+}
+
 /// The value of a [`TypedParameter`].
 #[derive(Clone, Copy)]
 #[repr(C)]

@@ -36,6 +36,8 @@ pub(crate) struct Follower {
     shared: Arc<Shared>,
     waker: Waker,
     thread: Option<JoinHandle<()>>,
+    /// The process that the thread is in: a child of it has a copy of this value, and no thread.
+    process: u32,
 }
 
 impl Follower {
@@ -57,15 +59,21 @@ impl Follower {
             }));
             drop(end);
         })?;
-        Ok(Self { shared, waker, thread: Some(thread) })
+        Ok(Self { shared, waker, thread: Some(thread), process: std::process::id() })
     }
 }
 
 impl Drop for Follower {
     fn drop(&mut self) {
+        let thread = self.thread.take();
+        if std::process::id() != self.process {
+            // Its number may be that of a thread of this process by now, which must not be detached.
+            std::mem::forget(thread);
+            return;
+        }
         self.shared.stopping.store(true, Ordering::Relaxed);
         self.waker.wake();
-        if let Some(thread) = self.thread.take() {
+        if let Some(thread) = thread {
             // A panic in there was reported when it happened.
             let _ = thread.join();
         }

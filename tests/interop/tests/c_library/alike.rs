@@ -43,6 +43,18 @@ fn event_loops_are_the_same() -> Result<(), Failure> {
     Ok(())
 }
 
+#[test]
+#[ignore = "asks the real libvirt: cargo xtask test"]
+fn functions_that_are_no_longer_told_of_the_end_leave_nothing() -> Result<(), Failure> {
+    let program = Program::build("close_callbacks")?;
+    let found = fixtures::all()?.into_iter().find(|fixture| fixture.name() == "small-vm");
+    let root = found.ok_or_else(|| "there is no recorded host small-vm".to_owned())?.unpack()?;
+    let daemon = Nodedevd::at(root.path())?;
+    let said = same("close_callbacks", |library| Ok(program.over(library)?.arg(daemon.uri()).output()?))?;
+    assert!(!said.contains("bytes are kept") && said.contains("2100 freed"), "{said}");
+    Ok(())
+}
+
 /// Fewer lines than questions, one of them empty.
 #[test]
 #[ignore = "asks the real libvirt: cargo xtask test"]

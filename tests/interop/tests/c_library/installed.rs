@@ -13,7 +13,12 @@ const INSTALLED: &[&str] = &[
     "sbin/nodedevd",
     "lib/libvirt.so",
     "lib/libvirt.so.0",
+    "lib/libvirt-qemu.so",
+    "lib/libvirt-qemu.so.0",
+    "lib/libvirt-lxc.so",
+    "lib/libvirt-lxc.so.0",
     "lib/pkgconfig/libvirt.pc",
+    "lib/pkgconfig/libvirt-lxc.pc",
     "lib/systemd/system/nodedevd.service",
     "lib/systemd/system/nodedevd.socket",
     "lib/systemd/system/nodedevd-ro.socket",
@@ -43,16 +48,17 @@ fn a_program_is_built_against_the_installed_library_and_runs() -> Result<(), Fai
     assert!(unit.contains(&format!("ExecStart={text}/sbin/nodedevd ")), "{unit}");
 
     let pkg_config = prefix.join("lib/pkgconfig");
-    let ask = |word: &str| {
-        succeeds(Command::new("pkg-config").args([word, "libvirt"]).env("PKG_CONFIG_PATH", &pkg_config))
+    let ask = |word: &str, library: &str| {
+        succeeds(Command::new("pkg-config").args([word, library]).env("PKG_CONFIG_PATH", &pkg_config))
     };
-    assert_eq!(ask("--modversion")?, "11.3.0");
-    let libraries = ask("--libs")?;
+    assert_eq!(ask("--modversion", "libvirt")?, "11.3.0");
+    let libraries = ask("--libs", "libvirt")?;
     assert_eq!(libraries, format!("-L{text}/lib -lvirt"));
+    assert_eq!(ask("--libs", "libvirt-qemu")?, format!("-L{text}/lib -lvirt-qemu -lvirt"));
     let program = folder.path().join("node_device");
     let mut compiler = Command::new("cc");
     compiler.arg("-o").arg(&program).arg(source("node_device.c"));
-    compiler.args(ask("--cflags")?.split_whitespace()).args(libraries.split_whitespace());
+    compiler.args(ask("--cflags", "libvirt")?.split_whitespace()).args(libraries.split_whitespace());
     succeeds(&mut compiler)?;
 
     let run = |library: &Path| {

@@ -45,6 +45,18 @@ fn handles_that_are_none_are_errors_and_touch_no_memory() -> Result<(), Failure>
     check("handles", &[])
 }
 
+/// What the thread that ended held is lost, so nobody looks for lost memory.
+#[test]
+#[ignore = "needs the real libvirt to link with: cargo xtask test"]
+fn a_callback_that_ends_its_thread_does_not_block_the_others() -> Result<(), Failure> {
+    let output = Program::build("exits")?.over(Library::Ours)?.output()?;
+    is_clean("exits", &output)?;
+    let said = said(&output);
+    let events = said.find("first: scsi_host12 0").zip(said.find("second: scsi_host12 1"));
+    assert!(events.is_some() && said.contains("first is freed"), "{said}");
+    Ok(())
+}
+
 #[test]
 #[ignore = "needs valgrind: cargo xtask test"]
 fn the_other_modules_are_clean_and_lose_nothing() -> Result<(), Failure> {

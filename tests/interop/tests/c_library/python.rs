@@ -10,7 +10,7 @@ use nodedev_interop::udev;
 use nodedev_testkit::fixtures;
 use nodedev_testkit::peer::{Libvirt, Nodedevd, Scene};
 
-use crate::{our_folder, over, same, source};
+use crate::{Library, our_folder, over, said, same, source};
 
 /// Debian's Python, for which its libvirt binding is built.
 const PYTHON: &str = "/usr/bin/python3";
@@ -93,6 +93,26 @@ fn devices_that_come_and_go_are_heard_of_by_all() -> Result<(), Failure> {
             heard.retain(|line| !line.ends_with(" Updated"));
             heard.sort_by_key(|line| line.split(' ').next().map(str::to_owned));
             assert_eq!(heard, want, "{what}");
+        }
+        Ok(())
+    })
+}
+
+/// The child neither gets what only its parent's threads keep up to date, nor takes from the parent what is the parent's.
+#[test]
+#[ignore = "makes network interfaces: cargo xtask test"]
+fn a_child_opens_a_connection_of_its_own() -> Result<(), Failure> {
+    our_folder()?;
+    private(|| {
+        let _udev = udev::start()?;
+        let nodedevd = Nodedevd::launched(Command::new(Nodedevd::program()?))?;
+        for uri in ["nodedev:///system", nodedevd.uri()] {
+            let mut python = Command::new(PYTHON);
+            python.arg(source("fork.py")).arg(uri);
+            let said = said(&over(Library::Ours, python)?.output()?);
+            let want = "exit status: 0\nTrue\ninherited 0\nown 0\nchild 0\nalive 1\nparent 0\nstderr:\n";
+            assert_eq!(said, want, "{uri}");
+            ip("link del forked")?;
         }
         Ok(())
     })

@@ -1,8 +1,8 @@
-"""Calls every function of libvirt that our library only has a stub of, and prints what comes of it.
+"""Calls every function of a library of libvirt that ours only has a stub of, and prints what comes of it.
 
-Arguments: symbols.toml, and the URI of a connection. First each function gets NULL for its object; those of a
-connection then get a good one, and arguments that libvirt takes for good too. A child process makes each call, as some
-end in a crash in libvirt.
+Arguments: the library, its table of symbols, and the URI of a connection. First each function gets NULL for its object;
+those of a connection then get a good one, and arguments that libvirt takes for good too. A child process makes each call,
+as some end in a crash in libvirt.
 """
 
 import ctypes
@@ -61,7 +61,7 @@ def value(kind, name, memory, text):
     return ctypes.cast(memory, ctypes.c_void_p)
 
 
-def call(library, name, returns, arguments):
+def call(libvirt, library, name, returns, arguments):
     """What a call returns, and the error that it leaves; None if it crashes."""
     reader, writer = os.pipe()
     child = os.fork()
@@ -69,7 +69,7 @@ def call(library, name, returns, arguments):
         function = getattr(library, name)
         function.restype = NUMBERS.get(returns, ctypes.c_void_p)
         result = function(*arguments)
-        error = library.virGetLastError()
+        error = libvirt.virGetLastError()
         fields = []
         if error:
             fields = [getattr(error.contents, field) for field, _ in Error._fields_]
@@ -83,18 +83,19 @@ def call(library, name, returns, arguments):
 
 
 def main():
-    table, uri = sys.argv[1:]
-    library = ctypes.CDLL("libvirt.so.0")
-    library.virGetLastError.restype = ctypes.POINTER(Error)
-    library.virConnectOpen.restype = library.virConnectOpenReadOnly.restype = ctypes.c_void_p
-    library.virInitialize()
+    name, table, uri = sys.argv[1:]
+    libvirt = ctypes.CDLL("libvirt.so.0")
+    library = ctypes.CDLL(name)
+    libvirt.virGetLastError.restype = ctypes.POINTER(Error)
+    libvirt.virConnectOpen.restype = libvirt.virConnectOpenReadOnly.restype = ctypes.c_void_p
+    libvirt.virInitialize()
     # Functions that register for events want a loop before they ask the driver.
-    library.virEventRegisterDefaultImpl()
+    libvirt.virEventRegisterDefaultImpl()
     # Nothing is printed.
     handler = ctypes.CFUNCTYPE(None, ctypes.c_void_p, ctypes.c_void_p)(lambda user, error: None)
-    library.virSetErrorFunc(None, handler)
-    connection = ctypes.c_void_p(library.virConnectOpen(uri.encode()))
-    reader = ctypes.c_void_p(library.virConnectOpenReadOnly(uri.encode()))
+    libvirt.virSetErrorFunc(None, handler)
+    connection = ctypes.c_void_p(libvirt.virConnectOpen(uri.encode()))
+    reader = ctypes.c_void_p(libvirt.virConnectOpenReadOnly(uri.encode()))
     memory = ctypes.create_string_buffer(1 << 16)
     text = ctypes.create_string_buffer(b"00000000-0000-0000-0000-000000000000")
     with open(table, "rb") as file:
@@ -107,10 +108,10 @@ def main():
             returns, arguments = prototype.rstrip(")").split("(", 1)
             first, *others = [split(argument) for argument in arguments.split(", ")]
             others = [value(*other, memory, text) for other in others]
-            print(name, "NULL", call(library, name, returns, [ctypes.c_void_p(), *others]))
+            print(name, "NULL", call(libvirt, library, name, returns, [ctypes.c_void_p(), *others]))
             if first[0] == "virConnectPtr":
-                print(name, "connection", call(library, name, returns, [connection, *others]))
-                print(name, "read-only connection", call(library, name, returns, [reader, *others]))
+                print(name, "connection", call(libvirt, library, name, returns, [connection, *others]))
+                print(name, "read-only connection", call(libvirt, library, name, returns, [reader, *others]))
 
 
 main()
