@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use nodedev_server::{Identity, Login, Peer, Service, Settings, serve};
+use nodedev_sys::Root;
 use tokio::net::{TcpListener, TcpStream, UnixListener, UnixStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 
@@ -189,29 +190,11 @@ fn identity(stream: &UnixStream) -> Identity {
     identity.process = process.ok().map(Arc::new);
     if identity.process.is_none() {
         // At once, while the process is likely to be the one that connected.
-        identity.process_time = identity.process_id.and_then(start_time);
+        identity.process_time = start_time(identity.process_id);
     }
     identity
 }
 
-/// When a process started, in clock ticks since the machine did: the 22nd field of `/proc/PID/stat` (proc(5)).
-fn start_time(process: i64) -> Option<u64> {
-    let stat = std::fs::read_to_string(format!("/proc/{process}/stat")).ok()?;
-    // The second field is a name in parentheses, which can hold anything.
-    let (_, fields) = stat.rsplit_once(')')?;
-    fields.split_ascii_whitespace().nth(19)?.parse().ok()
-}
-
-#[cfg(test)]
-mod tests {
-    use super::start_time;
-
-    #[test]
-    fn a_process_has_a_start_time_that_does_not_change() {
-        let own = start_time(std::process::id().into());
-        assert!(own.is_some_and(|ticks| ticks > 0));
-        assert_eq!(own, start_time(std::process::id().into()));
-        // No process has a negative number.
-        assert_eq!(start_time(-1), None);
-    }
+fn start_time(process: Option<i64>) -> Option<u64> {
+    nodedev_sys::processes::start_time(&Root::live().ok()?, u32::try_from(process?).ok()?)
 }

@@ -287,9 +287,9 @@ fn recover(driver: &HostDriver) {
 const RECOVERY_MICROSECONDS: u32 = 600_000_000;
 
 /// Priority of the threads that go first.
-const FIRST: i32 = -5;
+const FIRST: i32 = -15;
 
-/// Lets this thread, and those that it starts, go a little before others.
+/// Lets this thread, and those that it starts, go before others.
 ///
 /// Clients that list in a loop take all the processor time there is, and so do the threads that write to them. Those who
 /// serve small calls and follow the devices use little, and need not wait for their next slice of it.

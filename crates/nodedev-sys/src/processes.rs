@@ -1,6 +1,7 @@
 //! Who has files open, and where somebody is logged in from.
 
 use std::net::IpAddr;
+use std::str::FromStr;
 
 use crate::paths::{CLASS_VFIO, CLASS_VFIO_DEV, DEV, DEV_VFIO, PROC, join};
 use crate::{HostAccess, SysError};
@@ -164,12 +165,24 @@ fn third_address(connection: &[u8]) -> Option<IpAddr> {
     address.parse().ok().map(|address: IpAddr| address.to_canonical())
 }
 
-/// The parent of a process, by its `stat` (kernel, `Documentation/filesystems/proc.rst`, table 1-4).
+/// When a process started, in clock ticks since the machine did; `None` if there is no such process. Tells it from a later one
+/// with the same number.
+pub fn start_time(host: &dyn HostAccess, process: u32) -> Option<u64> {
+    let folder = join(PROC.as_bytes(), process.to_string().as_bytes());
+    stat_field(&host.read(&join(&folder, b"stat"), STAT_LIMIT).ok()??, 22)
+}
+
+/// The parent of a process, by its `stat`.
 fn parent(stat: &[u8]) -> Option<u32> {
+    stat_field(stat, 4)
+}
+
+/// A numeric field of a process's `stat`, counted from 1 (kernel, `Documentation/filesystems/proc.rst`, table 1-4).
+fn stat_field<T: FromStr>(stat: &[u8], number: usize) -> Option<T> {
     // The name of the program, the second field, is in parentheses and may hold blanks and parentheses itself.
     let behind = stat.iter().rposition(|&b| b == b')')?;
-    let field = stat[behind..].split(|&b| b == b' ').nth(2)?;
-    std::str::from_utf8(field).ok()?.parse().ok()
+    let field = stat[behind..].split(|&b| b == b' ').nth(number.checked_sub(2)?)?;
+    std::str::from_utf8(field).ok()?.trim_end().parse().ok()
 }
 
 #[cfg(test)]
@@ -258,6 +271,19 @@ mod tests {
             assert_eq!(is_held(text, number), want, "{text} {number:?}");
         }
         drop((null, plain));
+    }
+
+    #[test]
+    fn a_process_started_when_its_22nd_field_says() {
+        let folder = tempfile::tempdir().unwrap();
+        fs::create_dir_all(folder.path().join("sys")).unwrap();
+        let process = folder.path().join("proc/7");
+        fs::create_dir_all(&process).unwrap();
+        // The third field on, as the kernel writes it of a shell.
+        let rest = "S 1 7 7 34816 7 4194560 2211 29511 6 62 1 2 45 17 20 0 1 0 5203 4923392 1154 18446744073709551615\n";
+        fs::write(process.join("stat"), format!("7 (a ) 22 b) {rest}")).unwrap();
+        let root = Root::open(folder.path()).unwrap();
+        assert_eq!((start_time(&root, 7), start_time(&root, 8)), (Some(5203), None));
     }
 
     #[test]

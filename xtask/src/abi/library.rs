@@ -5,7 +5,7 @@
 //! their tables: each function has `libvirt.so.0` set the error that it fails with.
 
 use std::ffi::OsString;
-use std::fs;
+use std::fs::{self, File};
 use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
@@ -98,6 +98,9 @@ pub(super) fn build(library: Library) -> Result<Built> {
     let profile = if library == Library::Release { "release" } else { "debug" };
     let dir = target().join("c-library").join(profile);
     fs::create_dir_all(&dir)?;
+    // Another one that links at the same time writes the same files.
+    let lock = File::create(dir.join("lock"))?;
+    rustix::fs::flock(&lock, rustix::fs::FlockOperation::LockExclusive)?;
     let built = Built { dir, header: made.join("symbols.h") };
     let mut undefined = OsString::from("@");
     undefined.push(made.join("undefined"));

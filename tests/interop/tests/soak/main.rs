@@ -163,12 +163,18 @@ fn a_thousand_clients_are_served_beside_those_that_misbehave() -> Result<(), Fai
     misbehave(&socket, &mut load)?;
 
     let mut measured = Client::open(&socket)?;
-    let mut took = Vec::new();
+    let mut echo = echo()?;
+    let (mut took, mut floor) = (Vec::new(), Vec::new());
     let until = Instant::now() + SOAK;
     while Instant::now() < until {
         let start = Instant::now();
         measured.call(&Call::NodeDeviceLookupByName(Device { name: Str::truncated("computer") }))?;
         took.push(start.elapsed());
+        std::thread::sleep(PAUSE);
+        let start = Instant::now();
+        echo.write_all(&[0; 64])?;
+        echo.read_exact(&mut [0; 64])?;
+        floor.push(start.elapsed());
         std::thread::sleep(PAUSE);
     }
     let under_load = held(daemon.pid())?;
@@ -176,15 +182,11 @@ fn a_thousand_clients_are_served_beside_those_that_misbehave() -> Result<(), Fai
     for client in &mut idle {
         client.call(&Call::ConnectGetType(Void))?;
     }
-    took.sort_unstable();
-    let percentile = |percent: usize| took[(took.len() - 1) * percent / 100];
+    let count = lists.load(Ordering::Relaxed);
+    println!("{count} lists of {devices} devices; lookups: {}", percentiles(&mut took));
     println!(
-        "{} lists of {devices} devices, {} lookups: median {:?}, p99 {:?}, most {:?}",
-        lists.load(Ordering::Relaxed),
-        took.len(),
-        percentile(50),
-        percentile(99),
-        percentile(100)
+        "an echo by a thread that goes first, which is the least that a lookup can take: {}",
+        percentiles(&mut floor)
     );
     println!("before {before:?}, under load {under_load:?}");
     drop((idle, measured));
@@ -196,6 +198,25 @@ fn a_thousand_clients_are_served_beside_those_that_misbehave() -> Result<(), Fai
     assert!(under_load.resident_kib < 512 << 10, "memory under load: {under_load:?}");
     assert!(after.resident_kib < before.resident_kib + (64 << 10), "{before:?} {after:?}");
     Ok(())
+}
+
+fn percentiles(took: &mut [Duration]) -> String {
+    took.sort_unstable();
+    let [median, p99, most] = [50, 99, 100].map(|percent| took[(took.len() - 1) * percent / 100]);
+    format!("median {median:?}, p99 {p99:?}, most {most:?} of {}", took.len())
+}
+
+/// A thread that sends back what it gets, before any other that can run: what it and the scheduler need for that is no
+/// daemon's to save.
+fn echo() -> Result<UnixStream, Failure> {
+    let (client, mut server) = UnixStream::pair()?;
+    std::thread::Builder::new().spawn(move || {
+        // Without the right to it, it is an echo all the same.
+        let _ = rustix::process::setpriority_process(None, -20);
+        let mut bytes = [0; 64];
+        while server.read_exact(&mut bytes).is_ok() && server.write_all(&bytes).is_ok() {}
+    })?;
+    Ok(client)
 }
 
 /// One client that asks and never reads, one that sends garbage, one that opens and vanishes.
