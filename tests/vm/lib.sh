@@ -98,3 +98,28 @@ interface() {
 }
 
 trim() { set -f; set -- $1; set +f; echo "$*"; }
+
+OURS='nodedev:///system?socket=/run/ours/virtnodedevd-sock'
+
+# listen URI KIND FILE: a client that prints each event into the file; adds its process to $listeners.
+listen() {
+    : > "$3"
+    stdbuf -oL virsh -c "$1" nodedev-event --event "$2" --loop >> "$3" 2>&1 < /dev/null &
+    listeners="$listeners $!"
+}
+
+# until_heard FILE...: makes news until there is some in each file.
+until_heard() {
+    for try in 1 2 3 4 5 6 7 8 9 10; do
+        ip link add heard type veth
+        udevadm trigger --action=change /sys/class/net/lo
+        ip link del heard
+        udevadm settle --timeout=10
+        usleep 300000
+        for file in "$@"; do
+            [ -s "$file" ] || continue 2
+        done
+        return 0
+    done
+    return 1
+}

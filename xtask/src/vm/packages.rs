@@ -9,6 +9,7 @@ use std::process::Command;
 use anyhow::{Context as _, Result, bail};
 
 use super::root::output;
+use super::samples;
 use crate::{abi, peers};
 
 /// Depends on the present kernel of a release of Debian.
@@ -17,6 +18,8 @@ const UNPACKED: &[&str] = &["busybox-static", "kmod"];
 /// Of these the latest that this release of Debian has.
 const INSTALLED: &[&str] =
     &["qemu-system-x86", "libvirt-daemon", "libvirt-clients", "libvirt-daemon-driver-qemu"];
+/// For a download, of 140 MB at most, over a slow line.
+const DOWNLOAD_SECONDS: &str = "900";
 /// The network card with virtual functions; QEMU 8 is the first to have it.
 const CARD: &str = "name \"igb\"";
 
@@ -27,6 +30,8 @@ pub(super) struct Kernel {
     pub(super) image: PathBuf,
     /// As `uname -r` prints it.
     pub(super) release: String,
+    /// Folder with the modules that are built for it.
+    pub(super) samples: PathBuf,
 }
 
 /// Installs and unpacks what is missing.
@@ -53,10 +58,13 @@ pub(super) fn ensure() -> Result<Kernel> {
         if partial.exists() {
             fs::remove_dir_all(&partial)?;
         }
-        unpack(&package, &release, &partial)?;
+        let packages: Vec<&str> = [package.as_str()].into_iter().chain(UNPACKED.iter().copied()).collect();
+        unpack(&packages, &partial)?;
+        depmod(&partial, &partial, &release)?;
         fs::rename(&partial, &root)?;
     }
-    Ok(Kernel { image: root.join("boot").join(format!("vmlinuz-{release}")), root, release })
+    let samples = samples::ensure(&release, &cache)?;
+    Ok(Kernel { image: root.join("boot").join(format!("vmlinuz-{release}")), root, release, samples })
 }
 
 fn is_installed() -> bool {
@@ -75,12 +83,16 @@ fn kernel_package() -> Result<String> {
         .with_context(|| format!("apt knows no {KERNEL}: a source of Debian's has to be in its sources"))
 }
 
-fn unpack(package: &str, release: &str, root: &Path) -> Result<()> {
-    println!("downloading {package} and {}", UNPACKED.join(" "));
+/// Downloads packages and puts their content below `root`.
+pub(super) fn unpack(packages: &[&str], root: &Path) -> Result<()> {
+    println!("downloading {}", packages.join(" "));
     let downloads = root.join("downloads");
     fs::create_dir_all(&downloads)?;
     output(
-        Command::new("apt-get").args(["download", "--quiet", package]).args(UNPACKED).current_dir(&downloads),
+        Command::new("timeout")
+            .args([DOWNLOAD_SECONDS, "apt-get", "download", "--quiet"])
+            .args(packages)
+            .current_dir(&downloads),
     )?;
     for entry in fs::read_dir(&downloads)? {
         output(Command::new("dpkg").arg("-x").arg(entry?.path()).arg(root))?;
@@ -90,7 +102,7 @@ fn unpack(package: &str, release: &str, root: &Path) -> Result<()> {
     if !root.join("lib").exists() {
         symlink("usr/lib", root.join("lib"))?;
     }
-    depmod(root, root, release)
+    Ok(())
 }
 
 /// Writes the lists of modules below `root`, by the `depmod` of the packages.
