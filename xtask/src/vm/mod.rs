@@ -7,6 +7,7 @@ mod cpio;
 mod modules;
 mod packages;
 mod qemu;
+mod qmp;
 mod report;
 mod root;
 mod samples;

@@ -2,13 +2,16 @@
 
 use std::fs::{self, File};
 use std::io::{BufRead as _, BufReader};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::mpsc::{self, RecvTimeoutError};
 use std::thread;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, bail};
+
+use super::qmp::Control;
+use super::report::PREFIX;
 
 pub(super) const PROGRAM: &str = "qemu-system-x86_64";
 /// Of the NVMe disk: room for a file system and for swap space.
@@ -34,7 +37,14 @@ const DEVICES: &[&str] = &[
     "pcie-pci-bridge,id=conventional,bus=port4",
     "e1000,bus=conventional,addr=1.0,romfile=",
     "e1000,bus=conventional,addr=2.0,romfile=",
+    // For what is plugged in and out.
+    "pcie-root-port,id=plug1,chassis=5,slot=5,addr=7.0",
+    "pcie-root-port,id=plug2,chassis=6,slot=6,addr=8.0",
 ];
+/// Of the NVMe that is plugged in.
+const PLUGGED_DISK: &str = "driver=null-co,node-name=blank,size=16777216,read-zeroes=on";
+/// Begins a line of the console that is a command for QEMU: the guest has devices plugged in and out.
+const COMMAND: &str = "nodedev-vm: QMP ";
 
 /// What a guest is started with.
 pub(super) struct Guest<'a> {
@@ -72,9 +82,17 @@ impl Guest<'_> {
             }
         });
         let mut in_time = true;
+        let mut control = None;
         loop {
             match lines.recv_timeout(self.patience.saturating_sub(start.elapsed())) {
-                Ok(line) => take(&line),
+                Ok(line) => {
+                    take(&line);
+                    if let Some((_, command)) = line.split_once(COMMAND)
+                        && let Err(error) = self.control(&mut control, command)
+                    {
+                        take(&format!("{PREFIX}FAIL QEMU does as it is told: {error:#}"));
+                    }
+                }
                 Err(RecvTimeoutError::Disconnected) => break,
                 Err(RecvTimeoutError::Timeout) => {
                     in_time = false;
@@ -93,6 +111,18 @@ impl Guest<'_> {
         }
         println!("the guest ran for {:.0} s", start.elapsed().as_secs_f64());
         Ok(())
+    }
+
+    fn socket(&self) -> PathBuf {
+        self.initrd.with_extension("qmp")
+    }
+
+    fn control(&self, control: &mut Option<Control>, command: &str) -> Result<()> {
+        let control = match control {
+            Some(control) => control,
+            None => control.insert(Control::connect(&self.socket())?),
+        };
+        control.execute(command)
     }
 
     fn command(&self, accelerated: bool) -> Command {
@@ -128,6 +158,8 @@ impl Guest<'_> {
             .arg("-append")
             .arg(format!("console=ttyS0 quiet loglevel=3 panic=-1 intel_iommu=on{variables}"));
         command.arg("-drive").arg(format!("file={},if=none,id=disk,format=raw", self.disk.display()));
+        command.arg("-qmp").arg(format!("unix:{},server=on,wait=off", self.socket().display()));
+        command.args(["-blockdev", PLUGGED_DISK]);
         for device in DEVICES {
             command.args(["-device", device]);
         }

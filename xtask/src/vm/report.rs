@@ -8,9 +8,9 @@ use anyhow::{Context as _, Result};
 
 /// Begins each line of the console that is meant for us: `nodedev-vm: PASS NAME`, `nodedev-vm: FAIL NAME: WHY`,
 /// `nodedev-vm: NOTE TEXT`.
-const PREFIX: &str = "nodedev-vm: ";
+pub(super) const PREFIX: &str = "nodedev-vm: ";
 /// A check each line, its name first.
-const TABLES: &[&str] = &["cli.table", "virsh.table", "mdev.table"];
+const TABLES: &[&str] = &["cli.table", "virsh.table", "mdev.table", "plug.table"];
 /// Checks that are in no table.
 const OTHERS: &[&str] =
     &["nodedev survives kill -9", "nodedevd survives kill -9", "the kernel complains of nothing"];
