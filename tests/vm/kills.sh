@@ -4,8 +4,6 @@
 . /vm/lib.sh
 
 JOURNAL=/run/nodedev/handover/$AT_nic.json
-SOCKET=/run/ours/virtnodedevd-sock
-URI="nodedev:///system?socket=$SOCKET"
 HERE=nic=e1000e/-
 THERE=nic=vfio-pci/vfio-pci
 seed=12345
@@ -109,13 +107,13 @@ result nodedev
 start() {
     nodedevd --run-dir /run/ours >> /run/nodedevd.log 2>&1 &
     daemon=$!
-    until_true timeout 30 virsh -c "$URI" uri || bad="$bad nodedevd does not start: $(tail -n 3 /run/nodedevd.log);"
+    until_true timeout 30 virsh -c "$OURS" uri || bad="$bad nodedevd does not start: $(tail -n 3 /run/nodedevd.log);"
 }
 
 begin
 start
 while goes_on; do
-    virsh -c "$URI" nodedev-$operation $nic > /dev/null 2>&1 &
+    virsh -c "$OURS" nodedev-$operation $nic > /dev/null 2>&1 &
     client=$!
     kill_during $daemon
     start

@@ -9,6 +9,8 @@ AT_nvme=0000:03:00.0
 AT_multi0=0000:00:05.0  # two functions of one slot, groups of their own; e1000 has the first
 AT_multi1=0000:00:05.1
 AT_bridge=0000:00:02.0  # the root port above nic
+AT_plugged=0000:06:00.0  # what is plugged into the first port for such (plug below), and into the second
+AT_disk=0000:07:00.0
 AT_group0=0000:05:01.0  # two cards behind a PCIe-to-PCI bridge: one group with it
 AT_group1=0000:05:02.0
 
@@ -16,7 +18,7 @@ AT_group1=0000:05:02.0
 at() { eval "at=\$AT_$1"; }
 
 # Node devices' names of them: $nic, $pf, ...
-for short in nic pf vf nvme multi0 multi1 bridge group0 group1; do
+for short in nic pf vf nvme multi0 multi1 bridge group0 group1 plugged disk; do
     at $short
     eval "$short=pci_$(echo "$at" | tr ':.' '__')"
 done
@@ -98,3 +100,40 @@ interface() {
 }
 
 trim() { set -f; set -- $1; set +f; echo "$*"; }
+
+OURS='nodedev:///system?socket=/run/ours/virtnodedevd-sock'
+
+# listen URI KIND FILE: a client that prints each event into the file; adds its process to $listeners.
+listen() {
+    : > "$3"
+    stdbuf -oL virsh -c "$1" nodedev-event --event "$2" --loop >> "$3" 2>&1 < /dev/null &
+    listeners="$listeners $!"
+}
+
+# until_heard FILE...: makes news until there is some in each file.
+until_heard() {
+    for try in 1 2 3 4 5 6 7 8 9 10; do
+        ip link add heard type veth
+        udevadm trigger --action=change /sys/class/net/lo
+        ip link del heard
+        udevadm settle --timeout=10
+        usleep 300000
+        for file in "$@"; do
+            [ -s "$file" ] || continue 2
+        done
+        return 0
+    done
+    return 1
+}
+
+# qemu COMMAND ARGUMENTS: asks the machine's owner for it (xtask/src/vm/qmp.rs), by the console.
+qemu() { echo "nodedev-vm: QMP {\"execute\":\"$1\",\"arguments\":{$2}}" > /dev/console; }
+# plug nic|card|disk: a card into the first port for such, or another one in its place, or an NVMe into the second.
+plug() {
+    case "$1" in
+        nic) qemu device_add '"driver":"e1000e","id":"nic","bus":"plug1","mac":"52:54:00:00:00:01","romfile":""' ;;
+        card) qemu device_add '"driver":"igb","id":"card","bus":"plug1","mac":"52:54:00:00:00:02","romfile":""' ;;
+        disk) qemu device_add '"driver":"nvme","id":"disk2","bus":"plug2","serial":"plugged","drive":"blank"' ;;
+    esac
+}
+unplug() { qemu device_del "\"id\":\"$1\""; }

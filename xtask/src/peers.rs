@@ -131,13 +131,16 @@ fn unpack_missing() -> Result<()> {
     Ok(())
 }
 
+/// For a download, of 140 MB at most, over a slow line.
+const DOWNLOAD_SECONDS: &str = "900";
+
 /// Has the content of packages, without those they depend on, in a folder.
 pub(crate) fn unpack(packages: &[&str], root: &Path) -> Result<()> {
     println!("downloading {}", packages.join(" "));
     let downloads = root.join("downloads");
     fs::create_dir_all(&downloads)?;
-    let download = ["download", "--quiet"];
-    succeed(Command::new("apt-get").args(download).args(packages).current_dir(&downloads))?;
+    let download = [DOWNLOAD_SECONDS, "apt-get", "download", "--quiet"];
+    succeed(Command::new("timeout").args(download).args(packages).current_dir(&downloads))?;
     for entry in fs::read_dir(&downloads)? {
         succeed(Command::new("dpkg").arg("-x").arg(entry?.path()).arg(root))?;
     }

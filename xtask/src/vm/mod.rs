@@ -7,8 +7,10 @@ mod cpio;
 mod modules;
 mod packages;
 mod qemu;
+mod qmp;
 mod report;
 mod root;
+mod samples;
 
 use std::fs;
 use std::time::Duration;
@@ -41,7 +43,7 @@ pub(crate) const WHERE: &str = "needs Debian on x86-64: its kernel is started in
 /// Enough to find what fails often, in a minute.
 const KILLS: u32 = 20;
 /// What an emulated guest needs on a slow machine: for everything but the kills, and for each kill.
-const PATIENCE: Duration = Duration::from_secs(420);
+const PATIENCE: Duration = Duration::from_secs(900);
 const PATIENCE_FOR_KILL: Duration = Duration::from_secs(12);
 
 /// Whether this machine is one that it can be run on; Ubuntu has no such kernel.

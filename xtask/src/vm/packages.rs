@@ -9,6 +9,7 @@ use std::process::Command;
 use anyhow::{Context as _, Result, bail};
 
 use super::root::output;
+use super::samples;
 use crate::peers;
 
 /// Depends on the present kernel of a release of Debian.
@@ -27,6 +28,8 @@ pub(super) struct Kernel {
     pub(super) image: PathBuf,
     /// As `uname -r` prints it.
     pub(super) release: String,
+    /// Folder with the modules that are built for it.
+    pub(super) samples: PathBuf,
 }
 
 /// Installs and unpacks what is missing.
@@ -53,10 +56,13 @@ pub(super) fn ensure() -> Result<Kernel> {
         if partial.exists() {
             fs::remove_dir_all(&partial)?;
         }
-        unpack(&package, &release, &partial)?;
+        let packages: Vec<&str> = [package.as_str()].into_iter().chain(UNPACKED.iter().copied()).collect();
+        unpack(&packages, &partial)?;
+        depmod(&partial, &partial, &release)?;
         fs::rename(&partial, &root)?;
     }
-    Ok(Kernel { image: root.join("boot").join(format!("vmlinuz-{release}")), root, release })
+    let samples = samples::ensure(&release, &cache)?;
+    Ok(Kernel { image: root.join("boot").join(format!("vmlinuz-{release}")), root, release, samples })
 }
 
 fn is_installed() -> bool {
@@ -75,13 +81,14 @@ fn kernel_package() -> Result<String> {
         .with_context(|| format!("apt knows no {KERNEL}: a source of Debian's has to be in its sources"))
 }
 
-fn unpack(package: &str, release: &str, root: &Path) -> Result<()> {
-    peers::unpack(&[&[package], UNPACKED].concat(), root)?;
+/// Has the content of packages in a folder.
+pub(super) fn unpack(packages: &[&str], root: &Path) -> Result<()> {
+    peers::unpack(packages, root)?;
     // Since Debian 13 packages have their files in /usr only, where depmod does not look.
     if !root.join("lib").exists() {
         symlink("usr/lib", root.join("lib"))?;
     }
-    depmod(root, root, release)
+    Ok(())
 }
 
 /// Writes the lists of modules below `root`, by the `depmod` of the packages.

@@ -2,7 +2,7 @@
 
 use std::fs::{self, File};
 use std::io::{BufRead as _, BufReader};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::mpsc::{self, RecvTimeoutError};
 use std::thread;
@@ -10,10 +10,16 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, bail};
 
+use super::qmp::Control;
+use super::report::PREFIX;
+
 pub(super) const PROGRAM: &str = "qemu-system-x86_64";
 /// Of the NVMe disk: room for a file system and for swap space.
 pub(super) const DISK_BYTES: u64 = 64 << 20;
 const MEMORY_MIB: &str = "2048";
+/// A guest whose processor does not answer any more ends, instead of being waited for.
+const KERNEL_OPTIONS: &str =
+    "console=ttyS0 quiet loglevel=3 panic=-1 sysctl.kernel.panic_on_rcu_stall=1 intel_iommu=on";
 /// A line of the console is cut off here.
 const LONGEST_LINE: usize = 4096;
 /// The devices, at the addresses that `tests/vm/lib.sh` has names for. Without ROMs: the firmware would look for an operating
@@ -34,7 +40,14 @@ const DEVICES: &[&str] = &[
     "pcie-pci-bridge,id=conventional,bus=port4",
     "e1000,bus=conventional,addr=1.0,romfile=",
     "e1000,bus=conventional,addr=2.0,romfile=",
+    // For what is plugged in and out.
+    "pcie-root-port,id=plug1,chassis=5,slot=5,addr=7.0",
+    "pcie-root-port,id=plug2,chassis=6,slot=6,addr=8.0",
 ];
+/// Of the NVMe that is plugged in.
+const PLUGGED_DISK: &str = "driver=null-co,node-name=blank,size=16777216,read-zeroes=on";
+/// Begins a line of the console that is a command for QEMU: the guest has devices plugged in and out.
+const COMMAND: &str = "nodedev-vm: QMP ";
 
 /// What a guest is started with.
 pub(super) struct Guest<'a> {
@@ -72,9 +85,17 @@ impl Guest<'_> {
             }
         });
         let mut in_time = true;
+        let mut control = None;
         loop {
             match lines.recv_timeout(self.patience.saturating_sub(start.elapsed())) {
-                Ok(line) => take(&line),
+                Ok(line) => {
+                    take(&line);
+                    if let Some((_, command)) = line.split_once(COMMAND)
+                        && let Err(error) = self.control(&mut control, command)
+                    {
+                        take(&format!("{PREFIX}FAIL QEMU does as it is told: {error:#}"));
+                    }
+                }
                 Err(RecvTimeoutError::Disconnected) => break,
                 Err(RecvTimeoutError::Timeout) => {
                     in_time = false;
@@ -95,13 +116,26 @@ impl Guest<'_> {
         Ok(())
     }
 
+    fn socket(&self) -> PathBuf {
+        self.initrd.with_extension("qmp")
+    }
+
+    fn control(&self, control: &mut Option<Control>, command: &str) -> Result<()> {
+        let control = match control {
+            Some(control) => control,
+            None => control.insert(Control::connect(&self.socket())?),
+        };
+        control.execute(command)
+    }
+
     fn command(&self, accelerated: bool) -> Command {
         let variables: String =
             self.variables.iter().map(|(name, value)| format!(" {name}={value}")).collect();
         // If this program is killed, the machine is not to stay.
         let mut command = Command::new("setpriv");
         command.args(["--pdeathsig", "KILL", "--", PROGRAM]);
-        let acceleration = if accelerated { ["kvm", "host"] } else { ["tcg,thread=multi", "qemu64"] };
+        // With a thread for each processor, a processor of the guest got no more timer interrupts in one run of about twelve.
+        let acceleration = if accelerated { ["kvm", "host"] } else { ["tcg,thread=single", "qemu64"] };
         command.args([
             "-machine",
             "q35,kernel-irqchip=split",
@@ -124,10 +158,10 @@ impl Guest<'_> {
         ]);
         command.args(["-serial", "stdio", "-monitor", "none"]);
         command.arg("-kernel").arg(self.kernel).arg("-initrd").arg(self.initrd);
-        command
-            .arg("-append")
-            .arg(format!("console=ttyS0 quiet loglevel=3 panic=-1 intel_iommu=on{variables}"));
+        command.arg("-append").arg(format!("{KERNEL_OPTIONS}{variables}"));
         command.arg("-drive").arg(format!("file={},if=none,id=disk,format=raw", self.disk.display()));
+        command.arg("-qmp").arg(format!("unix:{},server=on,wait=off", self.socket().display()));
+        command.args(["-blockdev", PLUGGED_DISK]);
         for device in DEVICES {
             command.args(["-device", device]);
         }

@@ -8,9 +8,9 @@ use anyhow::{Context as _, Result};
 
 /// Begins each line of the console that is meant for us: `nodedev-vm: PASS NAME`, `nodedev-vm: FAIL NAME: WHY`,
 /// `nodedev-vm: NOTE TEXT`.
-const PREFIX: &str = "nodedev-vm: ";
+pub(super) const PREFIX: &str = "nodedev-vm: ";
 /// A check each line, its name first.
-const TABLES: &[&str] = &["cli.table", "virsh.table"];
+const TABLES: &[&str] = &["cli.table", "virsh.table", "mdev.table", "plug.table", "npiv.table"];
 /// Checks that are in no table.
 const OTHERS: &[&str] =
     &["nodedev survives kill -9", "nodedevd survives kill -9", "the kernel complains of nothing"];
@@ -39,7 +39,11 @@ impl Report {
         if let Some(name) = said.strip_prefix("PASS ") {
             self.ended.entry(name.to_owned()).or_insert(Ok(()));
         } else if let Some(said) = said.strip_prefix("FAIL ") {
-            let (name, why) = said.split_once(": ").unwrap_or((said, ""));
+            // Names have colons in them.
+            let known = self.expected.iter().find_map(|name| {
+                said.strip_prefix(name.as_str())?.strip_prefix(": ").map(|why| (name.as_str(), why))
+            });
+            let (name, why) = known.or_else(|| said.split_once(": ")).unwrap_or((said, ""));
             self.ended.insert(name.to_owned(), Err(why.to_owned()));
         }
         true
@@ -76,14 +80,14 @@ mod tests {
 
     fn report() -> Report {
         let expected =
-            names("# about\na card | x\n | prepare\n\na disk | y | z\n").map(str::to_owned).collect();
+            names("# about\nPCI: a card | x\n | prepare\n\na disk | y | z\n").map(str::to_owned).collect();
         Report { expected, ended: BTreeMap::new() }
     }
 
     #[test]
     fn checks_that_all_passed_are_no_failure() {
         let mut report = report();
-        assert!(report.take("nodedev-vm: PASS a card") && report.take("nodedev-vm: PASS a disk"));
+        assert!(report.take("nodedev-vm: PASS PCI: a card") && report.take("nodedev-vm: PASS a disk"));
         assert!(report.take("nodedev-vm: NOTE hello") && !report.take("something else"));
         assert_eq!(report.finish(), 0);
     }
@@ -92,10 +96,10 @@ mod tests {
     fn checks_that_failed_or_said_nothing_count() {
         let mut report = report();
         assert!(
-            report.take("junk nodedev-vm: FAIL a card: it is: gone")
-                && report.take("nodedev-vm: PASS a card")
+            report.take("junk nodedev-vm: FAIL PCI: a card: it is: gone")
+                && report.take("nodedev-vm: PASS PCI: a card")
         );
         assert_eq!(report.finish(), 2);
-        assert_eq!(report.ended["a card"], Err("it is: gone".to_owned()));
+        assert_eq!(report.ended["PCI: a card"], Err("it is: gone".to_owned()));
     }
 }

@@ -12,6 +12,7 @@ use nodedev_testkit::{programs, repository};
 
 use super::modules;
 use super::packages::{self, Kernel};
+use super::samples;
 
 /// Modules of the machine in `qemu.rs`, for guests, and for a file system on its disk.
 const MODULES: &[&str] = &[
@@ -25,12 +26,27 @@ const MODULES: &[&str] = &[
     "pci_stub",
     "ext4",
     "crc32c_generic",
+    "mdev",
+    "fcoe",
+    "veth",
 ];
 const DRIVERS: &str = "/usr/lib/x86_64-linux-gnu/libvirt/connection-driver";
 const DAEMON: &str = "/usr/sbin/libvirtd";
 const CLIENT: &str = "/usr/bin/virsh";
 /// Models of processors, without which libvirt's QEMU driver does not start.
 const CPU_MAP: &str = "/usr/share/libvirt/cpu_map";
+/// What libvirt compares documents with that update a device.
+const SCHEMAS: &str = "/usr/share/libvirt/schemas";
+/// Where programs are, in the guest as here.
+const PROGRAM_FOLDERS: &[&str] = &["usr/bin", "usr/sbin", "bin", "sbin"];
+/// Programs of this machine besides libvirt's. stdbuf has virsh print each event when it comes.
+const PROGRAMS: &[&str] = &["mdevctl", "udevadm", "stdbuf"];
+/// What stdbuf has programs load.
+const STDBUF: &str = "/usr/libexec/coreutils/libstdbuf.so";
+/// Of udev's rules those that the devices here need. Names of interfaces stay the kernel's.
+const RULES: &str = "/usr/lib/udev/rules.d";
+const RULES_FILES: &[&str] =
+    &["50-udev-default.rules", "60-mdevctl.rules", "60-persistent-storage.rules", "80-drivers.rules"];
 const FOLDERS: &[&str] = &[
     "dev",
     "proc",
@@ -38,6 +54,8 @@ const FOLDERS: &[&str] = &[
     "sys",
     "tmp",
     "etc/libvirt",
+    "etc/mdevctl.d/scripts.d/callouts",
+    "etc/mdevctl.d/scripts.d/notifiers",
     "mnt",
     "usr/bin",
     "usr/sbin",
@@ -68,7 +86,7 @@ const FILES: &[(&str, &str)] = &[
 /// Files of the installed libvirt that go into the guest.
 pub(super) fn libvirt_files() -> Vec<String> {
     let drivers = ["nodedev", "qemu"].map(|name| format!("{DRIVERS}/libvirt_driver_{name}.so"));
-    drivers.into_iter().chain([DAEMON, CLIENT, CPU_MAP].map(str::to_owned)).collect()
+    drivers.into_iter().chain([DAEMON, CLIENT, CPU_MAP, SCHEMAS].map(str::to_owned)).collect()
 }
 
 /// Fills `root`.
@@ -94,6 +112,19 @@ pub(super) fn make(kernel: &Kernel, root: &Path) -> Result<()> {
     copy(&kmod, &root.join("usr/bin/kmod"))?;
     symlink("../bin/kmod", root.join("usr/sbin/modprobe"))?;
     linked.extend(libraries(&kmod)?);
+    for program in PROGRAMS {
+        let from = program_file(program)?;
+        copy(&from, &root.join("usr/bin").join(program))?;
+        linked.extend(libraries(&from)?);
+    }
+    // Where udev's rule for mediated devices has it.
+    symlink("../bin/mdevctl", root.join("usr/sbin/mdevctl"))?;
+    symlink("../bin/udevadm", root.join("usr/sbin/systemd-udevd"))?;
+    copy(Path::new(STDBUF), &root.join(STDBUF.trim_start_matches('/')))?;
+    for file in RULES_FILES {
+        let from = Path::new(RULES).join(file);
+        copy(&from, &root.join("usr/lib/udev/rules.d").join(file))?;
+    }
     for file in libvirt_files() {
         let (from, to) = (Path::new(&file), root.join(file.trim_start_matches('/')));
         if from.is_dir() {
@@ -134,6 +165,10 @@ fn kernel_modules(kernel: &Kernel, root: &Path) -> Result<()> {
     for list in ["modules.builtin", "modules.builtin.modinfo", "modules.order"] {
         copy(&from.join(list), &to.join(list))?;
     }
+    for module in samples::MODULES {
+        let file = format!("{module}.ko");
+        copy(&kernel.samples.join(&file), &to.join("extra").join(&file))?;
+    }
     packages::depmod(&kernel.root, root, &kernel.release)
 }
 
@@ -144,6 +179,11 @@ fn libraries(program: &Path) -> Result<BTreeSet<PathBuf>> {
         bail!("{} cannot run here: {}", program.display(), missing.trim());
     }
     Ok(text.split_whitespace().filter(|word| word.starts_with('/')).map(PathBuf::from).collect())
+}
+
+fn program_file(program: &str) -> Result<PathBuf> {
+    let places = PROGRAM_FOLDERS.iter().map(|folder| Path::new("/").join(folder).join(program));
+    places.into_iter().find(|path| path.is_file()).with_context(|| format!("{program} is not installed"))
 }
 
 /// Copies the plain files of a folder.

@@ -102,11 +102,10 @@ fn parent(driver: &HostDriver, device: &NodeDevice) -> Result<ScsiHostCapability
     let missing = || internal(format!("Could not find parent device for '{}'", device.name));
     let is_same = |name: &Option<Text>, wanted: &Option<Text>| wanted.is_some() && name == wanted;
     if let Some(name) = &device.parent {
-        let host = describe(driver, name).ok_or_else(missing)?;
-        return host
-            .vport_ops
-            .is_some()
-            .then_some(host)
+        let named = driver.device(name.as_str()).map_err(|_| missing())?;
+        return scsi_host(&named)
+            .filter(|host| host.vport_ops.is_some())
+            .cloned()
             .ok_or_else(|| internal(format!("Parent device {name} is not capable of vport operations")));
     }
     let mut ports = ports(driver)?;

@@ -412,7 +412,7 @@ fn virtual_ports_that_cannot_be_are_refused_and_nothing_is_written() {
         (
             vhba("<parent>pci_0000_00_03_0</parent>", NAMES),
             1,
-            "internal error: Could not find parent device for 'new device'",
+            "internal error: Parent device pci_0000_00_03_0 is not capable of vport operations",
         ),
         (
             vhba("<parent fabric_wwn='3000000000000009'/>", NAMES),
