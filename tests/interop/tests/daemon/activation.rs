@@ -101,3 +101,27 @@ fn systemd_starts_it_at_the_first_connection_and_both_sockets_are_served() -> Re
     assert!(Path::new(&both).exists(), "the sockets are systemd's");
     Ok(())
 }
+
+#[test]
+#[ignore = "asks systemd: cargo xtask test"]
+fn systemd_understands_the_units() -> Result<(), Failure> {
+    let work = tempfile::tempdir()?;
+    let program = Nodedevd::program()?;
+    let folder = program.parent().ok_or_else(|| "the program is in no folder".to_owned())?;
+    let mut verify = Command::new("systemd-analyze");
+    verify.arg("verify").env("LC_ALL", "C");
+    for entry in std::fs::read_dir(nodedev_testkit::repository().join("packaging/systemd"))? {
+        let entry = entry?;
+        // As installing does it: a program that is not there is a mistake, too.
+        let unit =
+            std::fs::read_to_string(entry.path())?.replace("/usr/sbin/", &format!("{}/", folder.display()));
+        let copy = work.path().join(entry.file_name());
+        std::fs::write(&copy, unit)?;
+        verify.arg(copy);
+    }
+    let output = verify.output()?;
+    // What it does not know it passes over, and says so.
+    let said = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert!(output.status.success() && said.is_empty(), "{said}");
+    Ok(())
+}
