@@ -6,8 +6,7 @@ use std::time::Duration;
 
 use crate::change::{self, FileLock};
 use crate::paths::{basename, parent};
-use crate::processes::NodeNumber;
-use crate::{Root, SysError, interfaces, modules};
+use crate::{DeviceNode, Root, SysError, interfaces, modules};
 
 /// A host that can be looked at and changed. [`Root`] is one; tests have another that reacts like a kernel and fails where it
 /// is told to.
@@ -89,11 +88,24 @@ pub trait HostAccess: fmt::Debug + Send + Sync {
     /// [`SysError::Io`], as where the file is another user's; [`SysError::ReadOnly`] for a recording.
     fn is_locked(&self, path: &[u8]) -> Result<bool, SysError>;
 
-    /// Numbers of the device node that a path leads to, links of `/proc/PID/fd` included; `None` if it is no device node.
+    /// The device node that a path leads to, links of `/proc/PID/fd` included; `None` if it is no device node.
     ///
     /// # Errors
     /// [`SysError::Io`]; [`SysError::ReadOnly`] where there are no nodes, as in a recording.
-    fn node_number(&self, path: &[u8]) -> Result<Option<NodeNumber>, SysError>;
+    fn node(&self, path: &[u8]) -> Result<Option<DeviceNode>, SysError>;
+
+    /// Whether somebody has a block device for himself (`O_EXCL`): a file system, the device mapper, RAID, a swap space, a
+    /// target, a program, in whichever namespace. Asked by opening its node for a moment; nothing is read of it.
+    ///
+    /// # Errors
+    /// [`SysError::Io`], also if the node at `path` is not this device's; [`SysError::ReadOnly`] where there are no nodes.
+    fn is_claimed(&self, path: &[u8], device: DeviceNode) -> Result<bool, SysError>;
+
+    /// Calls `visit` with each line of a file, which can be of any length. `false` if there is no such file.
+    ///
+    /// # Errors
+    /// As [`Root::lines`].
+    fn lines(&self, path: &[u8], longest: usize, visit: &mut dyn FnMut(&[u8])) -> Result<bool, SysError>;
 
     /// Names of the network interfaces of this process's network that have an address; none in a recording.
     ///
@@ -173,8 +185,16 @@ impl HostAccess for Root {
         change::is_locked(self, path)
     }
 
-    fn node_number(&self, path: &[u8]) -> Result<Option<NodeNumber>, SysError> {
-        Self::node_number(self, path)
+    fn node(&self, path: &[u8]) -> Result<Option<DeviceNode>, SysError> {
+        Self::node(self, path)
+    }
+
+    fn is_claimed(&self, path: &[u8], device: DeviceNode) -> Result<bool, SysError> {
+        Self::is_claimed(self, path, device)
+    }
+
+    fn lines(&self, path: &[u8], longest: usize, visit: &mut dyn FnMut(&[u8])) -> Result<bool, SysError> {
+        Self::lines(self, path, longest, visit)
     }
 
     fn interfaces_of(&self, address: IpAddr) -> Result<Vec<String>, SysError> {

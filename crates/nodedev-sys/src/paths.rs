@@ -44,6 +44,20 @@ pub const PCI_DRIVERS: &str = "sys/bus/pci/drivers";
 pub const PCI_DRIVERS_PROBE: &str = "sys/bus/pci/drivers_probe";
 /// Links from the numbers of block devices (`8:0`) to them.
 pub const DEV_BLOCK: &str = "sys/dev/block";
+/// Links from the numbers of character devices (`226:1`) to them.
+pub const DEV_CHAR: &str = "sys/dev/char";
+/// File systems that tell of themselves: one folder for each kind, with one for each that is mounted.
+pub const FILE_SYSTEMS: &str = "sys/fs";
+/// Numbers of the block device that hibernation writes to; `0:0` if it is off.
+pub const RESUME: &str = "sys/power/resume";
+/// Backstores of the kernel's SCSI target (LIO): one folder for each adapter, with one for each backstore.
+pub const TARGET_CORE: &str = "sys/kernel/config/target/core";
+/// Subsystems of the kernel's NVMe target, one folder for each.
+pub const NVME_TARGETS: &str = "sys/kernel/config/nvmet/subsystems";
+/// Imported pools of ZFS, one folder for each.
+pub const ZFS_POOLS: &str = "proc/spl/kstat/zfs";
+/// What the NVIDIA driver says of its devices, one folder for each address.
+pub const NVIDIA_DEVICES: &str = "proc/driver/nvidia/gpus";
 /// Block devices and their partitions, one link for each.
 pub const CLASS_BLOCK: &str = "sys/class/block";
 /// Groups that have a node of VFIO's, by number.

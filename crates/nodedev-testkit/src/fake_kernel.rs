@@ -20,14 +20,14 @@
 mod faults;
 mod pci;
 
+use std::collections::HashSet;
 use std::net::IpAddr;
 use std::path::PathBuf;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 use std::{fmt, fs, io};
 
-use nodedev_sys::processes::NodeNumber;
-use nodedev_sys::{FileLock, HostAccess, Operation, Root, SysError};
+use nodedev_sys::{DeviceNode, FileLock, HostAccess, Operation, Root, SysError};
 
 use crate::tree::Tree;
 use faults::Faults;
@@ -35,6 +35,8 @@ use pci::Pci;
 
 /// Numbers of errors, as a test gives them to [`FakeKernel::fail_at`].
 pub mod errno {
+    /// No such file or directory.
+    pub const ENOENT: i32 = 2;
     /// Input/output error.
     pub const EIO: i32 = 5;
     /// Permission denied.
@@ -61,17 +63,21 @@ struct State {
     pci: Pci,
     waited: Duration,
     addresses: Vec<(IpAddr, String)>,
+    claimed: HashSet<String>,
+    without_node: HashSet<String>,
     meanwhile: Option<Box<dyn FnOnce() + Send>>,
 }
 
 impl fmt::Debug for State {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { faults, pci, waited, addresses, meanwhile: _ } = self;
+        let Self { faults, pci, waited, addresses, claimed, without_node, meanwhile: _ } = self;
         f.debug_struct("State")
             .field("faults", faults)
             .field("pci", pci)
             .field("waited", waited)
             .field("addresses", addresses)
+            .field("claimed", claimed)
+            .field("without_node", without_node)
             .finish_non_exhaustive()
     }
 }
@@ -166,6 +172,16 @@ impl FakeKernel {
     /// Gives a network interface an address.
     pub fn address(&self, address: IpAddr, interface: &str) {
         self.state().addresses.push((address, interface.to_owned()));
+    }
+
+    /// Lets somebody have a block device for himself, such as `/dev/sda`: others cannot open it exclusively.
+    pub fn claim(&self, node: &str) {
+        self.state().claimed.insert(node.to_owned());
+    }
+
+    /// Takes the node of a block device away from `/dev`, so that nobody can say whether it is claimed.
+    pub fn remove_node(&self, node: &str) {
+        self.state().without_node.insert(node.to_owned());
     }
 
     /// Does something as soon as somebody waits, once.
@@ -286,9 +302,23 @@ impl HostAccess for FakeKernel {
         self.root.is_locked(path)
     }
 
-    fn node_number(&self, path: &[u8]) -> Result<Option<NodeNumber>, SysError> {
+    fn node(&self, path: &[u8]) -> Result<Option<DeviceNode>, SysError> {
         let _state = self.step(Operation::Open, path)?;
-        HostAccess::node_number(&self.root, path)
+        HostAccess::node(&self.root, path)
+    }
+
+    fn is_claimed(&self, path: &[u8], _: DeviceNode) -> Result<bool, SysError> {
+        let state = self.step(Operation::Open, path)?;
+        let node = format!("/{}", String::from_utf8_lossy(path));
+        if state.without_node.contains(&node) {
+            return Err(failure(Operation::Open, path, errno::ENOENT));
+        }
+        Ok(state.claimed.contains(&node))
+    }
+
+    fn lines(&self, path: &[u8], longest: usize, visit: &mut dyn FnMut(&[u8])) -> Result<bool, SysError> {
+        let _state = self.step(Operation::Read, path)?;
+        self.root.lines(path, longest, visit)
     }
 
     fn interfaces_of(&self, address: IpAddr) -> Result<Vec<String>, SysError> {

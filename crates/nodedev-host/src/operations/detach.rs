@@ -87,8 +87,8 @@ impl Operations<'_> {
             let intent =
                 Intent { function, chosen: Some(chosen), together: functions, strict: request.strict };
             findings.extend(match outcome {
-                Outcome::Unchanged => check::in_use(&scene, &intent)?,
-                _ => check::detach(&scene, &intent)?,
+                Outcome::Unchanged => check::in_use(&scene, &intent),
+                _ => check::detach(&scene, &intent),
             });
         }
         findings.sort_by_key(|finding| std::cmp::Reverse(finding.effect));

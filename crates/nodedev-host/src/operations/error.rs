@@ -70,6 +70,12 @@ pub(crate) enum OpsError {
     /// The operation failed and so did putting things back: the device needs an operator.
     #[error("{}; and PCI device {device} could not be given back to {original}: {}", cause.told(), rollback.told())]
     RollbackFailed { device: PciAddress, original: String, cause: Box<OpsError>, rollback: Box<OpsError> },
+    /// A file of the host makes no sense.
+    #[error("{path} makes no sense: {problem}")]
+    Malformed { path: String, problem: &'static str },
+    /// The host tells nowhere what has to be known.
+    #[error("{path} is not there, which would tell {what}")]
+    NotTold { what: &'static str, path: String },
     /// Something of the host could not be read.
     #[error(transparent)]
     Sys(#[from] SysError),
@@ -117,6 +123,7 @@ impl OpsError {
     pub(crate) fn told(&self) -> String {
         match self {
             Self::Step { source, .. } | Self::Journal { source, .. } => format!("{self}: {}", reason(source)),
+            Self::Sys(source) if source.errno().is_some() => format!("{self}: {}", reason(source)),
             _ => self.to_string(),
         }
     }
@@ -164,7 +171,9 @@ impl OpsError {
             Self::Interrupted { device, .. } | Self::RollbackFailed { device, .. } => format!(
                 "the kernel's log (dmesg) says why; `nodedev reattach` tries it again, and `nodedev handover forget {device}` leaves the device as it is"
             ),
-            Self::Journal { .. } | Self::Sys(_) => return None,
+            Self::Journal { .. } | Self::Malformed { .. } | Self::NotTold { .. } | Self::Sys(_) => {
+                return None;
+            }
         })
     }
 
@@ -190,6 +199,8 @@ impl OpsError {
             | Self::NotEndpoint { .. }
             | Self::NoAnswer { .. }
             | Self::NotReached { .. }
+            | Self::Malformed { .. }
+            | Self::NotTold { .. }
             | Self::DamagedEntry { .. } => (D::NONE, C::INTERNAL_ERROR),
         }
     }

@@ -34,7 +34,7 @@ impl Operations<'_> {
             }
         };
         let intent = Intent { function, chosen: chosen.as_ref(), together: &[], strict: true };
-        findings.extend(check::explain(&scene, &intent));
+        findings.extend(check::detach(&scene, &intent));
         let group = Group::of(self.host, function)?;
         for found in [
             self.missing_module(chosen.as_ref()),
@@ -43,7 +43,7 @@ impl Operations<'_> {
             self.reset_findings(&scene, function),
             self.detached(function),
         ] {
-            findings.extend(found.unwrap_or_else(|error| vec![unknown(&error)]));
+            findings.extend(found.unwrap_or_else(|error| vec![check::unknown(function, &error)]));
         }
         findings.sort_by_key(|finding| std::cmp::Reverse(finding.effect));
         Ok(Explanation {
@@ -144,16 +144,6 @@ impl Operations<'_> {
             problem: format!("it is detached already: {driver} has it"),
             remedy: None,
         }])
-    }
-}
-
-/// What could not be found out does not stand in the way of the rest.
-pub(super) fn unknown(error: &OpsError) -> Finding {
-    Finding {
-        kind: FindingKind::Unknown,
-        effect: Effect::Warning,
-        problem: format!("not everything could be looked at: {}", error.told()),
-        remedy: None,
     }
 }
 

@@ -166,7 +166,7 @@ impl Operations<'_> {
             None => false,
         };
         let intent = Intent { function, chosen: None, together, strict: true };
-        check::reattach(scene, &intent, from_host)
+        Ok(check::reattach(scene, &intent, from_host))
     }
 
     /// Puts the journal's entry of a change that did not happen back to what it was.

@@ -3,12 +3,12 @@
 use std::collections::BTreeSet;
 use std::net::IpAddr;
 
-use nodedev_model::{Effect, Finding, FindingKind};
+use nodedev_model::{Effect, FindingKind};
 use nodedev_sys::HostAccess;
 use nodedev_sys::paths::{CLASS_NET, PROCESSES_OF_THE_HOST, follow};
 
-use super::scene::is_below;
-use super::{Intent, Scene, finding};
+use super::Scene;
+use super::claims::{Claim, Claims};
 use crate::operations::Result;
 
 /// Bound of a routing table: some hosts have all routes of the Internet.
@@ -26,20 +26,28 @@ pub(super) struct Through {
     path: Vec<u8>,
 }
 
-/// Whether a default route or the connection of whoever asks leads through an interface of the function, be it below a bond,
-/// a bridge or a VLAN.
-pub(super) fn check(scene: &Scene<'_>, intent: &Intent<'_>) -> Result<Vec<Finding>> {
-    let function = intent.function;
-    let needed = |through: &Through| {
-        finding(
-            FindingKind::HostNetwork,
-            Effect::RefusedUnlessForced,
-            format!("PCI device {} is needed by the host: {}", function.address, through.why),
-            through.remedy,
-        )
-    };
-    let mut all = scene.through()?.iter();
-    Ok(all.find(|through| is_below(&through.path, function)).map(needed).into_iter().collect())
+/// Claims of default routes and of the connection of whoever asks on interfaces, be they below a bond, a bridge or a VLAN.
+pub(super) fn claims(scene: &Scene<'_>, claims: &mut Claims) -> Result<()> {
+    for Through { why, remedy, path } in through(scene.host, scene.connected_at)? {
+        claims.add(Claim {
+            kind: FindingKind::HostNetwork,
+            effect: Effect::RefusedUnlessForced,
+            path,
+            what: format!("is needed by the host: {why}"),
+            remedy: remedy.to_owned(),
+        });
+    }
+    Ok(())
+}
+
+/// Paths of the devices that an interface is, or is built upon.
+pub(super) fn devices_below(host: &dyn HostAccess, interface: &[u8]) -> Result<Vec<Vec<u8>>> {
+    let mut devices = Vec::new();
+    for interface in all_below(host, &String::from_utf8_lossy(interface))? {
+        let link = host.read_link(format!("{CLASS_NET}/{interface}").as_bytes())?;
+        devices.extend(link.map(|link| follow(CLASS_NET.as_bytes(), &link)));
+    }
+    Ok(devices)
 }
 
 /// The interfaces of default routes and of a connection, and all those that they are built upon.

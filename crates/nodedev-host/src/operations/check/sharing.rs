@@ -2,7 +2,7 @@
 
 use nodedev_model::{Effect, Finding, FindingKind};
 
-use super::scene::{group_node, told};
+use super::scene::{group_nodes, told};
 use super::{Intent, Scene, drivers, finding};
 use crate::operations::group::{Group, is_bridge};
 use crate::operations::{PciFunction, Result};
@@ -56,7 +56,7 @@ fn host_driver(scene: &Scene<'_>, function: &PciFunction) -> Result<Option<Strin
 pub(super) fn group_held(scene: &Scene<'_>, intent: &Intent<'_>) -> Result<Vec<Finding>> {
     let function = intent.function;
     let Some(group) = Group::of(scene.host, function)? else { return Ok(Vec::new()) };
-    let mut nodes = vec![group_node(&group)];
+    let mut nodes = group_nodes(&group).to_vec();
     for member in &group.members {
         nodes.extend(scene.own_nodes(member)?);
     }

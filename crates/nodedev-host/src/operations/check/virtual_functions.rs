@@ -4,7 +4,7 @@ use nodedev_model::{Effect, Finding, FindingKind, PciAddress};
 use nodedev_sys::paths::basename;
 
 use super::scene::told;
-use super::{Intent, NEEDED, Scene, finding};
+use super::{Intent, NEEDED, Scene, claims, finding};
 use crate::operations::{PciFunction, Result};
 
 /// Virtual functions end when the driver of their physical function lets go of it.
@@ -33,23 +33,32 @@ pub(super) fn in_use(scene: &Scene<'_>, intent: &Intent<'_>) -> Result<Vec<Findi
                 format!("{}: stop it, or take the device from its guest", told(holder)),
             )]);
         }
+        let below = claims::of_guests(scene, &Intent { function: &function, ..*intent })?;
+        if let Some(found) = below.into_iter().next() {
+            return Ok(vec![of_virtual(intent, function.address, found)]);
+        }
     }
     Ok(Vec::new())
 }
 
+/// What was found of a virtual function, told of the physical one.
+fn of_virtual(intent: &Intent<'_>, address: PciAddress, finding: Finding) -> Finding {
+    let physical = intent.function.address;
+    let problem = finding.problem.replacen(&format!("PCI device {address} "), "", 1);
+    let problem = format!("PCI device {physical} has the virtual function {address}, which {problem}");
+    Finding { problem, ..finding }
+}
+
 /// What the host needs of virtual functions, it needs of their physical one.
 pub(super) fn needed(scene: &Scene<'_>, intent: &Intent<'_>) -> Result<Vec<Finding>> {
-    let physical = intent.function.address;
     let mut findings = Vec::new();
     for function in functions_of(scene, intent.function)? {
         let address = function.address;
         for check in NEEDED {
             let found = check(scene, &Intent { function: &function, ..*intent })?;
-            findings.extend(found.into_iter().map(|finding| {
-                let problem = finding.problem.replacen(&format!("PCI device {address} "), "", 1);
-                let problem =
-                    format!("PCI device {physical} has the virtual function {address}, which {problem}");
-                Finding { problem, ..finding }
+            findings.extend(found.into_iter().map(|finding| match finding.kind {
+                FindingKind::Unknown => finding,
+                _ => of_virtual(intent, address, finding),
             }));
         }
     }
