@@ -1,13 +1,13 @@
 //! All that an operation that changes a host does with it.
 
 use std::fmt;
-use std::net::IpAddr;
 use std::time::Duration;
 
 use crate::change::{self, FileLock};
+use crate::network::{self, Network};
 use crate::paths::{basename, parent};
 use crate::processes::NodeNumber;
-use crate::{Root, SysError, interfaces, modules};
+use crate::{Root, SysError, modules};
 
 /// A host that can be looked at and changed. [`Root`] is one; tests have another that reacts like a kernel and fails where it
 /// is told to.
@@ -95,11 +95,11 @@ pub trait HostAccess: fmt::Debug + Send + Sync {
     /// [`SysError::Io`]; [`SysError::ReadOnly`] where there are no nodes, as in a recording.
     fn node_number(&self, path: &[u8]) -> Result<Option<NodeNumber>, SysError>;
 
-    /// Names of the network interfaces of this process's network that have an address; none in a recording.
+    /// The network of this process, asked from the kernel; empty in a recording.
     ///
     /// # Errors
     /// [`SysError::Io`] if the kernel does not tell.
-    fn interfaces_of(&self, address: IpAddr) -> Result<Vec<String>, SysError>;
+    fn network(&self) -> Result<Network, SysError>;
 
     /// Loads a kernel module and what it depends on, unless the administrator's configuration forbids it (`modprobe -b`).
     ///
@@ -177,8 +177,8 @@ impl HostAccess for Root {
         Self::node_number(self, path)
     }
 
-    fn interfaces_of(&self, address: IpAddr) -> Result<Vec<String>, SysError> {
-        interfaces::with_address(self, address)
+    fn network(&self) -> Result<Network, SysError> {
+        if self.is_live() { network::ask() } else { Ok(Network::default()) }
     }
 
     fn load_module(&self, name: &str) -> Result<(), SysError> {

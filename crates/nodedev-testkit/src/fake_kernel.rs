@@ -26,6 +26,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 use std::{fmt, fs, io};
 
+use nodedev_sys::network::Network;
 use nodedev_sys::processes::NodeNumber;
 use nodedev_sys::{FileLock, HostAccess, Operation, Root, SysError};
 
@@ -60,18 +61,20 @@ struct State {
     faults: Faults,
     pci: Pci,
     waited: Duration,
-    addresses: Vec<(IpAddr, String)>,
+    network: Network,
+    network_error: Option<i32>,
     meanwhile: Option<Box<dyn FnOnce() + Send>>,
 }
 
 impl fmt::Debug for State {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { faults, pci, waited, addresses, meanwhile: _ } = self;
+        let Self { faults, pci, waited, network, network_error, meanwhile: _ } = self;
         f.debug_struct("State")
             .field("faults", faults)
             .field("pci", pci)
             .field("waited", waited)
-            .field("addresses", addresses)
+            .field("network", network)
+            .field("network_error", network_error)
             .finish_non_exhaustive()
     }
 }
@@ -165,7 +168,17 @@ impl FakeKernel {
 
     /// Gives a network interface an address.
     pub fn address(&self, address: IpAddr, interface: &str) {
-        self.state().addresses.push((address, interface.to_owned()));
+        self.state().network.addresses.push((address, interface.as_bytes().into()));
+    }
+
+    /// Changes what the kernel says of its network when it is asked over netlink; at the beginning that is nothing.
+    pub fn network(&self, change: impl FnOnce(&mut Network)) {
+        change(&mut self.state().network);
+    }
+
+    /// From now on the kernel does not say anything of its network.
+    pub fn network_fails(&self, errno: i32) {
+        self.state().network_error = Some(errno);
     }
 
     /// Does something as soon as somebody waits, once.
@@ -291,10 +304,12 @@ impl HostAccess for FakeKernel {
         HostAccess::node_number(&self.root, path)
     }
 
-    fn interfaces_of(&self, address: IpAddr) -> Result<Vec<String>, SysError> {
-        let state = self.step(Operation::List, b"sys/class/net")?;
-        let found = state.addresses.iter().filter(|(known, _)| *known == address);
-        Ok(found.map(|(_, interface)| interface.clone()).collect())
+    fn network(&self) -> Result<Network, SysError> {
+        let state = self.step(Operation::Ask, b"network")?;
+        match state.network_error {
+            Some(errno) => Err(failure(Operation::Ask, b"network", errno)),
+            None => Ok(state.network.clone()),
+        }
     }
 
     fn load_module(&self, name: &str) -> Result<(), SysError> {

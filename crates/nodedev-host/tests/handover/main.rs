@@ -5,6 +5,7 @@
 mod faults;
 mod host;
 mod messages;
+mod network;
 mod refusals;
 mod reset;
 mod ways;

@@ -126,7 +126,7 @@ impl<'a> Scene<'a> {
         match self.through.get() {
             Some(known) => Ok(known),
             None => {
-                let through = network::through(self.host, self.connected_at)?;
+                let through = network::through(self.host, self.connected_at, self.block_devices()?)?;
                 Ok(self.through.get_or_init(|| through))
             }
         }
