@@ -41,6 +41,9 @@ pub(crate) const GENERIC_HEADER: usize = 4;
 /// The part of the kernel that knows interfaces and routes, whose number is 0.
 pub(crate) const ROUTE: Option<Protocol> = None;
 
+/// Is given flags, type and body of a message.
+type Visit<'v> = dyn FnMut(u16, u16, &[u8]) -> io::Result<()> + 'v;
+
 /// A socket to the kernel.
 #[derive(Debug)]
 pub(crate) struct Asker {
@@ -102,13 +105,7 @@ impl Asker {
     }
 
     /// Sends a question and goes through the answer: flags, type and body of each message.
-    fn ask(
-        &mut self,
-        kind: u16,
-        flags: u16,
-        body: &[u8],
-        visit: &mut dyn FnMut(u16, u16, &[u8]) -> io::Result<()>,
-    ) -> io::Result<()> {
+    fn ask(&mut self, kind: u16, flags: u16, body: &[u8], visit: &mut Visit<'_>) -> io::Result<()> {
         self.sequence += 1;
         send(&self.socket, &message(kind, NLM_F_REQUEST | flags, self.sequence, body), SendFlags::empty())?;
         let mut failed = Ok(());

@@ -70,9 +70,11 @@ fn line(interface: &str, destination: &str, mask: &str) -> String {
     format!("{interface}\t{destination}\t0100A8C0\t0003\t0\t0\t0\t{mask}\t0\t0\t0\n")
 }
 
+type Build = fn(&mut Tree);
+
 struct Row {
     situation: &'static str,
-    tree: fn(&mut Tree),
+    tree: Build,
     network: fn(&mut Network),
     kind: FindingKind,
     /// What the message says behind `is needed by the host: `.
@@ -546,7 +548,7 @@ fn every_way_that_the_host_needs_is_refused_and_a_card_that_is_free_is_not() {
 
 #[test]
 fn routes_that_are_no_way_out_and_machines_that_are_this_one_keep_nothing() {
-    let rows: &[(&str, fn(&mut Tree), fn(&mut Network))] = &[
+    let rows: &[(&str, Build, fn(&mut Network))] = &[
         ("routes to networks that are near", no_tree, |net| {
             net.routes =
                 ["10.0.0.0/8", "192.168.0.0/16", "172.16.0.0/12", "fc00::/7", "fe80::/64", "ff00::/8"]
@@ -679,7 +681,7 @@ fn a_connection_to_an_address_that_no_device_has_may_come_through_every_card_wit
 
 #[test]
 fn what_the_kernel_does_not_say_or_says_in_no_sense_is_never_taken_for_nothing() {
-    let rows: &[(&str, fn(&mut Tree), Option<i32>, &str)] = &[
+    let rows: &[(&str, Build, Option<i32>, &str)] = &[
         ("netlink refuses", no_tree, Some(errno::EACCES), "network"),
         (
             "a line of a table",
