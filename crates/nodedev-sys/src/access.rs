@@ -1,12 +1,12 @@
 //! All that an operation that changes a host does with it.
 
 use std::fmt;
-use std::net::IpAddr;
 use std::time::Duration;
 
 use crate::change::{self, FileLock};
+use crate::network::{self, Network};
 use crate::paths::{basename, parent};
-use crate::{DeviceNode, Root, SysError, interfaces, modules};
+use crate::{DeviceNode, Root, SysError, modules};
 
 /// A host that can be looked at and changed. [`Root`] is one; tests have another that reacts like a kernel and fails where it
 /// is told to.
@@ -107,11 +107,11 @@ pub trait HostAccess: fmt::Debug + Send + Sync {
     /// As [`Root::lines`].
     fn lines(&self, path: &[u8], longest: usize, visit: &mut dyn FnMut(&[u8])) -> Result<bool, SysError>;
 
-    /// Names of the network interfaces of this process's network that have an address; none in a recording.
+    /// The network of this process, asked from the kernel; empty in a recording.
     ///
     /// # Errors
     /// [`SysError::Io`] if the kernel does not tell.
-    fn interfaces_of(&self, address: IpAddr) -> Result<Vec<String>, SysError>;
+    fn network(&self) -> Result<Network, SysError>;
 
     /// Loads a kernel module and what it depends on, unless the administrator's configuration forbids it (`modprobe -b`).
     ///
@@ -197,8 +197,8 @@ impl HostAccess for Root {
         Self::lines(self, path, longest, visit)
     }
 
-    fn interfaces_of(&self, address: IpAddr) -> Result<Vec<String>, SysError> {
-        interfaces::with_address(self, address)
+    fn network(&self) -> Result<Network, SysError> {
+        if self.is_live() { network::ask() } else { Ok(Network::default()) }
     }
 
     fn load_module(&self, name: &str) -> Result<(), SysError> {

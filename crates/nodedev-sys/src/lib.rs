@@ -24,12 +24,13 @@
 
 mod access;
 mod archive;
+mod attributes;
 mod change;
 pub mod devlink;
+mod dump;
 mod error;
 pub mod ethtool;
 mod folders;
-mod interfaces;
 mod ioctl;
 pub mod link;
 pub mod machine;
@@ -37,6 +38,7 @@ pub mod mdevctl;
 mod modules;
 mod monitor;
 mod netlink;
+pub mod network;
 mod node;
 pub mod open_files;
 pub mod paths;

@@ -111,7 +111,7 @@ impl Walk<'_> {
                 self.found.unseen += 1;
                 return Ok(());
             }
-            Err(error) if is_over(&error) => return Ok(()),
+            Err(error) if error.is_over() => return Ok(()),
             Err(error) => return Err(error),
         };
         self.namespace(pid, &process);
@@ -175,10 +175,6 @@ impl Walk<'_> {
 
 fn number_of(name: &[u8]) -> Option<u32> {
     std::str::from_utf8(name).ok()?.parse().ok()
-}
-
-fn is_over(error: &SysError) -> bool {
-    error.is_vanished() || error.errno() == Some(libc::ESRCH)
 }
 
 fn can_be_a_device(link: &[u8]) -> bool {

@@ -66,6 +66,24 @@ pub const CLASS_VFIO: &str = "sys/class/vfio";
 pub const CLASS_VFIO_DEV: &str = "sys/class/vfio-dev";
 /// Network interfaces, one link for each.
 pub const CLASS_NET: &str = "sys/class/net";
+/// What interfaces lie below that stand on no device.
+pub const VIRTUAL: &str = "sys/devices/virtual";
+/// Sessions and connections of iSCSI, one link for each, and the hosts that they begin at.
+pub const CLASS_ISCSI_SESSION: &str = "sys/class/iscsi_session";
+/// See [`CLASS_ISCSI_SESSION`].
+pub const CLASS_ISCSI_CONNECTION: &str = "sys/class/iscsi_connection";
+/// See [`CLASS_ISCSI_SESSION`].
+pub const CLASS_ISCSI_HOST: &str = "sys/class/iscsi_host";
+/// Controllers of NVMe, one link for each.
+pub const CLASS_NVME: &str = "sys/class/nvme";
+/// Controllers of NVMe over fabrics, one folder for each.
+pub const NVME_FABRICS: &str = "sys/devices/virtual/nvme-fabrics/ctl";
+/// Ports of Fibre Channel, one link for each.
+pub const CLASS_FC_HOST: &str = "sys/class/fc_host";
+/// Disks of Ceph, one link for each.
+pub const RBD_DEVICES: &str = "sys/bus/rbd/devices";
+/// Drivers of virtio, one folder for each.
+pub const VIRTIO_DRIVERS: &str = "sys/bus/virtio/drivers";
 /// Mounted file systems of btrfs, one folder for each, with their block devices in `devices`.
 pub const BTRFS: &str = "sys/fs/btrfs";
 /// What the kernel forbids even to root; the word in force is in brackets.

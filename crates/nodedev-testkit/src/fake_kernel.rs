@@ -27,6 +27,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 use std::{fmt, fs, io};
 
+use nodedev_sys::network::Network;
 use nodedev_sys::{DeviceNode, FileLock, HostAccess, Operation, Root, SysError};
 
 use crate::tree::Tree;
@@ -62,7 +63,8 @@ struct State {
     faults: Faults,
     pci: Pci,
     waited: Duration,
-    addresses: Vec<(IpAddr, String)>,
+    network: Network,
+    network_error: Option<i32>,
     claimed: HashSet<String>,
     without_node: HashSet<String>,
     meanwhile: Option<Box<dyn FnOnce() + Send>>,
@@ -70,12 +72,13 @@ struct State {
 
 impl fmt::Debug for State {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { faults, pci, waited, addresses, claimed, without_node, meanwhile: _ } = self;
+        let Self { faults, pci, waited, network, network_error, claimed, without_node, meanwhile: _ } = self;
         f.debug_struct("State")
             .field("faults", faults)
             .field("pci", pci)
             .field("waited", waited)
-            .field("addresses", addresses)
+            .field("network", network)
+            .field("network_error", network_error)
             .field("claimed", claimed)
             .field("without_node", without_node)
             .finish_non_exhaustive()
@@ -171,7 +174,17 @@ impl FakeKernel {
 
     /// Gives a network interface an address.
     pub fn address(&self, address: IpAddr, interface: &str) {
-        self.state().addresses.push((address, interface.to_owned()));
+        self.state().network.addresses.push((address, interface.as_bytes().into()));
+    }
+
+    /// Changes what the kernel says of its network when it is asked over netlink; at the beginning that is nothing.
+    pub fn network(&self, change: impl FnOnce(&mut Network)) {
+        change(&mut self.state().network);
+    }
+
+    /// From now on the kernel does not say anything of its network.
+    pub fn network_fails(&self, errno: i32) {
+        self.state().network_error = Some(errno);
     }
 
     /// Lets somebody have a block device for himself, such as `/dev/sda`: others cannot open it exclusively.
@@ -321,10 +334,12 @@ impl HostAccess for FakeKernel {
         self.root.lines(path, longest, visit)
     }
 
-    fn interfaces_of(&self, address: IpAddr) -> Result<Vec<String>, SysError> {
-        let state = self.step(Operation::List, b"sys/class/net")?;
-        let found = state.addresses.iter().filter(|(known, _)| *known == address);
-        Ok(found.map(|(_, interface)| interface.clone()).collect())
+    fn network(&self) -> Result<Network, SysError> {
+        let state = self.step(Operation::Ask, b"network")?;
+        match state.network_error {
+            Some(errno) => Err(failure(Operation::Ask, b"network", errno)),
+            None => Ok(state.network.clone()),
+        }
     }
 
     fn load_module(&self, name: &str) -> Result<(), SysError> {

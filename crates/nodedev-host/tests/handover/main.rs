@@ -6,6 +6,7 @@ mod claims;
 mod faults;
 mod host;
 mod messages;
+mod network;
 mod refusals;
 mod reset;
 mod ways;

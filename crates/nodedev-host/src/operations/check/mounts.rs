@@ -2,7 +2,7 @@
 //!
 //! Source: `/proc/PID/mountinfo` (kernel, `Documentation/filesystems/proc.rst`, 3.5).
 
-use std::collections::{BTreeSet, HashMap, HashSet};
+use std::collections::{BTreeSet, HashMap};
 
 use nodedev_sys::HostAccess;
 
@@ -10,12 +10,26 @@ use crate::operations::{OpsError, Result};
 
 /// Longest line that is read: the layers of an overlay make them long.
 const LONGEST_LINE: usize = 1 << 20;
-/// Bound of what is kept of all lines.
-const KEPT_LIMIT: usize = 256 << 20;
+/// Bound of what is kept of all lines of a namespace.
+const KEPT_LIMIT: usize = 64 << 20;
 /// What the numbers of file systems begin with that are on no block device, or on more than one.
 const NO_DEVICE: &[u8] = b"0:";
 /// Options of an overlay that name the folders it is made of (kernel, `Documentation/filesystems/overlayfs.rst`).
 const LAYERS: &[&[u8]] = &[b"lowerdir=", b"lowerdir+=", b"datadir+=", b"upperdir=", b"workdir="];
+/// File systems that every user may mount in a namespace of their own, and call what they like (kernel, `FS_USERNS_MOUNT`).
+const OF_USERS: &[&[u8]] = &[
+    b"binfmt_misc",
+    b"bpf",
+    b"cgroup",
+    b"cgroup2",
+    b"devpts",
+    b"mqueue",
+    b"overlay",
+    b"proc",
+    b"ramfs",
+    b"sysfs",
+    b"tmpfs",
+];
 const OVERLAYS: &[&[u8]] = &[b"overlay", b"fuse.fuse-overlayfs", b"aufs"];
 
 /// A mounted file system.
@@ -39,6 +53,16 @@ impl Mount {
         self.number.starts_with(NO_DEVICE)
     }
 
+    /// Whether any user may have mounted it, under whatever name.
+    pub(super) fn can_be_users(&self) -> bool {
+        self.is_numberless() && (OF_USERS.contains(&self.kind.as_slice()) || self.kind.starts_with(b"fuse"))
+    }
+
+    /// What tells one file system from others.
+    pub(super) fn key(&self) -> (Vec<u8>, Vec<u8>) {
+        (self.number.clone(), self.source.clone())
+    }
+
     fn size(&self) -> usize {
         let Self { number, at, kind, source, options } = self;
         [number, at, kind, source, options].iter().map(|part| part.len()).sum()
@@ -59,6 +83,15 @@ pub(crate) struct Mounts {
 impl Mounts {
     /// The file systems that a process sees. `None` if that is told nowhere.
     pub(super) fn of(host: &dyn HostAccess, process: &str) -> Result<Option<Self>> {
+        Self::some_of(host, process, |_| true)
+    }
+
+    /// As [`Mounts::of`], without what any user may have mounted.
+    pub(super) fn of_administrators(host: &dyn HostAccess, process: &str) -> Result<Option<Self>> {
+        Self::some_of(host, process, |mount| !mount.can_be_users())
+    }
+
+    fn some_of(host: &dyn HostAccess, process: &str, wanted: fn(&Mount) -> bool) -> Result<Option<Self>> {
         let path = format!("{process}/mountinfo");
         let (mut mounts, mut places) = (Self::default(), HashMap::new());
         let (mut kept, mut malformed) = (0, false);
@@ -67,7 +100,7 @@ impl Mounts {
                 malformed = true;
                 return;
             };
-            if kept <= KEPT_LIMIT {
+            if kept <= KEPT_LIMIT && wanted(&mount) {
                 kept += mounts.take(mount, &mut places);
             }
         };
@@ -99,7 +132,7 @@ impl Mounts {
                 }
             }
         }
-        match places.entry((mount.number.clone(), mount.source.clone())) {
+        match places.entry(mount.key()) {
             std::collections::hash_map::Entry::Occupied(place) => {
                 let known = &mut self.all[*place.get()];
                 if mount.at.len() < known.at.len() {
@@ -128,11 +161,6 @@ impl Mounts {
             let above = path.iter().rposition(|&b| b == b'/')?;
             path = if above == 0 { b"/" } else { &path[..above] };
         }
-    }
-
-    /// Those that are on no other list: each of the same numbers and source once.
-    pub(super) fn except(&self, known: &mut HashSet<(Vec<u8>, Vec<u8>)>) -> Vec<&Mount> {
-        self.all.iter().filter(|it| known.insert((it.number.clone(), it.source.clone()))).collect()
     }
 }
 

@@ -76,7 +76,7 @@ fn reached(
 ) -> Result<Vec<Vec<u8>>> {
     if basename(parent(&path)) == MACVTAP {
         let interface = basename(parent(parent(&path)));
-        return network::devices_below(scene.host, interface);
+        return network::devices_below(scene, interface);
     }
     // The function's own node for VFIO: that of the function itself is looked for by its name.
     if basename(parent(&path)) == CLASS_VFIO_DEV

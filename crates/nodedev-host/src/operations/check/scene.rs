@@ -10,7 +10,8 @@ use nodedev_sys::paths::DEV_VFIO;
 
 use super::blocks::Blocks;
 use super::claims::{Below, Claims, Concern};
-use super::mounts::Mounts;
+use super::mounts::{Mount, Mounts};
+use super::network::Interfaces;
 use super::nodes::Nodes;
 use super::storage;
 use crate::operations::group::Group;
@@ -37,10 +38,12 @@ pub(crate) struct Scene<'a> {
     pub(super) connected_at: Option<IpAddr>,
     blocks: OnceCell<Blocks>,
     mounts: OnceCell<Option<Mounts>>,
+    elsewhere: OnceCell<Vec<(u32, Mount)>>,
     open_files: OnceCell<OpenFiles>,
     nodes: OnceCell<Nodes>,
     holders: OnceCell<HashMap<String, Holder>>,
     below: OnceCell<Below>,
+    interfaces: OnceCell<Interfaces<'a>>,
     claims: OnceCell<Claims>,
 }
 
@@ -66,10 +69,12 @@ impl<'a> Scene<'a> {
             connected_at,
             blocks: OnceCell::new(),
             mounts: OnceCell::new(),
+            elsewhere: OnceCell::new(),
             open_files: OnceCell::new(),
             nodes: OnceCell::new(),
             holders: OnceCell::new(),
             below: OnceCell::new(),
+            interfaces: OnceCell::new(),
             claims: OnceCell::new(),
         }
     }
@@ -88,6 +93,11 @@ impl<'a> Scene<'a> {
         Ok(once(&self.mounts, || storage::mounts_of_host(self))?.as_ref())
     }
 
+    /// File systems that are mounted in other namespaces alone, each with a process that sees it.
+    pub(super) fn mounts_elsewhere(&self) -> Result<&[(u32, Mount)]> {
+        Ok(once(&self.elsewhere, || storage::mounts_elsewhere(self))?)
+    }
+
     pub(super) fn open_files(&self) -> Result<&OpenFiles> {
         once(&self.open_files, || Ok(OpenFiles::of(self.host)?))
     }
@@ -98,6 +108,10 @@ impl<'a> Scene<'a> {
 
     pub(super) fn below(&self) -> Result<&Below> {
         once(&self.below, || Below::of(self))
+    }
+
+    pub(super) fn interfaces(&self) -> Result<&Interfaces<'a>> {
+        once(&self.interfaces, || Interfaces::of(self.host))
     }
 
     /// Whether what a source of claims tells can be of a function.

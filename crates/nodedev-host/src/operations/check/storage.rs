@@ -17,8 +17,6 @@ use crate::operations::{OpsError, Result};
 
 const SWAPS_LIMIT: usize = 1 << 20;
 const SMALL: usize = 4096;
-/// File systems that have numbers of no device, as they are on more than one.
-const OF_SEVERAL_DEVICES: &[&[u8]] = &[b"btrfs", b"bcachefs"];
 const UNMOUNT: &str = "unmount it; with --force the host loses what is on it";
 const HIDDEN: &str = "look what is mounted there; with --force the host may lose its files";
 
@@ -74,7 +72,7 @@ pub(super) fn mounted(scene: &Scene<'_>, claims: &mut Claims) -> Result<()> {
     let mut claimant = Claimant::new(scene, claims);
     for mount in &mounts.all {
         let what = format!("the file system at {}", String::from_utf8_lossy(&mount.at));
-        if let Some(path) = device_of(scene, mount, true)? {
+        if let Some(path) = device_of(scene, mount)? {
             claimant.claim(path, &what, UNMOUNT)?;
         }
     }
@@ -94,15 +92,12 @@ fn is_overlay(mount: &Mount) -> bool {
     mount.kind == b"overlay"
 }
 
-/// The block device of a file system. `anybody` says that whoever mounted it was root of this host.
-fn device_of(scene: &Scene<'_>, mount: &Mount, anybody: bool) -> Result<Option<Vec<u8>>> {
+/// The block device of a file system.
+fn device_of(scene: &Scene<'_>, mount: &Mount) -> Result<Option<Vec<u8>>> {
     if !mount.is_numberless() {
         return blocks::numbered(scene.host, &mount.number);
     }
-    // Users choose what a file system of theirs is called.
-    if !anybody && !OF_SEVERAL_DEVICES.contains(&mount.kind.as_slice()) {
-        return Ok(None);
-    }
+    // Some of those are on several devices all the same, as bcachefs, which names all of them.
     for device in mount.source.split(|&b| b == b':') {
         if device.starts_with(format!("/{DEV}/").as_bytes())
             && let Some(path) = scene.blocks()?.of_node(scene.host, device)?
@@ -115,28 +110,34 @@ fn device_of(scene: &Scene<'_>, mount: &Mount, anybody: bool) -> Result<Option<V
 
 /// File systems that are mounted in other namespaces alone, as in containers.
 pub(super) fn mounted_elsewhere(scene: &Scene<'_>, claims: &mut Claims) -> Result<()> {
+    let mut claimant = Claimant::new(scene, claims);
+    for (pid, mount) in scene.mounts_elsewhere()? {
+        let Some(path) = device_of(scene, mount)? else { continue };
+        let at = String::from_utf8_lossy(&mount.at);
+        let what = format!("the file system at {at} of process {pid}, in a namespace of its own,");
+        claimant.claim(path, &what, "end that container or service; with --force it loses what is on it")?;
+    }
+    claimant.finish();
+    Ok(())
+}
+
+/// Looks at the file systems of one process of each namespace.
+pub(super) fn mounts_elsewhere(scene: &Scene<'_>) -> Result<Vec<(u32, Mount)>> {
     let mut known = HashSet::new();
     if let Ok(Some(mounts)) = scene.mounts() {
-        mounts.except(&mut known);
+        known.extend(mounts.all.iter().map(Mount::key));
     }
-    let mut claimant = Claimant::new(scene, claims);
+    let mut found = Vec::new();
     for pid in &scene.open_files()?.namespaces {
-        let Ok(Some(mounts)) = Mounts::of(scene.host, &format!("proc/{pid}")) else {
-            // Ended meanwhile, or not to be seen: the walk of processes says how many.
-            continue;
+        let mounts = match Mounts::of_administrators(scene.host, &format!("proc/{pid}")) {
+            Ok(mounts) => mounts.unwrap_or_default(),
+            // One that ended meanwhile, or may not be seen: the walk of processes says how many.
+            Err(OpsError::Sys(error)) if error.is_permission() || error.is_over() => continue,
+            Err(error) => return Err(error),
         };
-        for mount in mounts.except(&mut known) {
-            let Some(path) = device_of(scene, mount, false)? else { continue };
-            let at = String::from_utf8_lossy(&mount.at);
-            let what = format!("the file system at {at} of process {pid}, in a namespace of its own,");
-            claimant.claim(
-                path,
-                &what,
-                "end that container or service; with --force it loses what is on it",
-            )?;
-        }
+        found.extend(mounts.all.into_iter().filter(|mount| known.insert(mount.key())).map(|it| (*pid, it)));
     }
-    Ok(())
+    Ok(found)
 }
 
 /// File systems that tell the kernel's users of themselves, wherever they are mounted, and those on several devices.
