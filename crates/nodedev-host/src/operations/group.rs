@@ -23,14 +23,22 @@ pub(crate) struct Group {
 impl Group {
     /// The group of a function. `None` without an IOMMU.
     pub(crate) fn of(host: &dyn HostAccess, function: &PciFunction) -> Result<Option<Self>> {
-        let Some(link) = host.read_link(&function.file("iommu_group"))? else { return Ok(None) };
-        let number = std::str::from_utf8(basename(&link)).ok().and_then(|text| text.parse().ok());
-        let Some(number) = number else { return Ok(None) };
+        Self::number_of(host, function)?.map(|number| Self::numbered(host, number)).transpose()
+    }
+
+    /// The number of the group of a function. `None` without an IOMMU.
+    pub(crate) fn number_of(host: &dyn HostAccess, function: &PciFunction) -> Result<Option<u32>> {
+        let link = host.read_link(&function.file("iommu_group"))?;
+        Ok(link.and_then(|link| std::str::from_utf8(basename(&link)).ok()?.parse().ok()))
+    }
+
+    /// The group with a number.
+    pub(crate) fn numbered(host: &dyn HostAccess, number: u32) -> Result<Self> {
         let names = host.names(format!("{IOMMU_GROUPS}/{number}/devices").as_bytes())?.unwrap_or_default();
         let addresses = names.iter().filter_map(|name| PciAddress::from_bytes(name).ok());
         let mut members: Vec<PciFunction> = addresses.map(PciFunction::new).collect();
         members.sort_unstable();
-        Ok(Some(Self { number, members }))
+        Ok(Self { number, members })
     }
 }
 

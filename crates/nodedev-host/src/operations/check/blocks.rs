@@ -14,6 +14,7 @@ use crate::operations::Result;
 /// Bound of a walk from one block device down to disks.
 const MOST_DEVICES: usize = 1 << 16;
 const SMALL: usize = 4096;
+const UEVENT_LIMIT: usize = 64 << 10;
 /// Bound of a record of udev's database.
 const RECORD_LIMIT: usize = 1 << 20;
 /// Bound of the name of the file behind a loop device.
@@ -138,16 +139,16 @@ pub(super) fn numbered(host: &dyn HostAccess, number: &[u8]) -> Result<Option<Ve
     Ok(link.map(|link| follow(DEV_BLOCK.as_bytes(), &link)))
 }
 
-/// The node of a block device, relative to the root, and its numbers. `None` if it has none any more.
+/// The node of a block device, relative to the root, and its numbers, as its `uevent` has them. `None` if it has none any more.
 pub(super) fn node_of(host: &dyn HostAccess, path: &[u8]) -> Result<Option<(Vec<u8>, DeviceNode)>> {
-    let text = host.read(&join(path, b"dev"), SMALL)?.unwrap_or_default();
-    let Some(number) = DeviceNode::parse(NodeKind::Block, &text) else { return Ok(None) };
-    Ok(Some((join(DEV.as_bytes(), &node_name(path)), number)))
-}
-
-/// The name of a block device's node below `/dev`: a `!` in the kernel's name stands for a `/`.
-pub(super) fn node_name(path: &[u8]) -> Vec<u8> {
-    basename(path).iter().map(|&b| if b == b'!' { b'/' } else { b }).collect()
+    let uevent = host.read(&join(path, b"uevent"), UEVENT_LIMIT)?.unwrap_or_default();
+    let value = |key: &[u8]| uevent.split(|&b| b == b'\n').find_map(|line| line.strip_prefix(key));
+    let number = |key: &[u8]| std::str::from_utf8(value(key)?).ok()?.parse().ok();
+    let (Some(major), Some(minor)) = (number(b"MAJOR="), number(b"MINOR=")) else { return Ok(None) };
+    // Where the kernel's name has a `!`, the node has a `/`.
+    let name = value(b"DEVNAME=").unwrap_or_else(|| basename(path));
+    let name: Vec<u8> = name.iter().map(|&b| if b == b'!' { b'/' } else { b }).collect();
+    Ok(Some((join(DEV.as_bytes(), &name), DeviceNode { kind: NodeKind::Block, major, minor })))
 }
 
 /// A property of a block device in udev's database, such as `ID_FS_TYPE`. `None` if it is not told.

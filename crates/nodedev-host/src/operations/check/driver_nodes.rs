@@ -1,9 +1,7 @@
 //! Nodes of drivers that no device in sysfs has: they belong to all functions that such a driver serves.
 
 use nodedev_sys::open_files::OpenFile;
-use nodedev_sys::paths::{NVIDIA_DEVICES, PCI_DRIVERS, basename, follow, join};
-
-use nodedev_model::PciAddress;
+use nodedev_sys::paths::{NVIDIA_DEVICES, basename, join};
 
 use super::Scene;
 use crate::operations::Result;
@@ -23,10 +21,7 @@ pub(super) fn functions(scene: &Scene<'_>, file: &OpenFile) -> Result<Vec<Vec<u8
     let Some((driver, _)) = OWN_NODES.iter().find(|(_, prefix)| name.starts_with(prefix.as_bytes())) else {
         return Ok(Vec::new());
     };
-    let folder = format!("{PCI_DRIVERS}/{driver}").into_bytes();
-    let links = scene.host.link_targets(&folder)?.unwrap_or_default();
-    let served = links.iter().map(|link| follow(&folder, link));
-    let mut served: Vec<_> = served.filter(|path| PciAddress::from_bytes(basename(path)).is_ok()).collect();
+    let mut served = scene.functions().served_by(driver)?;
     if let Some(minor) = name.strip_prefix(driver.as_bytes()).and_then(number) {
         // A node of one device, where the driver says of which.
         let mut of_it = Vec::new();

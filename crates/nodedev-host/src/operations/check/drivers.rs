@@ -4,7 +4,6 @@ use nodedev_model::{Effect, Finding, FindingKind};
 use nodedev_sys::paths::IOMMU_GROUPS;
 
 use super::{Intent, Scene, finding};
-use crate::operations::group::{Group, is_bridge};
 use crate::operations::{PciFunction, Result};
 
 /// libvirt's words for a host without an IOMMU.
@@ -20,7 +19,7 @@ pub(super) fn bridge(scene: &Scene<'_>, intent: &Intent<'_>) -> Result<Vec<Findi
     let problem =
         format!("PCI device {} is a bridge, and only endpoints can be given to a guest", function.address);
     let remedy = "detach the devices behind it";
-    let found = is_bridge(scene.host, function)?;
+    let found = scene.functions().is_bridge(function)?;
     Ok(found.then(|| finding(FindingKind::Bridge, Effect::Refused, problem, remedy)).into_iter().collect())
 }
 
@@ -50,7 +49,7 @@ pub(super) fn iommu(scene: &Scene<'_>, intent: &Intent<'_>) -> Result<Vec<Findin
 
 /// Whether there is an IOMMU for a function, without which VFIO takes none.
 fn iommu_off(scene: &Scene<'_>, function: &PciFunction) -> Result<Option<Finding>> {
-    if Group::of(scene.host, function)?.is_some() {
+    if scene.functions().group(function)?.is_some() {
         return Ok(None);
     }
     let others = scene.host.names(IOMMU_GROUPS.as_bytes())?.unwrap_or_default();
@@ -75,7 +74,7 @@ fn iommu_off(scene: &Scene<'_>, function: &PciFunction) -> Result<Option<Finding
 /// A driver of the host would not notice that its device has forgotten everything.
 pub(super) fn host_driver(scene: &Scene<'_>, intent: &Intent<'_>) -> Result<Vec<Finding>> {
     let function = intent.function;
-    let Some(driver) = function.driver(scene.host)? else { return Ok(Vec::new()) };
+    let Some(driver) = scene.functions().driver(function)? else { return Ok(Vec::new()) };
     if function.is_stub(scene.host, &driver)? {
         return Ok(Vec::new());
     }

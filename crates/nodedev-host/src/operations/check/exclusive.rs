@@ -5,7 +5,7 @@
 use nodedev_model::{Effect, Finding, FindingKind};
 use nodedev_sys::paths::{basename, join};
 
-use super::blocks::{node_name, node_of, udev_property};
+use super::blocks::{node_of, udev_property};
 use super::claims::told;
 use super::{Intent, Scene, finding};
 use crate::kernel::attribute_value;
@@ -97,7 +97,7 @@ fn exclusive(scene: &Scene<'_>, intent: &Intent<'_>, path: &[u8]) -> Result<Opti
             format!(
                 "it is not known whether PCI device {} is in use: {} of the host: {}",
                 intent.function.address,
-                String::from_utf8_lossy(&node_name(path)),
+                String::from_utf8_lossy(basename(path)),
                 told(&error.into())
             ),
             "ask as root, where the host's device nodes are; --force takes the device without knowing",

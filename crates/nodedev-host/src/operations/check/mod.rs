@@ -9,6 +9,7 @@ mod console;
 mod driver_nodes;
 mod drivers;
 mod exclusive;
+mod functions;
 mod guests;
 mod mounts;
 mod network;
@@ -21,7 +22,7 @@ mod virtual_functions;
 
 use nodedev_model::{Effect, Finding, FindingKind};
 
-pub(crate) use scene::{Scene, is_below};
+pub(crate) use scene::Scene;
 
 use super::kernel_driver::Chosen;
 use super::{OpsError, PciFunction, Result};

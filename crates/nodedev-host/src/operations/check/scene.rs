@@ -10,6 +10,7 @@ use nodedev_sys::paths::DEV_VFIO;
 
 use super::blocks::Blocks;
 use super::claims::{Below, Claims, Concern};
+use super::functions::Functions;
 use super::mounts::{Mount, Mounts};
 use super::network::Interfaces;
 use super::nodes::Nodes;
@@ -36,6 +37,7 @@ pub(crate) struct Scene<'a> {
     pub(crate) host: &'a dyn HostAccess,
     /// Address of the host that whoever asks is connected to over a network.
     pub(super) connected_at: Option<IpAddr>,
+    functions: Functions<'a>,
     blocks: OnceCell<Blocks>,
     mounts: OnceCell<Option<Mounts>>,
     elsewhere: OnceCell<Vec<(u32, Mount)>>,
@@ -48,7 +50,7 @@ pub(crate) struct Scene<'a> {
 }
 
 /// What is known, or is found out now.
-fn once<T>(cell: &OnceCell<T>, find: impl FnOnce() -> Result<T>) -> Result<&T> {
+pub(super) fn once<T>(cell: &OnceCell<T>, find: impl FnOnce() -> Result<T>) -> Result<&T> {
     match cell.get() {
         Some(known) => Ok(known),
         None => {
@@ -67,6 +69,7 @@ impl<'a> Scene<'a> {
         Self {
             host,
             connected_at,
+            functions: Functions::of(host),
             blocks: OnceCell::new(),
             mounts: OnceCell::new(),
             elsewhere: OnceCell::new(),
@@ -77,6 +80,11 @@ impl<'a> Scene<'a> {
             interfaces: OnceCell::new(),
             claims: OnceCell::new(),
         }
+    }
+
+    /// The PCI functions, and what is known of each.
+    pub(crate) fn functions(&self) -> &Functions<'a> {
+        &self.functions
     }
 
     /// All claims on devices.
@@ -151,12 +159,12 @@ impl<'a> Scene<'a> {
 
     /// Nodes through which a guest has a function: none if no driver serves it for VFIO.
     pub(crate) fn vfio_nodes(&self, function: &PciFunction) -> Result<Vec<String>> {
-        let Some(driver) = function.driver(self.host)? else { return Ok(Vec::new()) };
+        let Some(driver) = self.functions.driver(function)? else { return Ok(Vec::new()) };
         if !function.is_bound_to_vfio(self.host, &driver)? {
             return Ok(Vec::new());
         }
         let mut nodes = self.own_nodes(function)?;
-        if let Some(group) = Group::of(self.host, function)? {
+        if let Some(group) = self.functions.group(function)? {
             nodes.extend(group_nodes(&group));
         }
         Ok(nodes)
@@ -173,12 +181,6 @@ impl<'a> Scene<'a> {
 /// The nodes of a group, with and without an IOMMU.
 pub(crate) fn group_nodes(group: &Group) -> [String; 2] {
     [format!("/{DEV_VFIO}/{}", group.number), format!("/{DEV_VFIO}/{NO_IOMMU}{}", group.number)]
-}
-
-/// Whether a device is below a function in the tree of devices.
-pub(crate) fn is_below(path: &[u8], function: &PciFunction) -> bool {
-    let address = function.address.to_string();
-    path.split(|&b| b == b'/').any(|part| part == address.as_bytes())
 }
 
 /// How a process is told of.

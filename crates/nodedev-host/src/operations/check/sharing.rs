@@ -4,7 +4,6 @@ use nodedev_model::{Effect, Finding, FindingKind};
 
 use super::scene::{group_nodes, told};
 use super::{Intent, Scene, drivers, finding};
-use crate::operations::group::{Group, is_bridge};
 use crate::operations::{PciFunction, Result};
 
 /// Drivers of the host that leave the DMA of their devices to guests (kernel, `driver_managed_dma`), besides those that only
@@ -17,7 +16,7 @@ pub(super) fn group_shared(scene: &Scene<'_>, intent: &Intent<'_>) -> Result<Vec
     if !intent.chosen.is_some_and(|chosen| drivers::is_for_vfio(&chosen.driver)) {
         return Ok(Vec::new());
     }
-    let Some(group) = Group::of(scene.host, function)? else { return Ok(Vec::new()) };
+    let Some(group) = scene.functions().group(function)? else { return Ok(Vec::new()) };
     let mut others = Vec::new();
     for member in
         group.members.iter().filter(|member| !intent.together.contains(member) && *member != function)
@@ -45,17 +44,17 @@ pub(super) fn group_shared(scene: &Scene<'_>, intent: &Intent<'_>) -> Result<Vec
 
 /// The driver with which the host uses a function; `None` if it does not.
 fn host_driver(scene: &Scene<'_>, function: &PciFunction) -> Result<Option<String>> {
-    let Some(driver) = function.driver(scene.host)? else { return Ok(None) };
+    let Some(driver) = scene.functions().driver(function)? else { return Ok(None) };
     let is_harmless = HARMLESS.contains(&driver.as_str())
         || function.is_stub(scene.host, &driver)?
-        || is_bridge(scene.host, function)?;
+        || scene.functions().is_bridge(function)?;
     Ok((!is_harmless).then_some(driver))
 }
 
 /// While a guest has one device of a group, the kernel lets no driver of the host have another.
 pub(super) fn group_held(scene: &Scene<'_>, intent: &Intent<'_>) -> Result<Vec<Finding>> {
     let function = intent.function;
-    let Some(group) = Group::of(scene.host, function)? else { return Ok(Vec::new()) };
+    let Some(group) = scene.functions().group(function)? else { return Ok(Vec::new()) };
     let mut nodes = group_nodes(&group).to_vec();
     for member in &group.members {
         nodes.extend(scene.own_nodes(member)?);
