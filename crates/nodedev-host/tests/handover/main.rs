@@ -8,4 +8,5 @@ mod messages;
 mod network;
 mod refusals;
 mod reset;
+mod vfio;
 mod ways;

@@ -17,7 +17,7 @@ use nodedev_model::{Effect, Finding, FindingKind};
 pub(crate) use scene::{Scene, is_below};
 
 use super::kernel_driver::Chosen;
-use super::{OpsError, PciFunction, Result, explain};
+use super::{OpsError, PciFunction, Result, explain, vfio};
 
 /// What is to be done with a function.
 #[derive(Debug, Clone, Copy)]
@@ -40,8 +40,12 @@ const DETACH: &[&[Check]] = &[
     &[drivers::bridge, openers::in_use, virtual_functions::in_use, drivers::no_override, drivers::iommu],
     NEEDED,
     &[virtual_functions::needed, virtual_functions::check, sharing::group_shared],
-    &[drivers::module, openers::unseen],
+    &[drivers::provides_vfio, drivers::module, openers::unseen],
 ];
+
+/// What is told of a function that guests get from the driver that it has: nothing is taken from the host.
+const AS_IT_IS: &[&[Check]] =
+    &[&[drivers::provides_vfio, openers::in_use, drivers::iommu, sharing::group_shared, openers::unseen]];
 
 /// Guests that lose a function which its driver lets go of, or keep another driver from getting it.
 const HELD: &[&[Check]] = &[&[openers::in_use, virtual_functions::in_use, sharing::group_held]];
@@ -64,7 +68,8 @@ pub(crate) fn reset(scene: &Scene<'_>, intent: &Intent<'_>) -> Result<Vec<Findin
 
 /// As [`detach`], but what cannot be found out is a finding too.
 pub(crate) fn explain(scene: &Scene<'_>, intent: &Intent<'_>) -> Vec<Finding> {
-    let found = DETACH.iter().copied().flatten().map(|check| check(scene, intent));
+    let checks = if is_as_it_is(scene, intent) { AS_IT_IS } else { DETACH };
+    let found = checks.iter().copied().flatten().map(|check| check(scene, intent));
     found.flat_map(|found| found.unwrap_or_else(|error| vec![explain::unknown(&error)])).collect()
 }
 
@@ -86,9 +91,18 @@ pub(crate) fn reattach(scene: &Scene<'_>, intent: &Intent<'_>, from_host: bool) 
     Ok(findings)
 }
 
-/// Whether a function is in use by a guest: what is refused even where nothing is to be done.
+/// Whether a function is in use by a guest: what is refused even where nothing is to be done. And what is known where a driver
+/// of the host provides it for guests.
 pub(crate) fn in_use(scene: &Scene<'_>, intent: &Intent<'_>) -> Result<Vec<Finding>> {
-    openers::in_use(scene, intent)
+    let mut findings = openers::in_use(scene, intent)?;
+    findings.extend(drivers::provides_vfio(scene, intent)?);
+    Ok(findings)
+}
+
+/// Whether a driver of the host provides a function for guests, and is to keep it.
+fn is_as_it_is(scene: &Scene<'_>, intent: &Intent<'_>) -> bool {
+    let provider = vfio::host_provider(scene.host, intent.function).ok().flatten();
+    provider.is_some_and(|driver| intent.chosen.is_some_and(|chosen| chosen.driver == driver))
 }
 
 fn run(checks: &[&[Check]], scene: &Scene<'_>, intent: &Intent<'_>) -> Result<Vec<Finding>> {
