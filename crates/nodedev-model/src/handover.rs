@@ -149,6 +149,8 @@ pub enum FindingKind {
     Lockdown,
     /// It is detached already.
     Detached,
+    /// A driver of the host serves it for VFIO itself, so that guests get it without it being detached.
+    ProvidesVfioItself,
     /// How it is reset, or that it cannot be.
     Reset,
     /// The host serves it, and would not notice that it was reset.

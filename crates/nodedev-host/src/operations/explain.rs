@@ -7,7 +7,7 @@ use nodedev_sys::paths::{KERNEL_RELEASE, LOCKDOWN, MODULES, PCI_DEVICES, follow}
 use super::check::{self, Intent, Scene};
 use super::group::Group;
 use super::kernel_driver::{self, Chosen};
-use super::{Operations, OpsError, PciFunction, Result};
+use super::{Operations, OpsError, PciFunction, Result, vfio};
 use crate::kernel::attribute_value;
 use crate::pci_config::{self, Isolation};
 
@@ -34,7 +34,7 @@ impl Operations<'_> {
             }
         };
         let intent = Intent { function, chosen: chosen.as_ref(), together: &[], strict: true };
-        findings.extend(check::detach(&scene, &intent));
+        findings.extend(check::explain(&scene, &intent));
         let group = Group::of(self.host, function)?;
         for found in [
             self.missing_module(chosen.as_ref()),
@@ -135,7 +135,7 @@ impl Operations<'_> {
 
     fn detached(&self, function: &PciFunction) -> Result<Vec<Finding>> {
         let Some(driver) = function.driver(self.host)? else { return Ok(Vec::new()) };
-        if !function.is_stub(self.host, &driver)? {
+        if !function.is_stub(self.host, &driver)? || vfio::host_provider(self.host, function)?.is_some() {
             return Ok(Vec::new());
         }
         Ok(vec![Finding {

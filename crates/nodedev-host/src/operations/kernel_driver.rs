@@ -3,7 +3,7 @@
 use nodedev_sys::paths::{KERNEL_RELEASE, MODULE, MODULES, PCI_DRIVERS};
 use nodedev_sys::{HostAccess, SysError};
 
-use super::{OpsError, PciFunction, Result};
+use super::{OpsError, PciFunction, Result, vfio};
 use crate::kernel::attribute_value;
 
 /// The driver for VFIO that fits every device.
@@ -46,7 +46,7 @@ pub(crate) fn is_driver(text: &str) -> bool {
         && !text.contains(|c: char| c == '/' || c.is_control())
 }
 
-/// The driver of a name, or the one that fits a function best.
+/// The driver of a name; else the host's if it provides VFIO for a function itself, else the one that fits it best.
 pub(crate) fn choose(
     host: &dyn HostAccess,
     function: &PciFunction,
@@ -55,9 +55,13 @@ pub(crate) fn choose(
     match requested {
         Some(name) if is_name(name) => resolve(host, name),
         Some(name) => Err(unknown(name, "that is no name of a kernel driver")),
-        None => match variant(host, function)? {
-            Some(module) if module != VFIO_PCI_MODULE => resolve(host, &module),
-            _ => resolve(host, VFIO_PCI),
+        None => match vfio::host_provider(host, function)? {
+            // Guests get it from that one.
+            Some(driver) => Ok(Chosen { driver, module: None }),
+            None => match variant(host, function)? {
+                Some(module) if module != VFIO_PCI_MODULE => resolve(host, &module),
+                _ => resolve(host, VFIO_PCI),
+            },
         },
     }
 }
@@ -132,37 +136,58 @@ fn unknown(module: &str, problem: &str) -> OpsError {
 /// The module of the driver for VFIO that is made for a function. `None` if there is none, or nothing says.
 fn variant(host: &dyn HostAccess, function: &PciFunction) -> Result<Option<String>> {
     let Some(modalias) = function.attribute(host, "modalias")? else { return Ok(None) };
+    Ok(best_variant(&aliases(host)?, &modalias).filter(|name| is_name(name)).map(str::to_owned))
+}
+
+/// The aliases of all modules on disk; nothing where there are none, as in a container.
+fn aliases(host: &dyn HostAccess) -> Result<Vec<u8>> {
     let release = host.read(KERNEL_RELEASE.as_bytes(), SMALL)?.unwrap_or_default();
-    let Ok(release) = std::str::from_utf8(attribute_value(&release)) else { return Ok(None) };
+    let Ok(release) = std::str::from_utf8(attribute_value(&release)) else { return Ok(Vec::new()) };
     if release.is_empty() || release.contains('/') {
-        return Ok(None);
+        return Ok(Vec::new());
     }
     let path = format!("{MODULES}/{release}/modules.alias");
-    // Without the file, as in a container, the driver for every device does as well.
-    let aliases = match host.read(path.as_bytes(), ALIASES_LIMIT) {
-        Err(SysError::TooLarge { .. }) | Ok(None) => return Ok(None),
-        aliases => aliases?.unwrap_or_default(),
-    };
-    Ok(best_variant(&aliases, &modalias).filter(|name| is_name(name)).map(str::to_owned))
+    match host.read(path.as_bytes(), ALIASES_LIMIT) {
+        // The driver for every device does as well.
+        Err(SysError::TooLarge { .. }) => Ok(Vec::new()),
+        found => Ok(found?.unwrap_or_default()),
+    }
+}
+
+/// Whether the modules say that one of them brings a driver for VFIO: for any device, or for the one that describes itself so.
+pub(super) fn is_variant(host: &dyn HostAccess, module: &str, modalias: Option<&str>) -> Result<bool> {
+    let fits = |pattern: &str| modalias.is_none_or(|modalias| stars(pattern, modalias).is_some());
+    let aliases = aliases(host)?;
+    Ok(vfio_aliases(&aliases).any(|(pattern, name)| is_same_module(name, module) && fits(pattern)))
+}
+
+/// How many fields of an alias are left open, if it fits a device's description of itself.
+fn stars(pattern: &str, modalias: &str) -> Option<usize> {
+    let (wanted, device) = (fields(pattern)?, fields(modalias.strip_prefix(PCI_ALIAS)?)?);
+    let fits = wanted.iter().zip(&device).all(|(wanted, is)| *wanted == "*" || wanted == is);
+    fits.then(|| wanted.iter().filter(|wanted| **wanted == "*").count())
+}
+
+/// Whether two names are of the same module.
+fn is_same_module(a: &str, b: &str) -> bool {
+    a.len() == b.len()
+        && a.bytes().zip(b.bytes()).all(|(a, b)| a == b || matches!((a, b), (b'-', b'_') | (b'_', b'-')))
+}
+
+/// The patterns of aliases for VFIO, with their modules.
+fn vfio_aliases(aliases: &[u8]) -> impl Iterator<Item = (&str, &str)> {
+    aliases.split(|&b| b == b'\n').filter_map(|line| {
+        let line = std::str::from_utf8(line.strip_prefix(b"alias ")?).ok()?;
+        let mut words = line.split_ascii_whitespace();
+        Some((words.next()?.strip_prefix(VFIO_ALIAS)?, words.next()?))
+    })
 }
 
 /// The module of the alias that fits with the fewest `*`; the first one if there are several.
 fn best_variant<'a>(aliases: &'a [u8], modalias: &str) -> Option<&'a str> {
-    let device = fields(modalias.strip_prefix(PCI_ALIAS)?)?;
-    let mut best: Option<(usize, &str)> = None;
-    for line in aliases.split(|&b| b == b'\n') {
-        let Some(line) = line.strip_prefix(b"alias ") else { continue };
-        let Ok(line) = std::str::from_utf8(line) else { continue };
-        let mut words = line.split_ascii_whitespace();
-        let (Some(pattern), Some(module)) = (words.next(), words.next()) else { continue };
-        let Some(wanted) = pattern.strip_prefix(VFIO_ALIAS).and_then(fields) else { continue };
-        let fits = wanted.iter().zip(&device).all(|(wanted, is)| *wanted == "*" || wanted == is);
-        let stars = wanted.iter().filter(|wanted| **wanted == "*").count();
-        if fits && best.is_none_or(|(fewest, _)| stars < fewest) {
-            best = Some((stars, module));
-        }
-    }
-    best.map(|(_, module)| module)
+    let fitting =
+        vfio_aliases(aliases).filter_map(|(pattern, module)| Some((stars(pattern, modalias)?, module)));
+    fitting.min_by_key(|(stars, _)| *stars).map(|(_, module)| module)
 }
 
 /// The values of a description's fields.

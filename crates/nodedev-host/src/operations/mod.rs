@@ -24,6 +24,7 @@ mod reattach;
 mod recover;
 mod reset;
 mod transaction;
+mod vfio;
 
 use nodedev_sys::HostAccess;
 

@@ -7,7 +7,7 @@ use super::detach::describe;
 use super::journal::Journal;
 use super::plan::{self, Target};
 use super::transaction::Change;
-use super::{Operations, OpsError, PciFunction, Result, audit, kernel_driver};
+use super::{Operations, OpsError, PciFunction, Result, audit, kernel_driver, vfio};
 
 impl Operations<'_> {
     /// Gives functions back, which are sorted: all, or none.
@@ -79,7 +79,12 @@ impl Operations<'_> {
             Some(driver) => function.is_stub(self.host, driver)?,
             None => false,
         };
-        let target = original.clone().map_or(Target::KernelsChoice, Target::Exact);
+        let target = match (original.clone(), vfio::host_provider(self.host, function)?) {
+            (Some(original), _) => Target::Exact(original),
+            // It is with the host's own driver, which no guest took it from.
+            (None, Some(_)) => Target::Exact(before.clone()),
+            (None, None) => Target::KernelsChoice,
+        };
         let steps = plan::steps(function, &before, &target, kept);
         let function = function.clone();
         Ok(Change { function, identity, before, target, original, module, steps, previous })

@@ -9,4 +9,5 @@ mod messages;
 mod network;
 mod refusals;
 mod reset;
+mod vfio;
 mod ways;

@@ -70,13 +70,13 @@ fn line(interface: &str, destination: &str, mask: &str) -> String {
     format!("{interface}\t{destination}\t0100A8C0\t0003\t0\t0\t0\t{mask}\t0\t0\t0\n")
 }
 
-type Change = fn(&mut Network);
 type Build = fn(&mut Tree);
+type Say = fn(&mut Network);
 
 struct Row {
     situation: &'static str,
     tree: Build,
-    network: fn(&mut Network),
+    network: Say,
     kind: FindingKind,
     /// What the message says behind `is needed by the host: `.
     told: &'static str,
@@ -549,7 +549,7 @@ fn every_way_that_the_host_needs_is_refused_and_a_card_that_is_free_is_not() {
 
 #[test]
 fn routes_that_are_no_way_out_and_machines_that_are_this_one_keep_nothing() {
-    let rows: &[(&str, Build, Change)] = &[
+    let rows: &[(&str, Build, Say)] = &[
         ("routes to networks that are near", no_tree, |net| {
             net.routes =
                 ["10.0.0.0/8", "192.168.0.0/16", "172.16.0.0/12", "fc00::/7", "fe80::/64", "ff00::/8"]

@@ -4,15 +4,10 @@ use nodedev_model::{Effect, Finding, FindingKind};
 use nodedev_sys::paths::IOMMU_GROUPS;
 
 use super::{Intent, Scene, finding};
-use crate::operations::{PciFunction, Result};
+use crate::operations::{PciFunction, Result, vfio};
 
 /// libvirt's words for a host without an IOMMU.
 const NO_VFIO: &str = "VFIO device assignment is currently not supported on this system";
-
-/// Whether a driver serves devices for VFIO: all of them have that in their names.
-pub(super) fn is_for_vfio(driver: &str) -> bool {
-    driver.contains("vfio")
-}
 
 pub(super) fn bridge(scene: &Scene<'_>, intent: &Intent<'_>) -> Result<Vec<Finding>> {
     let function = intent.function;
@@ -40,10 +35,38 @@ pub(super) fn no_override(scene: &Scene<'_>, intent: &Intent<'_>) -> Result<Vec<
 
 pub(super) fn iommu(scene: &Scene<'_>, intent: &Intent<'_>) -> Result<Vec<Finding>> {
     match intent.chosen {
-        Some(chosen) if is_for_vfio(&chosen.driver) => {
+        Some(chosen) if vfio::is_for_vfio(scene.host, intent.function, chosen)? => {
             Ok(iommu_off(scene, intent.function)?.into_iter().collect())
         }
         _ => Ok(Vec::new()),
+    }
+}
+
+/// A driver of the host that serves guests of itself, and is to be replaced by another: what guests get of it ends, and does
+/// not come back with the driver.
+pub(super) fn provides_vfio(scene: &Scene<'_>, intent: &Intent<'_>) -> Result<Vec<Finding>> {
+    let Some(driver) = vfio::host_provider(scene.host, intent.function)? else { return Ok(Vec::new()) };
+    if intent.chosen.is_none_or(|chosen| chosen.driver == driver) {
+        return Ok(vec![provides_vfio_itself(&driver)]);
+    }
+    let problem = format!(
+        "PCI device {} is served for VFIO by driver {driver} of the host itself",
+        intent.function.address
+    );
+    let remedy = "leave out the driver: guests get it as it is; with --force it is lost for them, and may not come back when the \
+                  driver does";
+    Ok(vec![finding(FindingKind::ProvidesVfioItself, Effect::RefusedUnlessForced, problem, remedy)])
+}
+
+/// What is told of a device that nothing need be done with.
+pub(crate) fn provides_vfio_itself(driver: &str) -> Finding {
+    Finding {
+        kind: FindingKind::ProvidesVfioItself,
+        effect: Effect::Note,
+        problem: format!(
+            "driver {driver} of the host provides VFIO for it itself: it stays with that driver, and guests get it as it is"
+        ),
+        remedy: None,
     }
 }
 

@@ -25,7 +25,7 @@ use nodedev_model::{Effect, Finding, FindingKind};
 pub(crate) use scene::Scene;
 
 use super::kernel_driver::Chosen;
-use super::{OpsError, PciFunction, Result};
+use super::{OpsError, PciFunction, Result, vfio};
 
 /// What is to be done with a function.
 #[derive(Debug, Clone, Copy)]
@@ -53,8 +53,17 @@ const DETACH: &[&[Check]] = &[
     &[drivers::no_override, drivers::iommu],
     NEEDED,
     &[virtual_functions::needed, virtual_functions::check, sharing::group_shared],
-    &[drivers::module, openers::not_recorded],
+    &[drivers::provides_vfio, drivers::module, openers::not_recorded],
 ];
+
+/// What is told of a function that guests get from the driver that it has: nothing is taken from the host.
+const AS_IT_IS: &[&[Check]] = &[&[
+    drivers::provides_vfio,
+    openers::in_use,
+    drivers::iommu,
+    sharing::group_shared,
+    openers::not_recorded,
+]];
 
 /// Guests that lose a function which its driver lets go of, or keep another driver from getting it.
 const HELD: &[&[Check]] = &[OF_GUESTS, &[sharing::group_held]];
@@ -72,6 +81,11 @@ pub(crate) fn detach(scene: &Scene<'_>, intent: &Intent<'_>) -> Vec<Finding> {
 /// All that is found about resetting a function, the weightiest first.
 pub(crate) fn reset(scene: &Scene<'_>, intent: &Intent<'_>) -> Vec<Finding> {
     run(RESET, scene, intent)
+}
+
+/// As [`detach`], for a function that its driver may provide for guests as it is.
+pub(crate) fn explain(scene: &Scene<'_>, intent: &Intent<'_>) -> Vec<Finding> {
+    run(if is_as_it_is(scene, intent) { AS_IT_IS } else { DETACH }, scene, intent)
 }
 
 /// All that is found about giving a function back. `from_host` says that a driver of the host has it now, and not the one
@@ -92,9 +106,16 @@ pub(crate) fn reattach(scene: &Scene<'_>, intent: &Intent<'_>, from_host: bool) 
     findings
 }
 
-/// Whether a function is in use by a guest: what is refused even where nothing is to be done.
+/// Whether a function is in use by a guest: what is refused even where nothing is to be done. And what is known where a driver
+/// of the host provides it for guests.
 pub(crate) fn in_use(scene: &Scene<'_>, intent: &Intent<'_>) -> Vec<Finding> {
-    run(&[&[openers::in_use]], scene, intent)
+    run(&[&[openers::in_use, drivers::provides_vfio]], scene, intent)
+}
+
+/// Whether a driver of the host provides a function for guests, and is to keep it.
+fn is_as_it_is(scene: &Scene<'_>, intent: &Intent<'_>) -> bool {
+    let provider = vfio::host_provider(scene.host, intent.function).ok().flatten();
+    provider.is_some_and(|driver| intent.chosen.is_some_and(|chosen| chosen.driver == driver))
 }
 
 fn run(checks: &[&[Check]], scene: &Scene<'_>, intent: &Intent<'_>) -> Vec<Finding> {

@@ -3,8 +3,8 @@
 use nodedev_model::{Effect, Finding, FindingKind};
 
 use super::scene::{group_nodes, told};
-use super::{Intent, Scene, drivers, finding};
-use crate::operations::{PciFunction, Result};
+use super::{Intent, Scene, finding};
+use crate::operations::{PciFunction, Result, vfio};
 
 /// Drivers of the host that leave the DMA of their devices to guests (kernel, `driver_managed_dma`), besides those that only
 /// keep a device.
@@ -13,7 +13,8 @@ const HARMLESS: &[&str] = &["pcieport", "shpchp"];
 /// VFIO gives a guest a whole group or nothing of it: whatever else is in it must not be the host's.
 pub(super) fn group_shared(scene: &Scene<'_>, intent: &Intent<'_>) -> Result<Vec<Finding>> {
     let function = intent.function;
-    if !intent.chosen.is_some_and(|chosen| drivers::is_for_vfio(&chosen.driver)) {
+    let Some(chosen) = intent.chosen else { return Ok(Vec::new()) };
+    if !vfio::is_for_vfio(scene.host, function, chosen)? {
         return Ok(Vec::new());
     }
     let Some(group) = scene.functions().group(function)? else { return Ok(Vec::new()) };
