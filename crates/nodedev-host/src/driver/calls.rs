@@ -22,7 +22,7 @@ use crate::host_info;
 use crate::index::{COMPUTER, Index};
 use crate::kernel::Issues;
 use crate::making::{mdev, vhba};
-use crate::operations::ResetRequest;
+use crate::operations::{Look, ResetRequest};
 use crate::refuse::{self, Makeable};
 use crate::shared::{Known, view_entry};
 
@@ -204,11 +204,40 @@ impl Driver for HostDriver {
     }
 
     fn explain(&self, name: &str, options: &ExplainOptions) -> Result<Explanation> {
-        Ok(self.operations().explain(&self.pci_function(name)?, options)?)
+        self.explain_seen(&Look::at(self.operations(), options.connected_at), name, options)
+    }
+
+    fn explain_each(
+        &self,
+        names: &[&str],
+        options: &ExplainOptions,
+        tell: &mut dyn FnMut(&str, Result<Explanation>) -> ControlFlow<()>,
+    ) {
+        let look = Look::at(self.operations(), options.connected_at);
+        for name in names {
+            if tell(name, self.explain_seen(&look, name, options)).is_break() {
+                break;
+            }
+        }
+    }
+
+    fn detach_each(
+        &self,
+        names: &[&str],
+        options: &DetachOptions,
+        tell: &mut dyn FnMut(&str, Result<HandoverPlan>) -> ControlFlow<()>,
+    ) {
+        // What one device is detached of is not what was seen before any more.
+        let look = options.dry_run.then(|| Look::at(self.operations(), options.connected_at));
+        for name in names {
+            if tell(name, self.detach_device(name, options, look.as_ref())).is_break() {
+                break;
+            }
+        }
     }
 
     fn detach_with(&self, name: &str, options: &DetachOptions) -> Result<HandoverPlan> {
-        self.detach_device(name, options)
+        self.detach_device(name, options, None)
     }
 
     fn reattach_with(&self, name: &str, options: &ReattachOptions) -> Result<HandoverPlan> {

@@ -3,15 +3,15 @@
 use std::sync::{MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use nodedev_driver::{Caller, DetachOptions, Error, ErrorDomain, ReattachOptions, Result};
-use nodedev_model::{CapabilityType, Effect, HandoverPlan, PciAddress};
+use nodedev_driver::{Caller, DetachOptions, Error, ErrorDomain, ExplainOptions, ReattachOptions, Result};
+use nodedev_model::{CapabilityType, Effect, Explanation, HandoverPlan, PciAddress};
 use nodedev_sys::HostAccess;
 use nodedev_sys::paths::basename;
 use nodedev_sys::processes::ssh_address;
 
 use super::HostDriver;
 use crate::classify::Kind;
-use crate::operations::{DetachRequest, Operations, OpsError, PciFunction, ResetRequest};
+use crate::operations::{DetachRequest, Look, Operations, OpsError, PciFunction, ResetRequest};
 
 /// Names of drivers that clients of libvirt give and that are none.
 const DEFAULT_DRIVER: &str = "vfio";
@@ -86,7 +86,23 @@ impl HostDriver {
         Ok(())
     }
 
-    pub(super) fn detach_device(&self, name: &str, options: &DetachOptions) -> Result<HandoverPlan> {
+    pub(super) fn explain_seen(
+        &self,
+        look: &Look<'_>,
+        name: &str,
+        options: &ExplainOptions,
+    ) -> Result<Explanation> {
+        let function = self.pci_function(name)?;
+        Ok(self.operations().explain(look, &function, options.kernel_driver.as_deref())?)
+    }
+
+    /// `look` is what was seen of the host for several plans that nothing is done of.
+    pub(super) fn detach_device(
+        &self,
+        name: &str,
+        options: &DetachOptions,
+        look: Option<&Look<'_>>,
+    ) -> Result<HandoverPlan> {
         let function = self.pci_function(name)?;
         if !options.dry_run {
             self.changeable(name)?;
@@ -101,7 +117,10 @@ impl HostDriver {
             strict: true,
             connected_at: options.connected_at,
         };
-        Ok(operations.detach(&functions, &request)?)
+        Ok(match look {
+            Some(look) => operations.detach_seen(&look.scene, &functions, &request)?,
+            None => operations.detach(&functions, &request)?,
+        })
     }
 
     pub(super) fn reattach_device(&self, name: &str, options: &ReattachOptions) -> Result<HandoverPlan> {

@@ -26,15 +26,29 @@ mod reset;
 mod transaction;
 mod vfio;
 
+use std::cell::OnceCell;
+
 use nodedev_sys::HostAccess;
 
 pub(crate) use detach::DetachRequest;
 pub(crate) use error::OpsError;
+pub(crate) use explain::Look;
 pub(crate) use function::PciFunction;
 pub(crate) use reset::ResetRequest;
 
 /// Result of an operation.
 pub(crate) type Result<T> = std::result::Result<T, OpsError>;
+
+/// What is known, or is found out now.
+pub(crate) fn once<T>(cell: &OnceCell<T>, find: impl FnOnce() -> Result<T>) -> Result<&T> {
+    match cell.get() {
+        Some(known) => Ok(known),
+        None => {
+            let found = find()?;
+            Ok(cell.get_or_init(|| found))
+        }
+    }
+}
 
 /// The operations on a host.
 #[derive(Debug, Clone, Copy)]

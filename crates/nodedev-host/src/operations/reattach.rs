@@ -5,9 +5,10 @@ use nodedev_model::{HandoverOperation, HandoverPlan, HandoverState, Outcome};
 use super::check::{self, Scene};
 use super::detach::describe;
 use super::journal::Journal;
+use super::kernel_driver::Drivers;
 use super::plan::{self, Target};
 use super::transaction::Change;
-use super::{Operations, OpsError, PciFunction, Result, audit, kernel_driver, vfio};
+use super::{Operations, OpsError, PciFunction, Result, audit, kernel_driver};
 
 impl Operations<'_> {
     /// Gives functions back, which are sorted: all, or none.
@@ -79,7 +80,7 @@ impl Operations<'_> {
             Some(driver) => function.is_stub(self.host, driver)?,
             None => false,
         };
-        let target = match (original.clone(), vfio::host_provider(self.host, function)?) {
+        let target = match (original.clone(), Drivers::of(self.host).host_provider(function)?) {
             (Some(original), _) => Target::Exact(original),
             // It is with the host's own driver, which no guest took it from.
             (None, Some(_)) => Target::Exact(before.clone()),

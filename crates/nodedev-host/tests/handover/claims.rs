@@ -2,6 +2,7 @@
 //! that names who and what, and a device beside it is not.
 
 use std::fs;
+use std::ops::ControlFlow;
 use std::os::unix::fs::symlink;
 
 use nodedev_driver::{DetachOptions, Driver, ExplainOptions};
@@ -10,7 +11,8 @@ use nodedev_testkit::fake_kernel::FakeKernel;
 use nodedev_testkit::tree::{Device, NodeKind, Tree};
 
 use crate::host::{
-    BRIDGE, MOUNTS, NO_DISK, PINNED, UNUSED, built, disk, name, over, partition, process, program, tree,
+    BRIDGE, MOUNTS, NO_DISK, ONE, PINNED, TWO, UNUSED, built, disk, name, over, partition, process, program,
+    tree,
 };
 
 /// A host on which something uses what is below [`UNUSED`], and nobody what is below [`PINNED`].
@@ -551,6 +553,54 @@ fn links_that_only_look_like_nodes_of_a_device_do_not_count() {
     let error = program(&kernel).detach_with(&name(PINNED), &DetachOptions::default()).unwrap_err();
     assert!(error.message().contains("process 5 () has /dev/sdb open"), "{error}");
     program(&kernel).detach(&name(UNUSED), None).unwrap();
+}
+
+#[test]
+fn many_devices_are_explained_and_planned_by_one_look_at_processes_mounts_and_routes() {
+    let mut tree = tree();
+    disks(&mut tree);
+    let kernel = over(tree);
+    for pid in 1..200 {
+        opened(&kernel, pid, "bash", if pid == 150 { "/dev/sda" } else { "/dev/null" });
+    }
+    let names = [ONE, TWO, UNUSED, PINNED, BRIDGE].map(name);
+    let names: Vec<&str> = names.iter().map(String::as_str).collect();
+    let driver = program(&kernel);
+    let mut alone = Vec::new();
+    kernel.restart();
+    for name in &names {
+        alone.push(driver.explain(name, &ExplainOptions::default()).unwrap());
+    }
+    let one_by_one = kernel.steps();
+    kernel.restart();
+    let mut together = Vec::new();
+    driver.explain_each(&names, &ExplainOptions::default(), &mut |_, told| {
+        together.push(told.unwrap());
+        ControlFlow::Continue(())
+    });
+    assert_eq!(together, alone);
+    assert!(kernel.steps() * 4 < one_by_one, "{} and {one_by_one}", kernel.steps());
+
+    let options = DetachOptions { dry_run: true, force: true, ..DetachOptions::default() };
+    kernel.restart();
+    let alone: Vec<_> = names.iter().map(|name| driver.detach_with(name, &options)).collect();
+    let one_by_one = kernel.steps();
+    kernel.restart();
+    let mut together = Vec::new();
+    driver.detach_each(&names, &options, &mut |_, told| {
+        together.push(told);
+        ControlFlow::Continue(())
+    });
+    assert_eq!(together, alone);
+    assert!(kernel.steps() * 3 < one_by_one, "{} and {one_by_one}", kernel.steps());
+    assert_eq!(kernel.writes(), []);
+    // Whoever has seen enough says so.
+    let mut seen = 0;
+    driver.explain_each(&names, &ExplainOptions::default(), &mut |_, _| {
+        seen += 1;
+        ControlFlow::Break(())
+    });
+    assert_eq!(seen, 1);
 }
 
 /// Refused without force, by whoever asks; allowed with force or not as it should be; explained; and the other device is free.

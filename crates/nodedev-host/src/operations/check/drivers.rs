@@ -4,7 +4,7 @@ use nodedev_model::{Effect, Finding, FindingKind};
 use nodedev_sys::paths::IOMMU_GROUPS;
 
 use super::{Intent, Scene, finding};
-use crate::operations::{PciFunction, Result, vfio};
+use crate::operations::{PciFunction, Result};
 
 /// libvirt's words for a host without an IOMMU.
 const NO_VFIO: &str = "VFIO device assignment is currently not supported on this system";
@@ -35,7 +35,7 @@ pub(super) fn no_override(scene: &Scene<'_>, intent: &Intent<'_>) -> Result<Vec<
 
 pub(super) fn iommu(scene: &Scene<'_>, intent: &Intent<'_>) -> Result<Vec<Finding>> {
     match intent.chosen {
-        Some(chosen) if vfio::is_for_vfio(scene.host, intent.function, chosen)? => {
+        Some(chosen) if scene.drivers().is_for_vfio(intent.function, chosen)? => {
             Ok(iommu_off(scene, intent.function)?.into_iter().collect())
         }
         _ => Ok(Vec::new()),
@@ -45,7 +45,7 @@ pub(super) fn iommu(scene: &Scene<'_>, intent: &Intent<'_>) -> Result<Vec<Findin
 /// A driver of the host that serves guests of itself, and is to be replaced by another: what guests get of it ends, and does
 /// not come back with the driver.
 pub(super) fn provides_vfio(scene: &Scene<'_>, intent: &Intent<'_>) -> Result<Vec<Finding>> {
-    let Some(driver) = vfio::host_provider(scene.host, intent.function)? else { return Ok(Vec::new()) };
+    let Some(driver) = scene.drivers().host_provider(intent.function)? else { return Ok(Vec::new()) };
     if intent.chosen.is_none_or(|chosen| chosen.driver == driver) {
         return Ok(vec![provides_vfio_itself(&driver)]);
     }

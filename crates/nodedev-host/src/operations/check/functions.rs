@@ -9,9 +9,8 @@ use nodedev_sys::HostAccess;
 use nodedev_sys::paths::{PCI_DEVICES, basename, follow};
 
 use super::claims::functions_above;
-use super::scene::once;
 use crate::operations::group::{self, Group};
-use crate::operations::{PciFunction, Result};
+use crate::operations::{PciFunction, Result, once};
 
 /// Names of links to virtual functions begin so, and a number follows.
 const VIRTUAL: &[u8] = b"virtfn";

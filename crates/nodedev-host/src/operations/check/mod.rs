@@ -25,7 +25,7 @@ use nodedev_model::{Effect, Finding, FindingKind};
 pub(crate) use scene::Scene;
 
 use super::kernel_driver::Chosen;
-use super::{OpsError, PciFunction, Result, vfio};
+use super::{OpsError, PciFunction, Result};
 
 /// What is to be done with a function.
 #[derive(Debug, Clone, Copy)]
@@ -114,7 +114,7 @@ pub(crate) fn in_use(scene: &Scene<'_>, intent: &Intent<'_>) -> Vec<Finding> {
 
 /// Whether a driver of the host provides a function for guests, and is to keep it.
 fn is_as_it_is(scene: &Scene<'_>, intent: &Intent<'_>) -> bool {
-    let provider = vfio::host_provider(scene.host, intent.function).ok().flatten();
+    let provider = scene.drivers().host_provider(intent.function).ok().flatten();
     provider.is_some_and(|driver| intent.chosen.is_some_and(|chosen| chosen.driver == driver))
 }
 

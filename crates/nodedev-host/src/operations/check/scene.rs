@@ -16,7 +16,8 @@ use super::network::Interfaces;
 use super::nodes::Nodes;
 use super::storage;
 use crate::operations::group::Group;
-use crate::operations::{PciFunction, Result};
+use crate::operations::kernel_driver::Drivers;
+use crate::operations::{PciFunction, Result, once};
 
 /// What the names of groups begin with that have no IOMMU (kernel, `CONFIG_VFIO_NOIOMMU`).
 const NO_IOMMU: &str = "noiommu-";
@@ -38,6 +39,7 @@ pub(crate) struct Scene<'a> {
     /// Address of the host that whoever asks is connected to over a network.
     pub(super) connected_at: Option<IpAddr>,
     functions: Functions<'a>,
+    drivers: Drivers<'a>,
     blocks: OnceCell<Blocks>,
     mounts: OnceCell<Option<Mounts>>,
     elsewhere: OnceCell<Vec<(u32, Mount)>>,
@@ -47,17 +49,6 @@ pub(crate) struct Scene<'a> {
     below: OnceCell<Below>,
     interfaces: OnceCell<Interfaces<'a>>,
     claims: OnceCell<Claims>,
-}
-
-/// What is known, or is found out now.
-pub(super) fn once<T>(cell: &OnceCell<T>, find: impl FnOnce() -> Result<T>) -> Result<&T> {
-    match cell.get() {
-        Some(known) => Ok(known),
-        None => {
-            let found = find()?;
-            Ok(cell.get_or_init(|| found))
-        }
-    }
 }
 
 impl<'a> Scene<'a> {
@@ -70,6 +61,7 @@ impl<'a> Scene<'a> {
             host,
             connected_at,
             functions: Functions::of(host),
+            drivers: Drivers::of(host),
             blocks: OnceCell::new(),
             mounts: OnceCell::new(),
             elsewhere: OnceCell::new(),
@@ -85,6 +77,11 @@ impl<'a> Scene<'a> {
     /// The PCI functions, and what is known of each.
     pub(crate) fn functions(&self) -> &Functions<'a> {
         &self.functions
+    }
+
+    /// The kernel drivers and their modules.
+    pub(crate) fn drivers(&self) -> &Drivers<'a> {
+        &self.drivers
     }
 
     /// All claims on devices.

@@ -4,17 +4,20 @@ use nodedev_model::{Effect, Finding, FindingKind};
 
 use super::scene::{group_nodes, told};
 use super::{Intent, Scene, finding};
-use crate::operations::{PciFunction, Result, vfio};
+use crate::operations::{PciFunction, Result};
 
 /// Drivers of the host that leave the DMA of their devices to guests (kernel, `driver_managed_dma`), besides those that only
 /// keep a device.
 const HARMLESS: &[&str] = &["pcieport", "shpchp"];
 
+/// How many other members of a group are named: there are hosts with all in one.
+const MOST_TOLD: usize = 8;
+
 /// VFIO gives a guest a whole group or nothing of it: whatever else is in it must not be the host's.
 pub(super) fn group_shared(scene: &Scene<'_>, intent: &Intent<'_>) -> Result<Vec<Finding>> {
     let function = intent.function;
     let Some(chosen) = intent.chosen else { return Ok(Vec::new()) };
-    if !vfio::is_for_vfio(scene.host, function, chosen)? {
+    if !scene.drivers().is_for_vfio(function, chosen)? {
         return Ok(Vec::new());
     }
     let Some(group) = scene.functions().group(function)? else { return Ok(Vec::new()) };
@@ -29,15 +32,17 @@ pub(super) fn group_shared(scene: &Scene<'_>, intent: &Intent<'_>) -> Result<Vec
     if others.is_empty() {
         return Ok(Vec::new());
     }
+    let told = match others.len().checked_sub(MOST_TOLD) {
+        None | Some(0) => others.join(", "),
+        Some(more) => format!("{} and {more} more", others[..MOST_TOLD].join(", ")),
+    };
     let effect = if intent.strict { Effect::RefusedUnlessForced } else { Effect::Warning };
     Ok(vec![finding(
         FindingKind::GroupShared,
         effect,
         format!(
             "PCI device {} shares IOMMU group {} with {}, which the host still uses: no guest can have it alone",
-            function.address,
-            group.number,
-            others.join(", ")
+            function.address, group.number, told
         ),
         "detach the whole group with --group; --force detaches this device alone",
     )])
