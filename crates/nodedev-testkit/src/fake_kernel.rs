@@ -46,6 +46,10 @@ pub mod errno {
     pub const EBUSY: i32 = 16;
     /// No such device.
     pub const ENODEV: i32 = 19;
+    /// No space left on device.
+    pub const ENOSPC: i32 = 28;
+    /// Read-only file system.
+    pub const EROFS: i32 = 30;
 }
 
 /// A host that reacts. It can be used from several threads, as a kernel can.
@@ -68,11 +72,18 @@ struct State {
     claimed: HashSet<String>,
     without_node: HashSet<String>,
     meanwhile: Option<Box<dyn FnOnce() + Send>>,
+    /// Locks that were taken, in order.
+    locked: Vec<String>,
+    /// What happens before the lock of this number is taken.
+    before_lock: Option<(usize, Box<dyn FnOnce() + Send>)>,
+    /// The error of everything that is written below this folder.
+    full: Option<(String, i32)>,
 }
 
 impl fmt::Debug for State {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { faults, pci, waited, network, network_error, claimed, without_node, meanwhile: _ } = self;
+        let Self { faults, pci, waited, network, network_error, claimed, without_node, locked, full, .. } =
+            self;
         f.debug_struct("State")
             .field("faults", faults)
             .field("pci", pci)
@@ -81,6 +92,8 @@ impl fmt::Debug for State {
             .field("network_error", network_error)
             .field("claimed", claimed)
             .field("without_node", without_node)
+            .field("locked", locked)
+            .field("full", full)
             .finish_non_exhaustive()
     }
 }
@@ -139,6 +152,29 @@ impl FakeKernel {
     /// one step can fail.
     pub fn fail_at(&self, step: usize, errno: i32) {
         self.state().faults.errors.insert(step, errno);
+    }
+
+    /// Lets the step of this number be done and fail all the same, as a rename whose sync fails.
+    pub fn fail_late_at(&self, step: usize, errno: i32) {
+        self.state().faults.late.insert(step, errno);
+    }
+
+    /// Lets everything that is written below a folder, such as `run`, fail from now on: its file system is full, or can only be
+    /// read.
+    pub fn refuse_writes_below(&self, folder: &str, errno: i32) {
+        self.state().full = Some((format!("{folder}/"), errno));
+    }
+
+    /// Does something, once, before the lock of this number is taken, counted from 1 from now on: what another process does then.
+    pub fn before_lock(&self, number: usize, act: impl FnOnce() + Send + 'static) {
+        let mut state = self.state();
+        let number = state.locked.len() + number;
+        state.before_lock = Some((number, Box::new(act)));
+    }
+
+    /// The files that were locked since the beginning, in order.
+    pub fn locked(&self) -> Vec<String> {
+        self.state().locked.clone()
     }
 
     /// Lets everything from this step on fail, without doing it: what a process that died would not have done. A file that
@@ -231,6 +267,17 @@ impl FakeKernel {
         &self.folder
     }
 
+    /// A step that writes a file, which fails where none can be written.
+    fn step_of_writing(&self, operation: Operation, path: &[u8]) -> Result<MutexGuard<'_, State>, SysError> {
+        let state = self.step(operation, path)?;
+        match &state.full {
+            Some((folder, errno)) if path.starts_with(folder.as_bytes()) => {
+                Err(failure(operation, path, *errno))
+            }
+            _ => Ok(state),
+        }
+    }
+
     /// One step: counted, and failed if a test wants it.
     fn step(&self, operation: Operation, path: &[u8]) -> Result<MutexGuard<'_, State>, SysError> {
         let mut state = self.state();
@@ -286,7 +333,7 @@ impl HostAccess for FakeKernel {
     }
 
     fn create_file(&self, path: &[u8], content: &[u8]) -> Result<(), SysError> {
-        let stepped = self.step(Operation::Write, path).map(drop);
+        let stepped = self.step_of_writing(Operation::Write, path).map(drop);
         if stepped.is_err() && self.state().faults.crashed_now() {
             // What a crash leaves: the beginning of the file.
             self.root.create_file(path, &content[..content.len() / 2])?;
@@ -296,17 +343,29 @@ impl HostAccess for FakeKernel {
     }
 
     fn rename(&self, from: &[u8], to: &[u8]) -> Result<(), SysError> {
-        let _state = self.step(Operation::Write, to)?;
-        self.root.rename(from, to)
+        let mut state = self.step_of_writing(Operation::Write, to)?;
+        self.root.rename(from, to)?;
+        match state.faults.late() {
+            Some(errno) => Err(failure(Operation::Write, to, errno)),
+            None => Ok(()),
+        }
     }
 
     fn remove(&self, path: &[u8]) -> Result<(), SysError> {
-        let _state = self.step(Operation::Remove, path)?;
+        let _state = self.step_of_writing(Operation::Remove, path)?;
         self.root.remove(path)
     }
 
     fn try_lock(&self, path: &[u8]) -> Result<Option<FileLock>, SysError> {
-        let _state = self.step(Operation::Lock, path)?;
+        let act = {
+            let mut state = self.step_of_writing(Operation::Lock, path)?;
+            state.locked.push(String::from_utf8_lossy(path).into_owned());
+            let is_now = state.before_lock.as_ref().is_some_and(|(number, _)| *number == state.locked.len());
+            if is_now { state.before_lock.take() } else { None }
+        };
+        if let Some((_, act)) = act {
+            act();
+        }
         self.root.try_lock(path)
     }
 

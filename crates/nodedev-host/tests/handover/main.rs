@@ -5,6 +5,7 @@
 mod claims;
 mod faults;
 mod host;
+mod journal;
 mod messages;
 mod network;
 mod refusals;
