@@ -6,6 +6,8 @@
 mod attributes;
 mod mask;
 mod output;
+mod spelling;
+mod verify;
 
 use std::collections::HashSet;
 use std::io;
@@ -28,9 +30,10 @@ const FILE_LIMIT: usize = 32 << 20;
 /// How to record a host.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct RecordOptions {
-    /// Replace serial numbers, asset tags, hardware addresses, World Wide Names, UUIDs and labels by invented ones of the
-    /// same form; the same value becomes the same one everywhere in the recording, another one in another. The vendor's
-    /// half of a hardware address stays.
+    /// Replace serial numbers, asset tags, hardware addresses, World Wide Names, UUIDs, names and addresses of the network, and
+    /// labels by invented ones of the same form; the same value becomes the same one everywhere in the recording, another one
+    /// in another. The vendor's half of a hardware address stays. What is not known to be harmless is left out or replaced, and
+    /// what was written is searched for each value in all its spellings.
     pub mask: bool,
 }
 
@@ -63,6 +66,17 @@ pub enum RecordError {
         /// Why.
         source: io::Error,
     },
+    /// A value that masking is to hide would have been in the recording, which was not kept.
+    Revealed {
+        /// The archive.
+        path: PathBuf,
+        /// The file in it, or the path of a file or link.
+        file: String,
+        /// The property, or the offset, where the value was.
+        key: String,
+        /// Where on the host the value was found, without the value.
+        secret: String,
+    },
 }
 
 impl std::fmt::Display for RecordError {
@@ -76,6 +90,11 @@ impl std::fmt::Display for RecordError {
                 )
             }
             Self::Write { path, .. } => write!(f, "cannot write the recording {}", path.display()),
+            Self::Revealed { path, file, key, secret } => write!(
+                f,
+                "the recording {} was not kept: masking would not have hidden {secret}, which stands in {file} ({key})",
+                path.display()
+            ),
         }
     }
 }
@@ -83,7 +102,7 @@ impl std::fmt::Display for RecordError {
 impl std::error::Error for RecordError {
     fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
         match self {
-            Self::Format { .. } => None,
+            Self::Format { .. } | Self::Revealed { .. } => None,
             Self::Write { source, .. } => Some(source),
         }
     }
@@ -103,11 +122,14 @@ pub fn record(root: &Root, archive: &Path, options: RecordOptions) -> Result<Rec
     let write_error = |source| RecordError::Write { path: archive.to_owned(), source };
     recorder.host().map_err(write_error)?;
     let Recorder { output, devices, seen, .. } = recorder;
-    output.finish()?;
+    output.finish(|written| match &mask {
+        Some(mask) => verify::hides(written, archive, mask.secrets()),
+        None => Ok(()),
+    })?;
     let mut issues = issues.into_inner();
     issues.sort_unstable();
     issues.dedup();
-    Ok(RecordReport { devices, files: seen.len(), masked: mask.map_or(0, |mask| mask.len()), issues })
+    Ok(RecordReport { devices, files: seen.len(), masked: mask.as_ref().map_or(0, Mask::len), issues })
 }
 
 struct Recorder<'a> {
