@@ -4,6 +4,7 @@
 //! or take long, and would put more about the machine into the recording than its devices.
 
 mod attributes;
+mod handover;
 mod mask;
 mod output;
 mod spelling;
@@ -165,6 +166,7 @@ impl Recorder<'_> {
         for path in host_info::files(self.root) {
             self.file(path.as_bytes())?;
         }
+        self.handovers()?;
         if self.mask.is_none() {
             self.file(paths::HOSTNAME.as_bytes())?;
         }
@@ -194,7 +196,18 @@ impl Recorder<'_> {
             above = parent(above);
         }
         if let Some(folder) = device.folder() {
-            self.folder(folder)?;
+            let names = folder.names().unwrap_or_else(|error| self.unreadable(&error));
+            self.folder(folder, &names)?;
+            if device.subsystem == b"pci" {
+                self.function(path, &names)?;
+            }
+        }
+        if device.subsystem == b"block" {
+            let number = |key| {
+                device.kernel(key).and_then(|number| std::str::from_utf8(number).ok()?.parse::<u32>().ok())
+            };
+            let numbers = number("MAJOR").zip(number("MINOR"));
+            self.block(path, numbers.map(|(major, minor)| format!("{major}:{minor}")))?;
         }
         for file in attributes::DEEP {
             self.file(&join(path, file.as_bytes()))?;
@@ -209,15 +222,14 @@ impl Recorder<'_> {
     }
 
     /// The links in a device's folder, what they lead to as far as it matters, and the attributes of the table.
-    fn folder(&mut self, folder: &Folder<'_>) -> io::Result<()> {
-        let names = folder.names().unwrap_or_else(|error| self.unreadable(&error));
+    fn folder(&mut self, folder: &Folder<'_>, names: &[Box<[u8]>]) -> io::Result<()> {
         for name in names {
-            let path = join(folder.path(), &name);
-            match folder.link(&name) {
+            let path = join(folder.path(), name);
+            match folder.link(name) {
                 Ok(Some(target)) => {
                     self.link(&path, &target)?;
                     let leads_to = paths::follow(folder.path(), &target);
-                    match &*name {
+                    match &**name {
                         b"driver" if self.root.exists(&leads_to) => self.empty_folder(&leads_to)?,
                         b"iommu_group" => self.iommu_group(&leads_to)?,
                         // A disk's vendor and model are there, whether or not a bus or class lists it.
@@ -228,15 +240,15 @@ impl Recorder<'_> {
                     }
                 }
                 // An ordinary user sees the beginning only, which a recording must not give for the whole.
-                Ok(None) if &*name == b"config" && !self.root.is_privileged() => {}
-                Ok(None) if attributes::is_recorded(&name) => {
+                Ok(None) if &**name == b"config" && !self.root.is_privileged() => {}
+                Ok(None) if attributes::is_recorded(name) => {
                     self.file(&path)?;
-                    if &*name == b"device" {
+                    if &**name == b"device" {
                         self.attributes(&path)?;
                     }
                 }
                 Ok(None) if name.starts_with(b"vhost-vdpa") => {
-                    let node = join(paths::DEV.as_bytes(), &name);
+                    let node = join(paths::DEV.as_bytes(), name);
                     if self.root.exists(&node) && self.seen.insert(node.clone()) {
                         self.output.file(&node, b"")?;
                     }
@@ -309,7 +321,14 @@ impl Recorder<'_> {
             }
             Err(_) => return Ok(()),
         }
-        self.seen.insert(path.to_vec());
+        self.content(path, content)
+    }
+
+    /// Adds a file with this content, if it is not in yet.
+    fn content(&mut self, path: &[u8], content: Vec<u8>) -> io::Result<()> {
+        if !self.seen.insert(path.to_vec()) {
+            return Ok(());
+        }
         match self.mask {
             Some(mask) => self.output.file(&mask.apply(path), &mask.apply_to_file(path, content)),
             None => self.output.file(path, &content),
