@@ -24,9 +24,7 @@ fn explained(driver: &HostDriver, drivers: &[Option<&str>]) -> Vec<String> {
         if !device.capability_types().any(|kind| kind == CapabilityType::Pci) {
             continue;
         }
-        for kernel_driver in
-            [None, Some("vfio-pci"), Some("other-vfio-pci"), Some("brought"), Some("nowhere")]
-        {
+        for kernel_driver in drivers {
             let options = ExplainOptions {
                 kernel_driver: kernel_driver.map(str::to_owned),
                 ..ExplainOptions::default()
