@@ -111,7 +111,7 @@ pub fn isolation(space: &[u8]) -> Isolation {
 }
 
 /// Walks the list of extended capabilities. A list that loops ends after as many steps as it can have members.
-fn find_extended(space: &[u8], wanted: u16) -> Option<usize> {
+pub(crate) fn find_extended(space: &[u8], wanted: u16) -> Option<usize> {
     let mut at = CONVENTIONAL;
     for _ in 0..(EXTENDED - CONVENTIONAL) / 8 {
         let next = usize::from(word(space, at + 2) >> 4 & !3);

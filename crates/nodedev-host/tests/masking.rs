@@ -13,6 +13,7 @@ use common::{capability, everything, net, open, pci, tree};
 use nodedev_driver::contract::{Expect, check};
 use nodedev_host::HostDriver;
 use nodedev_host::record::{RecordOptions, record};
+use nodedev_interop::made;
 use nodedev_model::{Capability, NodeDevice};
 use nodedev_sys::Root;
 use nodedev_testkit::synthetic::Host;
@@ -161,6 +162,19 @@ fn masked_recordings_of_hosts_keep_their_shape_and_no_secret() {
     let root = folder.path().join("synthetic");
     Host::new(200).mdev(true).write(&root).unwrap();
     masked("synthetic", &open(&root), &archive);
+}
+
+#[test]
+fn masked_recordings_of_hand_made_hosts_have_no_secret() {
+    let folder = tempfile::tempdir().unwrap();
+    let archive = folder.path().join("masked.tar");
+    for host in made::ALL {
+        let tree = host.tree().unwrap();
+        let driver = open(tree.root());
+        record(driver.root(), &archive, MASKED).unwrap();
+        assert_without(host.name, &text(&archive), &secrets(&driver));
+        check(&open(&archive), &Expect::HOST);
+    }
 }
 
 /// Every place that we know of where something identifies a part of the machine.

@@ -8,7 +8,7 @@ mod common;
 use common::{capability, host, open, pci, tree, xml};
 use nodedev_driver::Driver;
 use nodedev_testkit::pci_bytes::Config;
-use nodedev_testkit::tree::{Device, Tree};
+use nodedev_testkit::tree::{Device, NodeKind, Tree};
 
 /// A device is shown with `part` in its document and without `missing`, and one issue says `problem`.
 fn shown(host: &(Tree, nodedev_host::HostDriver), name: &str, part: &str, missing: &str, problem: &str) {
@@ -99,4 +99,39 @@ fn a_machine_without_a_uuid_has_zeros_and_none_in_json() {
     assert!(document.contains("<uuid>00000000-0000-0000-0000-000000000000</uuid>"), "{document}");
     let json = serde_json::to_string(&capability(&driver, "computer")).unwrap();
     assert!(json.contains("Maker") && !json.contains("uuid"), "{json}");
+}
+
+#[test]
+fn what_no_kernel_states_is_left_out_and_the_rest_is_shown() {
+    let port = "devices/platform/store/host3";
+    let dasd = Device::new("devices/css0/block/dasda", "class/block")
+        .node(NodeKind::Block, 94, 0, "dasda")
+        .devtype("disk")
+        .attr("size", 2048)
+        .udev("E:ID_TYPE=dasd");
+    let group = "kernel/iommu_groups/7";
+    let mdev = "devices/pci0000:00/0000:00:03.0/3627463D-B7F0-4FEA-B468-F1DA537D301B";
+    let odd = host(&[
+        Device::new(port, "bus/scsi").devtype("scsi_host"),
+        Device::new(format!("{port}/fc_host/host3"), "class/fc_host")
+            .attr("port_name", "0x1000000000000001")
+            .attr("node_name", "0x2000000000000001")
+            .attr("vport_create", "")
+            .attr("max_npiv_vports", -1)
+            .attr("npiv_vports_inuse", 0),
+        dasd,
+        pci("0000:00:03.0"),
+        Device::new("devices/pci0000:00/0000:00:04.0", "bus/pci")
+            .uevent("PCI_CLASS", "-1")
+            .attr("vendor", "0x8086")
+            .attr("device", "0x10d3")
+            .attr("class", "0x020000"),
+        Device::new(mdev, "bus/mdev").link("iommu_group", group),
+    ]);
+    shown(&odd, "scsi_host3", "<wwpn>1000000000000001</wwpn>", "vport_ops", "their number is negative");
+    let driver = &odd.1;
+    assert!(xml(driver, "block_dasda").contains("<drive_type>dasd</drive_type>"));
+    assert!(!xml(driver, "pci_0000_00_04_0").contains("<class>"), "libvirt takes no class either");
+    let name = "mdev_3627463D_B7F0_4FEA_B468_F1DA537D301B_0000_00_03_0";
+    assert!(xml(driver, name).contains("<uuid>3627463d-b7f0-4fea-b468-f1da537d301b</uuid>"));
 }

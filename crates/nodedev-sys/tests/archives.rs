@@ -290,6 +290,137 @@ fn a_bomb_that_unpacks_to_gigabytes_is_refused_soon() {
     assert!(matches!(error, SysError::TooLarge { .. }), "{error}");
 }
 
+/// An archive that is packed while it is made: bombs are long.
+struct Bomb(flate2::write::GzEncoder<Vec<u8>>);
+
+impl Bomb {
+    fn new() -> Self {
+        let mut bomb = Self(flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast()));
+        bomb.header("sys/devices/", EntryType::Directory, 0);
+        bomb
+    }
+
+    fn header(&mut self, path: &str, kind: EntryType, size: u64) {
+        let mut header = Header::new_gnu();
+        header.set_entry_type(kind);
+        header.as_mut_bytes()[..path.len()].copy_from_slice(path.as_bytes());
+        header.set_size(size);
+        header.set_cksum();
+        self.0.write_all(header.as_bytes()).unwrap();
+    }
+
+    fn megabytes(&mut self, count: usize) {
+        let content = vec![b'a'; 1 << 20];
+        (0..count).for_each(|_| self.0.write_all(&content).unwrap());
+    }
+
+    /// An entry with a long name, as GNU tar writes it.
+    fn long(&mut self, name: &str, kind: EntryType) {
+        self.header("././@LongLink", kind, name.len() as u64 + 1);
+        let mut content = name.as_bytes().to_vec();
+        content.resize((name.len() + 1).next_multiple_of(512), 0);
+        self.0.write_all(&content).unwrap();
+        self.header(
+            "sys/x",
+            if kind == EntryType::GNULongLink { EntryType::Link } else { EntryType::Regular },
+            0,
+        );
+    }
+
+    fn open(self) -> Result<Root, SysError> {
+        let folder = tempfile::tempdir().unwrap();
+        Root::open(&written(&folder, "bomb.tar.gz", &self.0.finish().unwrap()))
+    }
+}
+
+/// Set in the process that opens bombs alone, so that its memory can be measured.
+const ALONE: &str = "NODEDEV_TEST_BOMBS";
+
+#[test]
+fn bombs_of_names_are_refused_before_they_are_held() {
+    if std::env::var_os(ALONE).is_none() {
+        let name = "bombs_of_names_are_refused_before_they_are_held";
+        let status = std::process::Command::new(std::env::current_exe().unwrap())
+            .args(["--exact", name, "--nocapture"])
+            .env(ALONE, "1")
+            .status()
+            .unwrap();
+        assert!(status.success());
+        return;
+    }
+    const MEGABYTES: usize = 72;
+    let mut bombs = Vec::new();
+    for kind in [EntryType::GNULongName, EntryType::GNULongLink, EntryType::XHeader] {
+        let mut bomb = Bomb::new();
+        bomb.header("././@LongLink", kind, (MEGABYTES as u64) << 20);
+        bomb.megabytes(MEGABYTES);
+        bombs.push((format!("{kind:?}"), bomb, "too long"));
+    }
+    let mut bomb = Bomb::new();
+    for number in 0..20_000 {
+        bomb.long(&format!("sys/{number}/{}", "b".repeat(4000)), EntryType::GNULongName);
+    }
+    bombs.push(("long names".into(), bomb, "a name that is too long"));
+    let mut bomb = Bomb::new();
+    for number in 0..20_000 {
+        bomb.long(&format!("sys/devices/{}{number}", "a/".repeat(1900)), EntryType::GNULongName);
+    }
+    bombs.push(("deep".into(), bomb, "more folders"));
+    let mut bomb = Bomb::new();
+    bomb.header("sys/big", EntryType::Regular, (MEGABYTES as u64) << 20);
+    bomb.megabytes(MEGABYTES);
+    bombs.push(("a large file".into(), bomb, "larger than"));
+    for (what, bomb, problem) in bombs {
+        let error = bomb.open().unwrap_err().to_string();
+        assert!(error.contains(problem) && error.contains("bomb.tar.gz"), "{what}: {error}");
+    }
+    // What is long but of no use is passed over: hard links to what is not there, global headers.
+    let mut bomb = Bomb::new();
+    for _ in 0..20_000 {
+        bomb.long(&"nowhere/".repeat(500), EntryType::GNULongLink);
+    }
+    bomb.header("global", EntryType::XGlobalHeader, (MEGABYTES as u64) << 20);
+    bomb.megabytes(MEGABYTES);
+    assert!(bomb.open().is_ok());
+    let status = fs::read_to_string("/proc/self/status").unwrap();
+    let peak = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).unwrap();
+    let peak: u64 = peak.trim().trim_end_matches(" kB").parse().unwrap();
+    assert!(peak < 64 << 10, "{peak} KiB were resident");
+}
+
+#[test]
+fn a_sparse_file_has_its_parts_in_their_places() {
+    let mut archive = Archive::new();
+    let mut header = Header::new_gnu();
+    header.set_entry_type(EntryType::GNUSparse);
+    header.set_path("sys/sparse").unwrap();
+    header.set_size(3);
+    let gnu = header.as_gnu_mut().unwrap();
+    gnu.set_real_size(2000);
+    number(&mut gnu.sparse[0].offset, 1000);
+    number(&mut gnu.sparse[0].numbytes, 3);
+    header.set_cksum();
+    archive.builder.append(&header, &b"abc"[..]).unwrap();
+    archive.file("sys/after", b"1");
+    let root = archive.open().unwrap();
+    let content = text(&root, "sys/sparse").unwrap();
+    assert_eq!((content.len(), &content[1000..1004]), (2000, "abc\0"));
+    assert_eq!(text(&root, "sys/after").as_deref(), Some("1"));
+}
+
+#[test]
+fn names_of_pax_are_read() {
+    let mut archive = Archive::new();
+    let long = format!("sys/devices/x/{}", "n".repeat(200));
+    let records = format!("{} path={long}\n", long.len() + 10);
+    assert_eq!(records.len(), long.len() + 10);
+    archive.entry("PaxHeaders/x", EntryType::XHeader, records.len() as u64, records.as_bytes());
+    archive.file("sys/short", b"1");
+    let root = archive.open().unwrap();
+    assert_eq!(text(&root, &long).as_deref(), Some("1"));
+    assert!(!root.exists(b"sys/short"));
+}
+
 #[test]
 fn a_hundred_thousand_tiny_entries_are_opened_in_linear_time() {
     let mut archive = Archive::new();

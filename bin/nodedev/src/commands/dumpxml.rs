@@ -95,7 +95,7 @@ fn is_of_one(error: &anyhow::Error) -> bool {
 fn write_file(folder: &Path, name: &str, inactive: bool, text: &[u8]) -> anyhow::Result<()> {
     let extension = if inactive { ".inactive.xml" } else { ".xml" };
     // NAME_MAX of Linux, less the extension.
-    if name.contains('/') || name.len() > 255 - extension.len() {
+    if name.contains(|c: char| c == '/' || c.is_control()) || name.len() > 255 - extension.len() {
         return Err(BadFileName(name.to_owned()).into());
     }
     let path = folder.join(format!("{name}{extension}"));

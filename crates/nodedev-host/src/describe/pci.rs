@@ -17,10 +17,11 @@ pub(super) fn describe(context: &Describer<'_>, device: &KernelDevice<'_>) -> Ca
         device.issue("", "its name is not a PCI address");
         PciAddress::default()
     });
-    let class = device
-        .kernel("PCI_CLASS")
-        .and_then(|class| number::u32(class, 16))
-        .or_else(|| device.u32("class", 16));
+    let class = match device.kernel("PCI_CLASS").and_then(|class| number::i32(class, 16)) {
+        // A negative one, which no kernel states, is none for libvirt.
+        Some(stated) => u32::try_from(stated).ok(),
+        None => device.u32("class", 16),
+    };
     let config = config(device);
     let (vendor, product) = ids(device, config.map(|config| config.ids));
     let (vendor_name, product_name) = match (vendor, product) {

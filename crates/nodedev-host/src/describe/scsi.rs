@@ -21,7 +21,7 @@ pub(super) fn host(device: &KernelDevice<'_>) -> Capability {
 }
 
 /// The Fibre Channel part of a SCSI host. As in libvirt a port without its two names, or whose numbers of virtual
-/// ports are missing though it can make them, has none.
+/// ports are missing though it can make them, has none. Negative numbers, which no kernel states, cost the numbers alone.
 pub(crate) fn fibre_channel(root: &Root, host: &[u8], issues: &Issues) -> (Option<FcHost>, Option<VportOps>) {
     let class = [paths::CLASS.as_bytes(), b"/fc_host/", host].concat();
     let folder = match root.folder(&class) {
@@ -42,17 +42,22 @@ pub(crate) fn fibre_channel(root: &Root, host: &[u8], issues: &Issues) -> (Optio
     };
     let fc_host =
         FcHost { wwpn: read("port_name"), wwnn: read("node_name"), fabric_wwn: read("fabric_name") };
-    let number = |value: Option<Text>| u32::try_from(number::i32(&value?, 10)?).ok();
+    let number = |value: Option<Text>| number::i32(&value?, 10);
+    let malformed =
+        |problem: &str| issues.push(format!("/{}", Text::from(class.as_slice())), problem.to_owned());
     let vport_ops = if folder.exists(b"vport_create")
         || root.exists(&[paths::CLASS.as_bytes(), b"/scsi_host/", host, b"/vport_create"].concat())
     {
         match (number(read("max_npiv_vports")), number(read("npiv_vports_inuse"))) {
-            (Some(max_vports), Some(vports)) => Some(VportOps { max_vports, vports }),
+            (Some(max_vports), Some(vports)) => {
+                let numbers = u32::try_from(max_vports).ok().zip(u32::try_from(vports).ok());
+                if numbers.is_none() {
+                    malformed("the port can make virtual ports, and their number is negative");
+                }
+                numbers.map(|(max_vports, vports)| VportOps { max_vports, vports })
+            }
             _ => {
-                issues.push(
-                    format!("/{}", Text::from(class.as_slice())),
-                    "the port can make virtual ports, but how many is missing".into(),
-                );
+                malformed("the port can make virtual ports, but how many is missing");
                 return (None, None);
             }
         }
@@ -60,10 +65,7 @@ pub(crate) fn fibre_channel(root: &Root, host: &[u8], issues: &Issues) -> (Optio
         None
     };
     if fc_host.wwpn.is_none() || fc_host.wwnn.is_none() {
-        issues.push(
-            format!("/{}", Text::from(class.as_slice())),
-            "the port's World Wide Names are missing".into(),
-        );
+        malformed("the port's World Wide Names are missing");
         return (None, None);
     }
     (Some(fc_host), vport_ops)

@@ -6,6 +6,8 @@ use nodedev_model::{MdevConfig, Uuid};
 use nodedev_sys::{Root, mdevctl};
 use serde_json::{Value, json};
 
+use super::names;
+
 /// The device that is meant.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Target<'a> {
@@ -63,14 +65,19 @@ impl Request<'_> {
         arguments
     }
 
-    fn input(&self) -> Option<String> {
-        let (config, autostart) = match self {
-            Self::StartNew(config) => (config, false),
+    /// What it is to be made of, and whether it is started with the host.
+    fn config(&self) -> Option<(&MdevConfig, bool)> {
+        match self {
+            Self::StartNew(config) => Some((config, false)),
             Self::Define { config, autostart } | Self::Modify { config, autostart, .. } => {
-                (config, *autostart)
+                Some((config, *autostart))
             }
-            _ => return None,
-        };
+            _ => None,
+        }
+    }
+
+    fn input(&self) -> Option<String> {
+        let (config, autostart) = self.config()?;
         let text = |text: &nodedev_model::Text| text.to_string();
         let mut input = json!({
             "mdev_type": text(&config.type_id),
@@ -102,6 +109,7 @@ impl Request<'_> {
 
     /// Has mdevctl do it. What it says: the UUID of a device that had none. `name` is the device's, for errors.
     pub(super) fn run(&self, root: &Root, target: Target<'_>, name: &str) -> Result<String> {
+        names::check(target, self.config().map(|(config, _)| config))?;
         if matches!(self, Self::Modify { .. }) && !can_modify(root)? {
             let detail = "Unable to modify mediated device: modify unsupported";
             return Err(Error::new(ErrorDomain::NODEDEV, ErrorCode::OPERATION_UNSUPPORTED, detail)

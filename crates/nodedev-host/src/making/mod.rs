@@ -5,6 +5,7 @@
 
 pub(crate) mod mdev;
 mod mdevctl;
+mod names;
 pub(crate) mod vhba;
 
 use std::time::{Duration, Instant};

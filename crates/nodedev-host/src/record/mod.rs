@@ -4,8 +4,11 @@
 //! or take long, and would put more about the machine into the recording than its devices.
 
 mod attributes;
+mod handover;
 mod mask;
 mod output;
+mod spelling;
+mod verify;
 
 use std::collections::HashSet;
 use std::io;
@@ -28,9 +31,10 @@ const FILE_LIMIT: usize = 32 << 20;
 /// How to record a host.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct RecordOptions {
-    /// Replace serial numbers, asset tags, hardware addresses, World Wide Names, UUIDs and labels by invented ones of the
-    /// same form; the same value becomes the same one everywhere in the recording, another one in another. The vendor's
-    /// half of a hardware address stays.
+    /// Replace serial numbers, asset tags, hardware addresses, World Wide Names, UUIDs, names and addresses of the network, and
+    /// labels by invented ones of the same form; the same value becomes the same one everywhere in the recording, another one
+    /// in another. The vendor's half of a hardware address stays. What is not known to be harmless is left out or replaced, and
+    /// what was written is searched for each value in all its spellings.
     pub mask: bool,
 }
 
@@ -63,6 +67,17 @@ pub enum RecordError {
         /// Why.
         source: io::Error,
     },
+    /// A value that masking is to hide would have been in the recording, which was not kept.
+    Revealed {
+        /// The archive.
+        path: PathBuf,
+        /// The file in it, or the path of a file or link.
+        file: String,
+        /// The property, or the offset, where the value was.
+        key: String,
+        /// Where on the host the value was found, without the value.
+        secret: String,
+    },
 }
 
 impl std::fmt::Display for RecordError {
@@ -76,6 +91,11 @@ impl std::fmt::Display for RecordError {
                 )
             }
             Self::Write { path, .. } => write!(f, "cannot write the recording {}", path.display()),
+            Self::Revealed { path, file, key, secret } => write!(
+                f,
+                "the recording {} was not kept: masking would not have hidden {secret}, which stands in {file} ({key})",
+                path.display()
+            ),
         }
     }
 }
@@ -83,7 +103,7 @@ impl std::fmt::Display for RecordError {
 impl std::error::Error for RecordError {
     fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
         match self {
-            Self::Format { .. } => None,
+            Self::Format { .. } | Self::Revealed { .. } => None,
             Self::Write { source, .. } => Some(source),
         }
     }
@@ -103,11 +123,14 @@ pub fn record(root: &Root, archive: &Path, options: RecordOptions) -> Result<Rec
     let write_error = |source| RecordError::Write { path: archive.to_owned(), source };
     recorder.host().map_err(write_error)?;
     let Recorder { output, devices, seen, .. } = recorder;
-    output.finish()?;
+    output.finish(|written| match &mask {
+        Some(mask) => verify::hides(written, archive, mask.secrets()),
+        None => Ok(()),
+    })?;
     let mut issues = issues.into_inner();
     issues.sort_unstable();
     issues.dedup();
-    Ok(RecordReport { devices, files: seen.len(), masked: mask.map_or(0, |mask| mask.len()), issues })
+    Ok(RecordReport { devices, files: seen.len(), masked: mask.as_ref().map_or(0, Mask::len), issues })
 }
 
 struct Recorder<'a> {
@@ -143,6 +166,7 @@ impl Recorder<'_> {
         for path in host_info::files(self.root) {
             self.file(path.as_bytes())?;
         }
+        self.handovers()?;
         if self.mask.is_none() {
             self.file(paths::HOSTNAME.as_bytes())?;
         }
@@ -172,7 +196,18 @@ impl Recorder<'_> {
             above = parent(above);
         }
         if let Some(folder) = device.folder() {
-            self.folder(folder)?;
+            let names = folder.names().unwrap_or_else(|error| self.unreadable(&error));
+            self.folder(folder, &names)?;
+            if device.subsystem == b"pci" {
+                self.function(path, &names)?;
+            }
+        }
+        if device.subsystem == b"block" {
+            let number = |key| {
+                device.kernel(key).and_then(|number| std::str::from_utf8(number).ok()?.parse::<u32>().ok())
+            };
+            let numbers = number("MAJOR").zip(number("MINOR"));
+            self.block(path, numbers.map(|(major, minor)| format!("{major}:{minor}")))?;
         }
         for file in attributes::DEEP {
             self.file(&join(path, file.as_bytes()))?;
@@ -187,15 +222,14 @@ impl Recorder<'_> {
     }
 
     /// The links in a device's folder, what they lead to as far as it matters, and the attributes of the table.
-    fn folder(&mut self, folder: &Folder<'_>) -> io::Result<()> {
-        let names = folder.names().unwrap_or_else(|error| self.unreadable(&error));
+    fn folder(&mut self, folder: &Folder<'_>, names: &[Box<[u8]>]) -> io::Result<()> {
         for name in names {
-            let path = join(folder.path(), &name);
-            match folder.link(&name) {
+            let path = join(folder.path(), name);
+            match folder.link(name) {
                 Ok(Some(target)) => {
                     self.link(&path, &target)?;
                     let leads_to = paths::follow(folder.path(), &target);
-                    match &*name {
+                    match &**name {
                         b"driver" if self.root.exists(&leads_to) => self.empty_folder(&leads_to)?,
                         b"iommu_group" => self.iommu_group(&leads_to)?,
                         // A disk's vendor and model are there, whether or not a bus or class lists it.
@@ -206,15 +240,15 @@ impl Recorder<'_> {
                     }
                 }
                 // An ordinary user sees the beginning only, which a recording must not give for the whole.
-                Ok(None) if &*name == b"config" && !self.root.is_privileged() => {}
-                Ok(None) if attributes::is_recorded(&name) => {
+                Ok(None) if &**name == b"config" && !self.root.is_privileged() => {}
+                Ok(None) if attributes::is_recorded(name) => {
                     self.file(&path)?;
-                    if &*name == b"device" {
+                    if &**name == b"device" {
                         self.attributes(&path)?;
                     }
                 }
                 Ok(None) if name.starts_with(b"vhost-vdpa") => {
-                    let node = join(paths::DEV.as_bytes(), &name);
+                    let node = join(paths::DEV.as_bytes(), name);
                     if self.root.exists(&node) && self.seen.insert(node.clone()) {
                         self.output.file(&node, b"")?;
                     }
@@ -287,7 +321,14 @@ impl Recorder<'_> {
             }
             Err(_) => return Ok(()),
         }
-        self.seen.insert(path.to_vec());
+        self.content(path, content)
+    }
+
+    /// Adds a file with this content, if it is not in yet.
+    fn content(&mut self, path: &[u8], content: Vec<u8>) -> io::Result<()> {
+        if !self.seen.insert(path.to_vec()) {
+            return Ok(());
+        }
         match self.mask {
             Some(mask) => self.output.file(&mask.apply(path), &mask.apply_to_file(path, content)),
             None => self.output.file(path, &content),

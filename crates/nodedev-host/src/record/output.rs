@@ -104,8 +104,11 @@ impl Output {
         }
     }
 
-    /// Completes the archive and gives it its name.
-    pub(super) fn finish(mut self) -> Result<(), RecordError> {
+    /// Completes the archive, lets `check` look at it, and gives it its name.
+    pub(super) fn finish(
+        mut self,
+        check: impl FnOnce(&Path) -> Result<(), RecordError>,
+    ) -> Result<(), RecordError> {
         let fail = |source| RecordError::Write { path: self.archive.clone(), source };
         let Some(builder) = self.builder.take() else { return Ok(()) };
         let file = match builder.into_inner().map_err(fail)? {
@@ -113,6 +116,7 @@ impl Output {
             Format::Gzip(encoder) => encoder.finish().map_err(fail)?,
         };
         file.into_inner().map_err(|error| fail(error.into_error()))?.sync_all().map_err(fail)?;
+        check(&self.partial)?;
         fs::rename(&self.partial, &self.archive).map_err(fail)
     }
 }

@@ -312,6 +312,37 @@ fn a_transient_mediated_device_comes_with_its_call_and_goes() {
 }
 
 #[test]
+fn names_that_lead_elsewhere_are_refused_and_nothing_is_run() {
+    let host = Host::new();
+    let driver = &host.driver;
+    let flags = CreateFlags::empty();
+    let attribute =
+        |name: &str| mdev(Some(UUID), "t-1", &format!("<attr name='{name}' value='/tmp/evil.so'/>"));
+    let documents = [
+        attribute("../../../../../../../../../../etc/ld.so.preload"),
+        attribute("/etc/ld.so.preload"),
+        attribute("driver/unbind"),
+        attribute("--x"),
+        attribute("a&#10;b"),
+        mdev(Some(UUID), "../../../x&#10;y", ""),
+    ];
+    for xml in &documents {
+        for result in [driver.define_xml(xml, flags), driver.create_xml(xml, flags)] {
+            let error = result.unwrap_err();
+            assert_eq!(error.code().0, 27, "{error}");
+            assert!(!error.message().contains('\n'), "{error}");
+        }
+    }
+    define(&host, &existing("1"));
+    host.ran();
+    for flags in [UpdateFlags::CONFIG, UpdateFlags::empty()] {
+        let error = driver.update(NAME, &attribute("../x"), flags).unwrap_err();
+        assert_eq!(error.code().0, 27, "{error}");
+    }
+    assert!(host.ran().is_empty());
+}
+
+#[test]
 fn what_mdevctl_refuses_is_told_in_its_words_and_changes_nothing() {
     let host = Host::new();
     define(&host, &mdev(Some(UUID), "t-1", ""));

@@ -1,0 +1,149 @@
+//! What `explain` asks about beside the descriptions of devices: whether a function can be reset, sleeps, or is kept for a guest,
+//! which drivers and modules there are, and what the host keeps on its disks.
+
+use std::io;
+
+use nodedev_sys::paths::{self, join};
+
+use super::{FILE_LIMIT, Recorder};
+
+/// Files of a PCI function that are written only: that they are there is all that they tell.
+const WRITE_ONLY: &[&[u8]] = &[b"reset", b"reset_subordinate"];
+/// Files that the kernel does not let anybody read while virtual functions are made or taken away, which can last as long as a
+/// guest has one (`drivers/pci/iov.c` takes the device's lock). They are not read.
+const NUMBER_OF_FUNCTIONS: &[u8] = b"sriov_numvfs";
+/// What links to virtual functions begin with.
+const VIRTUAL_FUNCTION: &[u8] = b"virtfn";
+/// Folders of links between block devices.
+const BUILT_UPON: [&[u8]; 2] = [b"slaves", b"holders"];
+/// What the names of PCI drivers begin with in a module's folder.
+const PCI_DRIVER: &[u8] = b"pci:";
+/// What lines of `modules.alias` that name drivers for VFIO begin with.
+const VFIO_ALIAS: &[u8] = b"alias vfio_pci:";
+
+impl Recorder<'_> {
+    /// What a PCI function has besides its attributes.
+    pub(super) fn function(&mut self, path: &[u8], names: &[Box<[u8]>]) -> io::Result<()> {
+        for name in names.iter().filter(|name| WRITE_ONLY.contains(&&***name)) {
+            self.content(&join(path, name), Vec::new())?;
+        }
+        if names.iter().any(|name| **name == *NUMBER_OF_FUNCTIONS) {
+            let count = names.iter().filter(|name| name.starts_with(VIRTUAL_FUNCTION)).count();
+            self.content(&join(path, NUMBER_OF_FUNCTIONS), format!("{count}\n").into_bytes())?;
+        }
+        let nodes = join(path, b"vfio-dev");
+        for name in self.names(&nodes) {
+            self.empty_folder(&join(&nodes, &name))?;
+        }
+        Ok(())
+    }
+
+    /// What a block device is built upon, and what is built upon it; and the link by its number.
+    pub(super) fn block(&mut self, path: &[u8], number: Option<String>) -> io::Result<()> {
+        for folder in BUILT_UPON.map(|folder| join(path, folder)) {
+            self.links(&folder)?;
+        }
+        match number {
+            Some(number) => self.link_as_it_is(&join(paths::DEV_BLOCK.as_bytes(), number.as_bytes())),
+            None => Ok(()),
+        }
+    }
+
+    /// Drivers, modules, and how the host uses its disks and networks. A masked recording does not tell of the latter.
+    pub(super) fn handovers(&mut self) -> io::Result<()> {
+        self.file(paths::KERNEL_RELEASE.as_bytes())?;
+        for driver in self.names(paths::PCI_DRIVERS.as_bytes()) {
+            let driver = join(paths::PCI_DRIVERS.as_bytes(), &driver);
+            self.empty_folder(&driver)?;
+            self.link_as_it_is(&join(&driver, b"module"))?;
+        }
+        for module in self.names(paths::MODULE.as_bytes()) {
+            let module = join(paths::MODULE.as_bytes(), &module);
+            self.empty_folder(&module)?;
+            let drivers = join(&module, b"drivers");
+            for name in self.names(&drivers).iter().filter(|name| name.starts_with(PCI_DRIVER)) {
+                self.link_as_it_is(&join(&drivers, name))?;
+            }
+        }
+        let is_masked = self.mask.is_some();
+        for release in self.names(paths::MODULES.as_bytes()) {
+            let folder = join(paths::MODULES.as_bytes(), &release);
+            self.lines(&join(&folder, b"modules.alias"), |line| {
+                line.starts_with(VFIO_ALIAS).then_some(line)
+            })?;
+            self.lines(&join(&folder, b"modules.dep"), |line| {
+                // Only that there is a module, and not what it depends on. What was built here has its maker's names.
+                let colon = line.iter().position(|&b| b == b':')?;
+                (!is_masked || line.starts_with(b"kernel/")).then_some(&line[..=colon])
+            })?;
+        }
+        if self.mask.is_some() {
+            return Ok(());
+        }
+        for process in paths::PROCESSES_OF_THE_HOST {
+            for (name, wanted) in [
+                ("mountinfo", is_of_a_disk as fn(&[u8]) -> bool),
+                ("net/route", |_| true),
+                ("net/ipv6_route", |_| true),
+            ] {
+                let path = format!("{process}/{name}");
+                self.lines(path.as_bytes(), |line| wanted(line).then_some(line))?;
+            }
+        }
+        self.file(paths::SWAPS.as_bytes())?;
+        for system in self.names(paths::BTRFS.as_bytes()) {
+            self.links(&join(&join(paths::BTRFS.as_bytes(), &system), b"devices"))?;
+        }
+        Ok(())
+    }
+
+    fn links(&mut self, folder: &[u8]) -> io::Result<()> {
+        for name in self.names(folder) {
+            self.link_as_it_is(&join(folder, &name))?;
+        }
+        Ok(())
+    }
+
+    fn link_as_it_is(&mut self, path: &[u8]) -> io::Result<()> {
+        match self.root.read_link(path) {
+            Ok(Some(target)) => self.link(path, &target),
+            _ => Ok(()),
+        }
+    }
+
+    /// Records some lines of a file.
+    fn lines(&mut self, path: &[u8], wanted: impl Fn(&[u8]) -> Option<&[u8]>) -> io::Result<()> {
+        let mut content = Vec::new();
+        let Ok(Some(content)) = self.root.read(path, &mut content, FILE_LIMIT) else { return Ok(()) };
+        let mut kept = Vec::new();
+        for line in content.split(|&b| b == b'\n').filter_map(wanted) {
+            kept.extend_from_slice(line);
+            kept.push(b'\n');
+        }
+        self.content(path, kept)
+    }
+}
+
+/// Whether a line of `mountinfo` is of a file system that is on a device of the host: it has the number of one, or is of a kind
+/// that has several.
+fn is_of_a_disk(line: &[u8]) -> bool {
+    let number = line.split(|&b| b == b' ').nth(2).unwrap_or_default();
+    !number.starts_with(b"0:") || line.windows(7).any(|part| part.starts_with(b" /dev/"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::is_of_a_disk;
+
+    #[test]
+    fn file_systems_on_disks_are_told_from_others() {
+        for (line, want) in [
+            ("22 1 8:1 / / rw - ext4 /dev/sda1 rw", true),
+            ("23 1 0:31 / /data rw - btrfs /dev/sdb rw", true),
+            ("24 1 0:32 / /run rw - tmpfs tmpfs rw", false),
+            ("", true),
+        ] {
+            assert_eq!(is_of_a_disk(line.as_bytes()), want, "{line}");
+        }
+    }
+}
