@@ -5,11 +5,14 @@ mod clients;
 mod config;
 mod daemon;
 mod exit;
+mod limits;
 mod listeners;
 mod logging;
+mod places;
 mod polkit;
 mod sockets;
 mod tls;
+mod wire;
 mod x509_name;
 
 use std::process::ExitCode;

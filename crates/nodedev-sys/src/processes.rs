@@ -47,6 +47,14 @@ pub fn start_time(host: &dyn HostAccess, process: u32) -> Option<u64> {
     stat_field(&host.read(&join(&folder, b"stat"), STAT_LIMIT).ok()??, 22)
 }
 
+/// The name of a process's program, as `/proc/PID/comm` has it: at most 15 bytes, and what the process itself says. `None` if
+/// there is no such process, or its name is no text.
+pub fn program(host: &dyn HostAccess, process: u32) -> Option<String> {
+    let folder = join(PROC.as_bytes(), process.to_string().as_bytes());
+    let name = host.read(&join(&folder, b"comm"), NAME_LIMIT).ok()??;
+    Some(std::str::from_utf8(name.strip_suffix(b"\n").unwrap_or(&name)).ok()?.to_owned())
+}
+
 /// The parent of a process, by its `stat`.
 fn parent(stat: &[u8]) -> Option<u32> {
     stat_field(stat, 4)
