@@ -7,7 +7,7 @@ use nodedev_sys::paths::{KERNEL_RELEASE, LOCKDOWN, MODULES, PCI_DEVICES, follow}
 use super::check::{self, Intent, Scene};
 use super::group::Group;
 use super::kernel_driver::{self, Chosen};
-use super::{Operations, OpsError, PciFunction, Result, vfio};
+use super::{Operations, OpsError, PciFunction, Result, power, vfio};
 use crate::kernel::attribute_value;
 use crate::pci_config::{self, Isolation};
 
@@ -98,6 +98,10 @@ impl Operations<'_> {
                 Isolation::Off => "has Access Control Services, which are off",
                 Isolation::Missing => "has no Access Control Services",
                 Isolation::Conventional => "is a bridge to conventional PCI",
+                Isolation::Silent => {
+                    findings.push(power::silent_bridge(self.host, &bridge)?);
+                    continue;
+                }
             };
             findings.push(Finding {
                 kind: FindingKind::AcsMissing,

@@ -6,6 +6,7 @@ mod faults;
 mod host;
 mod messages;
 mod network;
+mod power;
 mod refusals;
 mod reset;
 mod vfio;

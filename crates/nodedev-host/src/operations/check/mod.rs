@@ -7,6 +7,7 @@ mod console;
 mod drivers;
 mod network;
 mod openers;
+mod power;
 mod scene;
 mod sharing;
 mod storage;
@@ -37,7 +38,14 @@ type Check = fn(&Scene<'_>, &Intent<'_>) -> Result<Vec<Finding>>;
 const NEEDED: &[Check] = &[storage::check, network::check, console::check, openers::node_open];
 
 const DETACH: &[&[Check]] = &[
-    &[drivers::bridge, openers::in_use, virtual_functions::in_use, drivers::no_override, drivers::iommu],
+    &[
+        drivers::bridge,
+        power::answers,
+        openers::in_use,
+        virtual_functions::in_use,
+        drivers::no_override,
+        drivers::iommu,
+    ],
     NEEDED,
     &[virtual_functions::needed, virtual_functions::check, sharing::group_shared],
     &[drivers::provides_vfio, drivers::module, openers::unseen],
