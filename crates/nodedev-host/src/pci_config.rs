@@ -47,6 +47,8 @@ pub struct Summary {
     /// PCI Express, with its link. Present without link for a device that has an extended configuration space but no
     /// PCI Express capability, as in libvirt.
     pub express: Option<PciExpress>,
+    /// Whether nobody answers, as [`is_silent`].
+    pub is_silent: bool,
 }
 
 /// Reads the first [`LENGTH`] bytes of a configuration space of `length` bytes. Registers that are missing count as zero,
@@ -62,7 +64,7 @@ pub fn parse(space: &[u8], length: u64) -> Summary {
         Some(at) => Some(link(space, at)),
         None => (length != CONVENTIONAL as u64).then(PciExpress::default),
     };
-    Summary { ids: (word(space, VENDOR), word(space, DEVICE)), header, express }
+    Summary { ids: (word(space, VENDOR), word(space, DEVICE)), header, express, is_silent: is_silent(space) }
 }
 
 /// Whether nobody answers: the whole header reads as ones. Vendor and device alone say nothing, as those of a virtual function
@@ -89,12 +91,17 @@ pub enum Isolation {
     Conventional,
     /// It is no place where devices could be kept apart.
     NotNeeded,
+    /// It does not answer.
+    Silent,
     /// Not enough of configuration space could be read.
     Unknown,
 }
 
 /// Whether the bridge with this configuration space keeps devices apart, as the kernel wants it for IOMMU groups of their own.
 pub fn isolation(space: &[u8]) -> Isolation {
+    if is_silent(space) {
+        return Isolation::Silent;
+    }
     let Some(express) = find_capability(space, CAPABILITY_EXPRESS) else {
         return if space.len() < CONVENTIONAL { Isolation::Unknown } else { Isolation::Conventional };
     };
@@ -265,6 +272,7 @@ mod tests {
             (port(4, Some(0x1d))[..256].to_vec(), Isolation::Unknown),
             (vec![0; 256], Isolation::Conventional),
             (vec![0; 64], Isolation::Unknown),
+            (vec![0xff; 4096], Isolation::Silent),
         ] {
             assert_eq!(isolation(&space), want);
         }

@@ -155,6 +155,8 @@ pub enum FindingKind {
     Reset,
     /// The host serves it, and would not notice that it was reset.
     HostDriver,
+    /// It does not answer: it sleeps, is dead or was unplugged.
+    NoAnswer,
     /// What could not be read, and so is not known.
     Unknown,
 }

@@ -50,7 +50,7 @@ pub use net::{NetCapability, NetFeature, NetFeatures, NetKind, NetLink, NetLinkS
 pub use number::CNumber;
 pub use pci::{
     IdName, InvalidPciAddress, IommuGroup, PciAddress, PciCapability, PciExpress, PciHeader, PciLink,
-    PcieSpeed, VirtualFunctions,
+    PciPower, PcieSpeed, VirtualFunctions,
 };
 pub use scsi::{
     FcHost, FcRemotePort, ScsiCapability, ScsiGenericCapability, ScsiHostCapability, ScsiTargetCapability,

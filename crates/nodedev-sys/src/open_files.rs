@@ -4,10 +4,8 @@ use std::collections::HashSet;
 
 use crate::node::{DeviceNode, NodeKind};
 use crate::paths::{CLASS_VFIO, CLASS_VFIO_DEV, DEV, DEV_VFIO, PROC, join};
-use crate::{HostAccess, SysError};
+use crate::{HostAccess, SysError, processes};
 
-/// Bound of a process's name, which the kernel cuts off at 15 bytes.
-const NAME_LIMIT: usize = 64;
 const NUMBER_LIMIT: usize = 64;
 /// Bound of what is kept of all processes: whoever has more of them open has something else in mind.
 const MOST_FILES: usize = 1 << 18;
@@ -135,8 +133,7 @@ impl Walk<'_> {
             self.found.incomplete = Some("processes have too many files of devices open");
             return Ok(());
         }
-        let command = self.host.read(&join(&process, b"comm"), NAME_LIMIT).ok().flatten().unwrap_or_default();
-        let command = String::from_utf8_lossy(command.trim_ascii_end()).into_owned();
+        let command = processes::program(self.host, pid).unwrap_or_default();
         is_monitor |= MONITORS.iter().any(|monitor| command.starts_with(monitor));
         self.found.processes.push(Process { pid, command, is_monitor, files: kept });
         Ok(())

@@ -6,6 +6,8 @@ use std::str::FromStr;
 use crate::HostAccess;
 use crate::paths::{PROC, join};
 
+/// Bound of a process's name, which the kernel cuts off at 15 bytes.
+const NAME_LIMIT: usize = 64;
 const STAT_LIMIT: usize = 4096;
 /// Bound of a process's environment.
 const ENVIRONMENT_LIMIT: usize = 4 << 20;
@@ -47,12 +49,12 @@ pub fn start_time(host: &dyn HostAccess, process: u32) -> Option<u64> {
     stat_field(&host.read(&join(&folder, b"stat"), STAT_LIMIT).ok()??, 22)
 }
 
-/// The name of a process's program, as `/proc/PID/comm` has it: at most 15 bytes, and what the process itself says. `None` if
-/// there is no such process, or its name is no text.
+/// The name of a process's program, as `/proc/PID/comm` has it: at most 15 bytes, and what the process itself says; bytes that are
+/// no text are replaced. `None` if there is no such process.
 pub fn program(host: &dyn HostAccess, process: u32) -> Option<String> {
     let folder = join(PROC.as_bytes(), process.to_string().as_bytes());
     let name = host.read(&join(&folder, b"comm"), NAME_LIMIT).ok()??;
-    Some(std::str::from_utf8(name.strip_suffix(b"\n").unwrap_or(&name)).ok()?.to_owned())
+    Some(String::from_utf8_lossy(name.strip_suffix(b"\n").unwrap_or(&name)).into_owned())
 }
 
 /// The parent of a process, by its `stat`.

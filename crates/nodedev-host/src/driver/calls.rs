@@ -262,12 +262,12 @@ impl Driver for HostDriver {
     }
 
     fn device(&self, name: &str) -> Result<NodeDevice> {
-        self.describe(self.with_any(name, Known::copy)?)
+        self.describe_by(&self.describer().natively(), self.with_any(name, Known::copy)?)
     }
 
     fn visit(&self, view: View, visit: &mut DeviceVisitor<'_>) -> Result<Vec<Issue>> {
         let issues = Issues::default();
-        let describer = self.describer_of_all();
+        let describer = self.describer_of_all().natively();
         for name in self.all_names(view) {
             let Some(known) = self.shared.known(&name) else { continue };
             let Some(device) = describer.describe(known, &issues) else { continue };

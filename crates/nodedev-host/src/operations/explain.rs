@@ -10,7 +10,7 @@ use nodedev_sys::paths::LOCKDOWN;
 use super::check::{self, Intent, Scene};
 use super::group::Group;
 use super::kernel_driver::{self, Chosen};
-use super::{Operations, OpsError, PciFunction, Result, once};
+use super::{Operations, OpsError, PciFunction, Result, once, power};
 use crate::pci_config::{self, Isolation};
 
 const SMALL: usize = 4096;
@@ -116,6 +116,10 @@ impl Operations<'_> {
                 Isolation::Off => "has Access Control Services, which are off",
                 Isolation::Missing => "has no Access Control Services",
                 Isolation::Conventional => "is a bridge to conventional PCI",
+                Isolation::Silent => {
+                    findings.push(power::silent_bridge(self.host, &bridge)?);
+                    continue;
+                }
             };
             findings.push(Finding {
                 kind: FindingKind::AcsMissing,

@@ -20,6 +20,7 @@ mod group;
 mod journal;
 mod kernel_driver;
 mod plan;
+mod power;
 mod reattach;
 mod recover;
 mod reset;

@@ -15,6 +15,7 @@ mod mounts;
 mod network;
 mod nodes;
 mod openers;
+mod power;
 mod scene;
 mod sharing;
 mod storage;
@@ -48,7 +49,7 @@ const OF_GUESTS: &[Check] = &[openers::in_use, claims::of_guests, virtual_functi
 const NEEDED: &[Check] = &[claims::of_host, exclusive::claimed, console::check, claims::not_known];
 
 const DETACH: &[&[Check]] = &[
-    &[drivers::bridge],
+    &[drivers::bridge, power::answers],
     OF_GUESTS,
     &[drivers::no_override, drivers::iommu],
     NEEDED,

@@ -55,6 +55,9 @@ pub(super) fn claims(scene: &Scene<'_>, claims: &mut Claims) -> Result<()> {
             }
         }
     }
+    if !scene.host.is_changeable() {
+        return Ok(());
+    }
     if let Some(why) = open.incomplete {
         claims.unknown(Concern::Nodes, format!("{why}, and one may have it open"), SEE_ALL);
     }
