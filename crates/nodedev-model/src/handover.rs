@@ -147,6 +147,8 @@ pub enum FindingKind {
     ModuleNotLoaded,
     /// The kernel is locked down (Secure Boot).
     Lockdown,
+    /// It is being detached or given back, and the kernel waits for somebody who has it open.
+    UnderWay,
     /// It is detached already.
     Detached,
     /// A driver of the host serves it for VFIO itself, so that guests get it without it being detached.

@@ -6,7 +6,7 @@ use std::time::Duration;
 use crate::change::{self, FileLock};
 use crate::network::{self, Network};
 use crate::paths::{basename, parent};
-use crate::{DeviceNode, Root, SysError, modules};
+use crate::{DeviceNode, PendingWrite, Root, SysError, modules, slow_write};
 
 /// A host that can be looked at and changed. [`Root`] is one; tests have another that reacts like a kernel and fails where it
 /// is told to.
@@ -53,6 +53,19 @@ pub trait HostAccess: fmt::Debug + Send + Sync {
     /// # Errors
     /// [`SysError::Io`] with what the kernel says; [`SysError::ReadOnly`] for a recording.
     fn write(&self, path: &[u8], value: &[u8]) -> Result<(), SysError>;
+
+    /// Begins to give an attribute a value that the kernel may wait for others with, perhaps for ever: it lets go of a device when
+    /// those who have it open are done. `locks` stay taken until the write is done, whatever becomes of this process, if they
+    /// are [left](FileLock::leave).
+    ///
+    /// # Errors
+    /// As [`HostAccess::write`]; what the kernel says to the write itself is told by what is returned.
+    fn start_write(
+        &self,
+        path: &[u8],
+        value: &[u8],
+        locks: &[FileLock],
+    ) -> Result<Box<dyn PendingWrite>, SysError>;
 
     /// Makes a file with this content, which is on its medium when this returns; its folder is made if necessary, and a file
     /// that a crash left there is replaced.
@@ -163,6 +176,15 @@ impl HostAccess for Root {
 
     fn write(&self, path: &[u8], value: &[u8]) -> Result<(), SysError> {
         change::write(self, path, value)
+    }
+
+    fn start_write(
+        &self,
+        path: &[u8],
+        value: &[u8],
+        locks: &[FileLock],
+    ) -> Result<Box<dyn PendingWrite>, SysError> {
+        slow_write::start(self, path, value, locks)
     }
 
     fn create_file(&self, path: &[u8], content: &[u8]) -> Result<(), SysError> {

@@ -22,13 +22,14 @@ mod pci;
 
 use std::collections::HashSet;
 use std::net::IpAddr;
+use std::os::fd::{AsFd as _, OwnedFd};
 use std::path::PathBuf;
-use std::sync::{Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
 use std::{fmt, fs, io};
 
 use nodedev_sys::network::Network;
-use nodedev_sys::{DeviceNode, FileLock, HostAccess, Operation, Root, SysError};
+use nodedev_sys::{DeviceNode, FileLock, HostAccess, Operation, PendingWrite, Root, SysError};
 
 use crate::tree::Tree;
 use faults::Faults;
@@ -72,6 +73,9 @@ struct State {
     claimed: HashSet<String>,
     without_node: HashSet<String>,
     meanwhile: Option<Box<dyn FnOnce() + Send>>,
+    /// The end of the path of files whose writes do not come back.
+    hanging: Option<String>,
+    hung: Option<Hung>,
     /// Locks that were taken, in order.
     locked: Vec<String>,
     /// What happens before the lock of this number is taken.
@@ -233,6 +237,26 @@ impl FakeKernel {
         self.state().without_node.insert(node.to_owned());
     }
 
+    /// Lets the kernel not come back from writes to files that end so, such as `igb/unbind`, until they are
+    /// [released](FakeKernel::release).
+    pub fn hang(&self, file: &str) {
+        self.state().hanging = Some(file.to_owned());
+    }
+
+    /// Lets the kernel come back from the write that it does not come back from; the process that did it ends.
+    pub fn release(&self) {
+        let hung = {
+            let mut state = self.state();
+            state.hanging = None;
+            state.hung.take()
+        };
+        if let Some(Hung { path, value, locks, written }) = hung {
+            let done = self.write(&path, &value);
+            *written.lock().unwrap_or_else(PoisonError::into_inner) = Some(done);
+            drop(locks);
+        }
+    }
+
     /// Does something as soon as somebody waits, once.
     pub fn meanwhile(&self, act: impl FnOnce() + Send + 'static) {
         self.state().meanwhile = Some(Box::new(act));
@@ -288,6 +312,36 @@ impl FakeKernel {
     }
 }
 
+/// What came of a write; nothing while the kernel does not come back from it.
+type Written = Arc<Mutex<Option<Result<(), SysError>>>>;
+
+/// A write that the kernel does not come back from.
+#[derive(Debug)]
+struct Hung {
+    path: Vec<u8>,
+    value: Vec<u8>,
+    /// The locks that the process has that does it.
+    locks: Vec<OwnedFd>,
+    written: Written,
+}
+
+#[derive(Debug)]
+struct Pending(Written);
+
+impl PendingWrite for Pending {
+    fn wait(&mut self, patience: Duration) -> Option<Result<(), SysError>> {
+        // Time runs faster here.
+        let end = Instant::now() + (patience / 20).min(Duration::from_millis(100));
+        loop {
+            let written = self.0.lock().unwrap_or_else(PoisonError::into_inner).take();
+            if written.is_some() || Instant::now() >= end {
+                return written;
+            }
+            std::thread::sleep(Duration::from_millis(1));
+        }
+    }
+}
+
 fn failure(operation: Operation, path: &[u8], errno: i32) -> SysError {
     let path = format!("/{}", String::from_utf8_lossy(path));
     SysError::Io { operation, path, source: io::Error::from_raw_os_error(errno) }
@@ -330,6 +384,32 @@ impl HostAccess for FakeKernel {
             .pci
             .write(&self.folder, &text(path), &text(value))
             .map_err(|error| failure(Operation::Write, path, error.raw_os_error().unwrap_or(errno::EIO)))
+    }
+
+    fn start_write(
+        &self,
+        path: &[u8],
+        value: &[u8],
+        locks: &[FileLock],
+    ) -> Result<Box<dyn PendingWrite>, SysError> {
+        let hangs = self.state().hanging.clone();
+        let name = String::from_utf8_lossy(path);
+        if !hangs.is_some_and(|hanging| name.ends_with(&hanging)) {
+            let written = self.write(path, value);
+            return Ok(Box::new(Pending(Arc::new(Mutex::new(Some(written))))));
+        }
+        let mut state = self.step(Operation::Write, path)?;
+        let inherited = locks.iter().map(|lock| lock.as_fd().try_clone_to_owned());
+        let locks =
+            inherited.collect::<Result<_, _>>().map_err(|_| failure(Operation::Write, path, errno::EIO))?;
+        let written = Arc::default();
+        state.hung = Some(Hung {
+            path: path.to_owned(),
+            value: value.to_owned(),
+            locks,
+            written: Arc::clone(&written),
+        });
+        Ok(Box::new(Pending(written)))
     }
 
     fn create_file(&self, path: &[u8], content: &[u8]) -> Result<(), SysError> {

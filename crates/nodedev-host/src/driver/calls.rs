@@ -189,7 +189,7 @@ impl Driver for HostDriver {
 
     fn reattach(&self, name: &str) -> Result<()> {
         self.serves("virNodeDeviceReAttach")?;
-        self.reattach_device(name, &ReattachOptions::default()).map(drop)
+        self.reattach_for_libvirt(name)
     }
 
     fn reset(&self, name: &str) -> Result<()> {

@@ -16,6 +16,8 @@ use crate::operations::{DetachRequest, Look, Operations, OpsError, PciFunction, 
 /// Names of drivers that clients of libvirt give and that are none.
 const DEFAULT_DRIVER: &str = "vfio";
 const LEGACY_DRIVER: &str = "kvm";
+/// How long the kernel is waited for on behalf of libvirt's clients, which know of no progress.
+const CLIENTS_PATIENCE: Duration = Duration::from_secs(30);
 /// How long a look at all entries of the journal counts. It reads each of them, and hosts have thousands.
 const LOOK_AGAIN: Duration = Duration::from_secs(60);
 
@@ -79,7 +81,7 @@ impl HostDriver {
             Caller::Process(process) => ssh_address(self.host(), Some(process)),
         };
         let request = DetachRequest { kernel_driver, connected_at, ..DetachRequest::default() };
-        let plan = self.operations().detach(&[function], &request)?;
+        let plan = self.operations().within(CLIENTS_PATIENCE).detach(&[function], &request)?;
         for finding in plan.findings.iter().filter(|finding| finding.effect >= Effect::Warning) {
             tracing::warn!(device = name, "{}", finding.problem);
         }
@@ -118,9 +120,16 @@ impl HostDriver {
             connected_at: options.connected_at,
         };
         Ok(match look {
-            Some(look) => operations.detach_seen(&look.scene, &functions, &request)?,
+            Some(look) => operations.detach_seen(&look.scene, &functions, &request, &[])?,
             None => operations.detach(&functions, &request)?,
         })
+    }
+
+    pub(super) fn reattach_for_libvirt(&self, name: &str) -> Result<()> {
+        let function = self.pci_function(name)?;
+        self.changeable(name)?;
+        self.operations().within(CLIENTS_PATIENCE).reattach(&[function], false)?;
+        Ok(())
     }
 
     pub(super) fn reattach_device(&self, name: &str, options: &ReattachOptions) -> Result<HandoverPlan> {
@@ -138,7 +147,9 @@ impl HostDriver {
         if !request.dry_run {
             self.changeable(name)?;
         }
-        Ok(self.operations().reset(&function, request)?)
+        let operations = self.operations();
+        let operations = if request.as_libvirt { operations.within(CLIENTS_PATIENCE) } else { operations };
+        Ok(operations.reset(&function, request)?)
     }
 
     /// By the address too: the device of an entry need not be there any more.

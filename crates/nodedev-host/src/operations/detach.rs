@@ -37,8 +37,9 @@ impl Operations<'_> {
         functions: &[PciFunction],
         request: &DetachRequest<'_>,
     ) -> Result<HandoverPlan> {
-        let _locks = if request.dry_run { Vec::new() } else { self.begin(functions)? };
-        self.detach_seen(&Scene::for_caller(self.host, request.connected_at), functions, request)
+        let locks = if request.dry_run { Vec::new() } else { self.begin(functions)? };
+        let scene = Scene::for_caller(self.host, request.connected_at);
+        self.detach_seen(&scene, functions, request, &locks)
     }
 
     /// As [`Operations::detach`], of a host that was looked at: for many plans that nothing is done of.
@@ -47,6 +48,7 @@ impl Operations<'_> {
         scene: &Scene<'_>,
         functions: &[PciFunction],
         request: &DetachRequest<'_>,
+        locks: &[FileLock],
     ) -> Result<HandoverPlan> {
         let mut chosen = Vec::with_capacity(functions.len());
         for function in functions {
@@ -76,7 +78,7 @@ impl Operations<'_> {
             plan = HandoverPlan { steps: loaded.chain(now.steps).collect(), findings: plan.findings, ..now };
         }
         changes.retain(|change| !change.steps.is_empty());
-        self.carry_out(HandoverState::Detaching, &changes)?;
+        self.carry_out(HandoverState::Detaching, &changes, locks)?;
         audit::changed(HandoverOperation::Detach, functions);
         plan.outcome = Outcome::Changed;
         Ok(plan)

@@ -34,6 +34,9 @@ pub(crate) enum OpsError {
     /// Somebody else is at it.
     #[error("another process is changing PCI device {device}")]
     Busy { device: PciAddress, pid: Option<u32> },
+    /// The kernel does not come back from a change of the device.
+    #[error("the change of PCI device {device} is not done: {problem}")]
+    Waiting { device: PciAddress, problem: String },
     /// Something stands in the way.
     #[error("{}", finding.problem)]
     Refused { finding: Box<Finding> },
@@ -148,6 +151,10 @@ impl OpsError {
             }
             Self::Busy { pid: Some(pid), .. } => format!("wait for process {pid} to finish it"),
             Self::Busy { pid: None, .. } => "wait for it to finish".into(),
+            Self::Waiting { device, .. } => format!(
+                "end that process: the change is then done, or undone by the next operation; `nodedev handover list` and \
+                 `nodedev explain {device}` say how far it is"
+            ),
             Self::Refused { finding } => return finding.remedy.clone(),
             Self::Step { source, .. } | Self::Journal { source, .. } if source.is_permission() => {
                 "changing who serves a device needs root".into()
@@ -190,6 +197,7 @@ impl OpsError {
                 (D::NONE, C::SYSTEM_ERROR)
             }
             Self::Busy { .. } | Self::Interrupted { .. } => (D::NODEDEV, C::OPERATION_INVALID),
+            Self::Waiting { .. } => (D::NODEDEV, C::OPERATION_TIMEOUT),
             Self::Refused { finding } => of_finding(finding.kind),
             Self::RollbackFailed { .. } => (D::NODEDEV, C::OPERATION_FAILED),
             Self::UnknownDriver { .. }

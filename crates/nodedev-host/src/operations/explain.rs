@@ -4,7 +4,9 @@ use std::cell::{OnceCell, RefCell};
 use std::collections::HashMap;
 use std::net::IpAddr;
 
-use nodedev_model::{Effect, Explanation, Finding, FindingKind, IommuGroup, PciAddress};
+use nodedev_model::{
+    DriverBinding, Effect, Explanation, Finding, FindingKind, HandoverState, IommuGroup, PciAddress, Verdict,
+};
 use nodedev_sys::paths::LOCKDOWN;
 
 use super::check::{self, Intent, Scene};
@@ -38,8 +40,11 @@ impl Operations<'_> {
         kernel_driver: Option<&str>,
     ) -> Result<Explanation> {
         let gone = || OpsError::Gone { device: function.address };
-        let binding = function.binding(self.host)?.ok_or_else(gone)?;
         let scene = &look.scene;
+        if let Some((state, problem)) = self.waiting(function)? {
+            return self.under_way(scene, function, state, problem);
+        }
+        let binding = function.binding(self.host)?.ok_or_else(gone)?;
         let mut findings = Vec::new();
         let chosen = match scene.drivers().choose(function, kernel_driver) {
             Ok(chosen) => Some(chosen),
@@ -77,6 +82,33 @@ impl Operations<'_> {
                 devices: group.members.iter().map(|member| member.address).collect(),
             }),
             findings,
+        })
+    }
+
+    /// What is told of a function that the kernel does not come back from a change of: all else would wait with it.
+    fn under_way(
+        &self,
+        scene: &Scene<'_>,
+        function: &PciFunction,
+        state: HandoverState,
+        problem: String,
+    ) -> Result<Explanation> {
+        let doing = if state == HandoverState::Reattaching { "given back to the host" } else { "detached" };
+        let finding = Finding {
+            kind: FindingKind::UnderWay,
+            effect: Effect::Refused,
+            problem: format!("PCI device {} is being {doing}: {problem}", function.address),
+            remedy: Some("end that process; the next operation finishes or undoes it then".into()),
+        };
+        let kernel_driver = scene.functions().driver(function)?;
+        Ok(Explanation {
+            name: function.name.clone(),
+            address: function.address,
+            verdict: Verdict::Impossible,
+            binding: DriverBinding { kernel_driver, driver_override: None },
+            guest_driver: None,
+            iommu_group: None,
+            findings: vec![finding],
         })
     }
 

@@ -28,6 +28,7 @@ mod transaction;
 mod vfio;
 
 use std::cell::OnceCell;
+use std::time::Duration;
 
 use nodedev_sys::HostAccess;
 
@@ -55,11 +56,18 @@ pub(crate) fn once<T>(cell: &OnceCell<T>, find: impl FnOnce() -> Result<T>) -> R
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Operations<'a> {
     host: &'a dyn HostAccess,
+    /// How long the kernel is waited for at one write; without one as long as it takes.
+    limit: Option<Duration>,
 }
 
 impl<'a> Operations<'a> {
     pub(crate) fn on(host: &'a dyn HostAccess) -> Self {
-        Self { host }
+        Self { host, limit: None }
+    }
+
+    /// The operations of somebody who cannot be kept waiting.
+    pub(crate) fn within(self, limit: Duration) -> Self {
+        Self { limit: Some(limit), ..self }
     }
 
     /// Whether the host can be changed: a recording cannot.

@@ -13,7 +13,7 @@ use super::{Operations, OpsError, PciFunction, Result, audit, kernel_driver};
 impl Operations<'_> {
     /// Gives functions back, which are sorted: all, or none.
     pub(crate) fn reattach(&self, functions: &[PciFunction], dry_run: bool) -> Result<HandoverPlan> {
-        let _locks = if dry_run { Vec::new() } else { self.begin(functions)? };
+        let locks = if dry_run { Vec::new() } else { self.begin(functions)? };
         let mut changes = Vec::with_capacity(functions.len());
         for function in functions {
             changes.push(self.way_back(function)?);
@@ -43,7 +43,7 @@ impl Operations<'_> {
                     kernel_driver::require(self.host, driver, change.module.as_deref())?;
                 }
             }
-            self.carry_out(HandoverState::Reattaching, &changes)?;
+            self.carry_out(HandoverState::Reattaching, &changes, &locks)?;
             audit::changed(HandoverOperation::Reattach, functions);
             plan.outcome = Outcome::Changed;
         }

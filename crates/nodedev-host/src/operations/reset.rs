@@ -48,7 +48,7 @@ impl Operations<'_> {
         if is_bridge(self.host, function)? {
             return Err(OpsError::NotEndpoint { device: function.address });
         }
-        let _locks = if request.dry_run { Vec::new() } else { self.begin_reset(function)? };
+        let locks = if request.dry_run { Vec::new() } else { self.begin_reset(function)? };
         let before = function.binding(self.host)?.ok_or_else(gone)?;
         let scene = Scene::new(self.host);
         let way = self.way(&scene, function)?;
@@ -83,7 +83,7 @@ impl Operations<'_> {
             return Ok(plan);
         }
         for step in &plan.steps {
-            act::run(self.host, step, Effort::FULL)?;
+            act::run(self.host, step, Effort::full(&locks, self.limit))?;
         }
         let answer = self.host.read_start(&function.file("config"), pci_config::HEADER)?;
         // One that fell off its bus is taken away by the kernel.

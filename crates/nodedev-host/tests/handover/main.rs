@@ -12,4 +12,5 @@ mod power;
 mod refusals;
 mod reset;
 mod vfio;
+mod waiting;
 mod ways;

@@ -119,6 +119,11 @@ fn is_as_it_is(scene: &Scene<'_>, intent: &Intent<'_>) -> bool {
     provider.is_some_and(|driver| intent.chosen.is_some_and(|chosen| chosen.driver == driver))
 }
 
+/// The first process that has a function open, or something below it, as it is told.
+pub(crate) fn holder(scene: &Scene<'_>, function: &PciFunction) -> Result<Option<String>> {
+    openers::holder(scene, function)
+}
+
 fn run(checks: &[&[Check]], scene: &Scene<'_>, intent: &Intent<'_>) -> Vec<Finding> {
     let mut findings = Vec::new();
     for check in checks.iter().copied().flatten() {

@@ -9,7 +9,7 @@ use nodedev_sys::paths::{basename, join, parent};
 use super::claims::{Claim, Claims, Concern, functions_above};
 use super::scene::{Holder, told};
 use super::{Intent, Scene, driver_nodes, finding, network, nodes};
-use crate::operations::Result;
+use crate::operations::{PciFunction, Result};
 
 /// Devices that a guest has through a node of theirs, by their subsystem: nobody can take them away.
 const OF_GUESTS: &[&[u8]] = &[b"vhost-vdpa", b"macvtap", b"vfio-dev", b"uio"];
@@ -70,6 +70,24 @@ pub(super) fn claims(scene: &Scene<'_>, claims: &mut Claims) -> Result<()> {
     Ok(())
 }
 
+/// Who has a function open, or something below it: whoever the kernel may wait for. Nothing is asked that waits with it.
+pub(super) fn holder(scene: &Scene<'_>, function: &PciFunction) -> Result<Option<String>> {
+    if let Some(holder) = scene.holder(&scene.vfio_nodes(function)?)? {
+        return Ok(Some(told(holder)));
+    }
+    for process in &scene.open_files()?.processes {
+        for file in &process.files {
+            let mut paths = driver_nodes::functions(scene, file)?;
+            paths.extend(resource(file));
+            paths.extend(nodes::device_of(scene.host, file, || scene.nodes())?);
+            if paths.iter().any(|path| functions_above(path).any(|address| address == function.address)) {
+                return Ok(Some(told(&holder_of(process, file))));
+            }
+        }
+    }
+    Ok(None)
+}
+
 /// All devices that a process with one open uses: what a block device is built upon, what an interface is.
 fn reached(
     scene: &Scene<'_>,
@@ -100,12 +118,6 @@ fn is_of_guest(scene: &Scene<'_>, process: &Process, path: &[u8]) -> Result<bool
 }
 
 fn claim(process: &Process, file: &OpenFile, path: Vec<u8>, is_guests: bool) -> Claim {
-    let link = file.path().unwrap_or(&file.link);
-    let holder = Holder {
-        pid: process.pid,
-        command: process.command.clone(),
-        node: String::from_utf8_lossy(link).into_owned(),
-    };
     let (kind, effect, remedy) = if is_guests {
         let remedy = "stop that process, or take the device from its guest";
         (FindingKind::InUse, Effect::Refused, remedy)
@@ -113,8 +125,14 @@ fn claim(process: &Process, file: &OpenFile, path: Vec<u8>, is_guests: bool) -> 
         let remedy = "stop that process; --force takes the device away from it";
         (FindingKind::NodeOpen, Effect::RefusedUnlessForced, remedy)
     };
-    let what = format!("is in use: {}", told(&holder));
+    let what = format!("is in use: {}", told(&holder_of(process, file)));
     Claim { kind, effect, path, what, remedy: remedy.to_owned() }
+}
+
+fn holder_of(process: &Process, file: &OpenFile) -> Holder {
+    let link = file.path().unwrap_or(&file.link);
+    let node = String::from_utf8_lossy(link).into_owned();
+    Holder { pid: process.pid, command: process.command.clone(), node }
 }
 
 /// The function whose registers a program has mapped or reads itself.
