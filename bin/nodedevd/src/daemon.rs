@@ -52,12 +52,12 @@ pub(crate) fn run(args: &Args) -> Result<(), Fatal> {
     let strangers = self::runtime("strangers", stand_in_line)?;
     // Before there are sockets: a daemon that can be seen can be sent a signal.
     let signals = Signals::catch(&runtime)?;
-    sockets::make_dir(&dir, is_root)?;
-    let _lock = Lock::take(args.pid_file.clone().unwrap_or_else(|| dir.join("nodedevd.pid")))?;
+    let folder = sockets::make_dir(&dir, is_root)?;
+    let _lock = Lock::take(&args.pid_file.clone().unwrap_or_else(|| dir.join("nodedevd.pid")))?;
     let current = current(&config, is_root)?;
     let by_login = if current.auth == Auth::Polkit { 0o777 } else { 0o700 };
     let mode = config.unix.mode.unwrap_or(by_login);
-    let listeners = listeners::open(&config, UnixSockets { dir: &dir, mode, read_only: is_root })?;
+    let listeners = listeners::open(&config, UnixSockets { dir: &folder, mode, read_only: is_root })?;
     let idle = idle(args, &listeners);
 
     let options = Options {
@@ -93,7 +93,7 @@ pub(crate) fn run(args: &Args) -> Result<(), Fatal> {
                      workers stay"
                 );
             }
-            Err(fatal) => tracing::error!("the configuration stays as it is: {fatal}"),
+            Err(fatal) => tracing::error!("the configuration stays as it is: {}", fatal.line()),
         };
         tokio::select! {
             ended = serve(door, listeners, signals, idle, reload) => ended,

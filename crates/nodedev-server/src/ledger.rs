@@ -8,15 +8,13 @@ use std::collections::HashMap;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, Weak};
 
-use tokio::sync::Notify;
+use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore};
 
 use crate::identity::User;
 
-/// What bytes are held for.
+/// What bytes are held for, beside messages that are not whole yet and calls that wait for their turn ([`Incoming`]).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Kind {
-    /// Messages that are not whole yet, and calls that wait for their turn.
-    Input,
     /// Replies and events that the client has not read.
     Output,
     /// Registrations for events.
@@ -24,13 +22,21 @@ pub(crate) enum Kind {
 }
 
 /// A number for each [`Kind`], in its order.
-type Each<T> = [T; 3];
+type Each<T> = [T; 2];
 
 const MIB: usize = 1 << 20;
 /// What one user may have who is neither root nor the daemon's own.
-const USER: Each<usize> = [16 * MIB, 32 * MIB, 32 * MIB];
+const USER: Each<usize> = [32 * MIB, 32 * MIB];
 /// What all of them together may have, and root with the daemon's own user besides them.
-const ALL: Each<usize> = [128 * MIB, 64 * MIB, 64 * MIB];
+const ALL: Each<usize> = [64 * MIB, 64 * MIB];
+
+/// The same for what comes in: small messages, and others. Halves of long messages then never keep a user's small ones waiting.
+const USER_INPUT: [usize; 2] = [8 * MIB, 16 * MIB];
+const ALL_INPUT: [usize; 2] = [32 * MIB, 128 * MIB];
+/// What is a small message, with what it costs besides.
+const SMALL: usize = 8 << 10;
+/// Bytes of messages are counted by so many.
+const UNIT: usize = 256;
 
 /// What is held, and how much that may be.
 #[derive(Debug)]
@@ -52,8 +58,9 @@ impl Purse {
         self.held[kind as usize].fetch_add(bytes, Ordering::SeqCst);
     }
 
-    /// Adds as much as leaves it within `limit`.
-    fn try_add(&self, kind: Kind, bytes: usize, limit: usize) -> bool {
+    /// Adds as much as there is room for, or nothing.
+    fn try_add(&self, kind: Kind, bytes: usize) -> bool {
+        let limit = self.limits[kind as usize];
         let more = |held: usize| held.checked_add(bytes).filter(|sum| *sum <= limit);
         self.held[kind as usize].fetch_update(Ordering::SeqCst, Ordering::SeqCst, more).is_ok()
     }
@@ -68,10 +75,8 @@ impl Purse {
 pub(crate) struct Ledger {
     /// What those have together who are neither root nor the daemon's own user.
     strangers: Purse,
+    input: Room,
     accounts: Mutex<Accounts>,
-    freed: Notify,
-    /// Clients whose messages wait for room.
-    waiting: AtomicUsize,
     /// Told when there may be room again for replies.
     wake: OnceLock<Box<dyn Fn() + Send + Sync>>,
 }
@@ -87,9 +92,19 @@ struct Accounts {
 pub(crate) struct Account {
     user: User,
     purse: Purse,
+    input: Room,
     ledger: Arc<Ledger>,
+    /// There is room for replies again: one who waits is told, and tells the next.
+    freed: Notify,
     /// Shared bytes that wait for clients of this user, by their address: how often.
     bodies: Mutex<HashMap<usize, usize>>,
+}
+
+/// Room for small messages, and for others.
+type Room = [Arc<Semaphore>; 2];
+
+fn room(bytes: [usize; 2]) -> Room {
+    bytes.map(|bytes| Arc::new(Semaphore::new(bytes / UNIT)))
 }
 
 impl std::fmt::Debug for Account {
@@ -105,9 +120,8 @@ impl Ledger {
     pub(crate) fn new() -> Arc<Self> {
         Arc::new(Self {
             strangers: Purse::new(ALL),
+            input: room(ALL_INPUT),
             accounts: Mutex::default(),
-            freed: Notify::new(),
-            waiting: AtomicUsize::new(0),
             wake: OnceLock::new(),
         })
     }
@@ -118,9 +132,13 @@ impl Ledger {
         let _ = self.wake.set(Box::new(wake));
     }
 
+    fn accounts(&self) -> MutexGuard<'_, Accounts> {
+        self.accounts.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     /// The account of a user.
     pub(crate) fn account(self: &Arc<Self>, user: User) -> Arc<Account> {
-        let mut accounts = self.accounts.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut accounts = self.accounts();
         if let Some(known) = accounts.by_user.get(&user).and_then(Weak::upgrade) {
             return known;
         }
@@ -128,11 +146,23 @@ impl Ledger {
             accounts.by_user.retain(|_, account| account.strong_count() > 0);
             accounts.next_look = 2 * accounts.by_user.len() + 16;
         }
-        let limits = if user == User::Own { ALL } else { USER };
-        let (purse, ledger) = (Purse::new(limits), Arc::clone(self));
-        let account = Arc::new(Account { user, purse, ledger, bodies: Mutex::default() });
+        let (limits, input) = if user == User::Own { (ALL, ALL_INPUT) } else { (USER, USER_INPUT) };
+        let account = Arc::new(Account {
+            user,
+            purse: Purse::new(limits),
+            input: room(input),
+            ledger: Arc::clone(self),
+            freed: Notify::new(),
+            bodies: Mutex::default(),
+        });
         accounts.by_user.insert(user, Arc::downgrade(&account));
         account
+    }
+
+    /// All users together have room for replies again: of each, one who waits is told.
+    fn freed(&self) {
+        let waiting: Vec<_> = self.accounts().by_user.values().filter_map(Weak::upgrade).collect();
+        waiting.iter().for_each(|account| account.freed.notify_one());
     }
 }
 
@@ -162,17 +192,12 @@ impl Account {
 
     /// Counts bytes if there is room for them.
     pub(crate) fn try_charge(self: &Arc<Self>, kind: Kind, bytes: usize) -> Option<Charge> {
-        self.try_within(kind, bytes, self.purse.limits[kind as usize])
-    }
-
-    fn try_within(self: &Arc<Self>, kind: Kind, bytes: usize, limit: usize) -> Option<Charge> {
-        if !self.purse.try_add(kind, bytes, limit) {
+        if !self.purse.try_add(kind, bytes) {
             return None;
         }
         if let Some(all) = self.shared()
-            && !all.try_add(kind, bytes, all.limits[kind as usize])
+            && !all.try_add(kind, bytes)
         {
-            // Those who were refused meanwhile would have been refused by what all have as well, and wait for that.
             self.purse.release(kind, bytes);
             return None;
         }
@@ -181,52 +206,46 @@ impl Account {
 
     /// Waits until there is room for a message, and counts it. One of somebody who may send long ones has all the room that
     /// there is for all.
-    pub(crate) async fn room_for_message(self: &Arc<Self>, bytes: usize, is_long: bool) -> Charge {
-        let kind = Kind::Input;
-        let limit = if is_long { ALL[kind as usize] } else { self.purse.limits[kind as usize] };
-        if let Some(charge) = self.try_within(kind, bytes, limit) {
-            return charge;
-        }
-        let _waits = Waits::new(&self.ledger.waiting);
-        loop {
-            let mut freed = std::pin::pin!(self.ledger.freed.notified());
-            freed.as_mut().enable();
-            // What is freed from here on is told.
-            if let Some(charge) = self.try_within(kind, bytes, limit) {
-                return charge;
+    pub(crate) async fn room_for_message(&self, bytes: usize, is_long: bool) -> Incoming {
+        let units = u32::try_from(bytes.div_ceil(UNIT)).unwrap_or(u32::MAX);
+        let class = usize::from(bytes > SMALL);
+        let own = (!is_long || self.user == User::Own).then(|| Arc::clone(&self.input[class]));
+        let all = (self.user != User::Own).then(|| Arc::clone(&self.ledger.input[class]));
+        let mut permits = [None, None];
+        for (permit, room) in permits.iter_mut().zip([own, all]) {
+            if let Some(room) = room {
+                // They are never closed.
+                *permit = room.acquire_many_owned(units).await.ok();
             }
-            freed.await;
         }
+        Incoming(permits)
     }
 
-    /// Waits until there is any room.
-    pub(crate) async fn room(&self, kind: Kind) {
-        while !self.has_room(kind) {
-            let mut freed = std::pin::pin!(self.ledger.freed.notified());
-            freed.as_mut().enable();
-            if self.has_room(kind) {
-                return;
-            }
-            freed.await;
+    /// Waits until there is any room for replies.
+    pub(crate) async fn room_for_replies(&self) {
+        if self.has_room(Kind::Output) {
+            return;
         }
+        while !self.has_room(Kind::Output) {
+            self.freed.notified().await;
+        }
+        self.freed.notify_one();
     }
 
     fn release(&self, kind: Kind, bytes: usize) {
         let own = self.purse.release(kind, bytes);
-        let shared = self.shared().is_some_and(|all| all.release(kind, bytes));
-        match kind {
-            // Any room will do.
-            Kind::Output if own || shared => {
-                self.ledger.freed.notify_waiters();
-                if let Some(wake) = self.ledger.wake.get() {
-                    wake();
-                }
-            }
-            // Who waits wants room for so and so many bytes.
-            Kind::Input if self.ledger.waiting.load(Ordering::SeqCst) > 0 => {
-                self.ledger.freed.notify_waiters();
-            }
-            _ => {}
+        let all = self.shared().is_some_and(|all| all.release(kind, bytes));
+        if kind != Kind::Output {
+            return;
+        }
+        if own {
+            self.freed.notify_one();
+        }
+        if all {
+            self.ledger.freed();
+        }
+        if let Some(wake) = self.ledger.wake.get().filter(|_| own || all) {
+            wake();
         }
     }
 
@@ -256,19 +275,18 @@ impl Account {
     }
 }
 
-/// Counts somebody who waits.
-struct Waits<'a>(&'a AtomicUsize);
+/// What a message counts as, of which the user's part and that of all is returned when this goes.
+#[derive(Debug)]
+pub(crate) struct Incoming([Option<OwnedSemaphorePermit>; 2]);
 
-impl<'a> Waits<'a> {
-    fn new(count: &'a AtomicUsize) -> Self {
-        count.fetch_add(1, Ordering::SeqCst);
-        Self(count)
-    }
-}
-
-impl Drop for Waits<'_> {
-    fn drop(&mut self) {
-        self.0.fetch_sub(1, Ordering::SeqCst);
+impl Incoming {
+    /// Leaves so many bytes to another one.
+    pub(crate) fn split(&mut self, bytes: usize) -> Self {
+        let units = bytes.div_ceil(UNIT);
+        Self(self.0.each_mut().map(|permit| {
+            let permit = permit.as_mut()?;
+            permit.split(units.min(permit.num_permits()))
+        }))
     }
 }
 
@@ -284,13 +302,6 @@ impl Charge {
     /// Takes over what another one of the same account and kind counts.
     pub(crate) fn join(&mut self, mut other: Self) {
         self.bytes += std::mem::take(&mut other.bytes);
-    }
-
-    /// Leaves so much to another one.
-    pub(crate) fn split(&mut self, bytes: usize) -> Self {
-        let bytes = bytes.min(self.bytes);
-        self.bytes -= bytes;
-        Self { account: Arc::clone(&self.account), kind: self.kind, bytes }
     }
 }
 
@@ -361,7 +372,7 @@ mod tests {
 
     #[test]
     fn no_user_gets_more_than_the_share_and_all_together_no_more_than_there_is() {
-        for kind in [Kind::Input, Kind::Output, Kind::Registrations] {
+        for kind in [Kind::Output, Kind::Registrations] {
             let ledger = Ledger::new();
             let mut held = Vec::new();
             let mut sum = 0;
@@ -398,22 +409,43 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn who_waits_for_room_gets_it_when_others_have_left() {
+    async fn a_message_waits_for_room_and_small_ones_not_for_that_of_long_ones() {
         let ledger = Ledger::new();
         let account = ledger.account(SOMEBODY);
-        let half = USER[Kind::Input as usize] / 2;
-        let held = [account.charge(Kind::Input, half), account.charge(Kind::Input, half)];
+        let half = USER_INPUT[1] / 2;
+        let (first, mut second) =
+            (account.room_for_message(half, false).await, account.room_for_message(half, false).await);
         let waits = tokio::spawn({
             let account = Arc::clone(&account);
-            async move { account.room_for_message(half + 1, false).await.bytes }
+            async move { drop(account.room_for_message(half + 1, false).await) }
         });
         tokio::task::yield_now().await;
-        let [first, second] = held;
+        drop(account.room_for_message(SMALL, false).await);
+        drop(account.room_for_message(64 << 20, true).await);
         drop(first);
         tokio::task::yield_now().await;
         assert!(!waits.is_finished(), "one half is not enough");
-        drop(second);
-        assert_eq!(waits.await.unwrap(), half + 1);
-        assert_eq!(account.held(Kind::Input), 0);
+        drop(second.split(1));
+        waits.await.unwrap();
+    }
+
+    #[tokio::test]
+    async fn all_who_wait_for_room_for_replies_go_on_when_there_is_some() {
+        let ledger = Ledger::new();
+        let full: Vec<_> =
+            (0..2).map(|user| ledger.account(User::Id(user)).charge(Kind::Output, USER[0])).collect();
+        let waiting: Vec<_> = (0..300)
+            .map(|number| {
+                // One who has nothing, and waits for what the others have together.
+                let account = ledger.account(User::Id(number % 3));
+                tokio::spawn(async move { account.room_for_replies().await })
+            })
+            .collect();
+        tokio::task::yield_now().await;
+        assert!(waiting.iter().all(|task| !task.is_finished()));
+        drop(full);
+        for task in waiting {
+            task.await.unwrap();
+        }
     }
 }

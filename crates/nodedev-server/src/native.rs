@@ -14,7 +14,7 @@ use nodedev_rpc::{
 use crate::dispatch::{Caller, framed};
 use crate::failure::Failure;
 use crate::lanes::Lane;
-use crate::ledger::Charge;
+use crate::ledger::Incoming;
 
 /// The revision of every recording.
 const RECORDED: Revision = Revision { history: 0, number: 0 };
@@ -26,7 +26,7 @@ pub(crate) struct NativeWork {
     pub(crate) payload: Vec<u8>,
     pub(crate) caller: Caller,
     /// What it counts as until it was run.
-    pub(crate) _charge: Option<Charge>,
+    pub(crate) _charge: Option<Incoming>,
 }
 
 impl NativeWork {

@@ -17,7 +17,7 @@ use crate::dispatch::Caller;
 use crate::hub::Listener;
 use crate::identity::Identity;
 use crate::lanes::{Lane, guarded};
-use crate::ledger::{Charge, Kind};
+use crate::ledger::{Incoming, Kind};
 use crate::outbox::{Bounds, Chunk, Closed, Outbox};
 use crate::pings::Pings;
 use crate::service::{Service, Shared};
@@ -228,7 +228,7 @@ struct Reading<'a, F> {
     /// And when it must have been decided.
     last: Instant,
     /// What the message counts as that is being collected: its bytes here, and those of the call that it will be.
-    incoming: Option<Charge>,
+    incoming: Option<Incoming>,
     logged_in: Option<F>,
 }
 
@@ -273,7 +273,7 @@ impl<F: FnOnce()> Reading<'_, F> {
     ) -> Result<Step, End> {
         self.outbox.room().await;
         let account = self.outbox.account();
-        account.room(Kind::Output).await;
+        account.room_for_replies().await;
         let is_trusted = self.session.is_logged_in() && !self.session.is_read_only();
         decoder.set_limit(if is_trusted { MESSAGE_MAX } else { SHORT });
         // The bytes of the message before this one are given back when this one's are made room for.

@@ -13,7 +13,7 @@ use crate::dispatch::{Caller, Connection, Work, reply};
 use crate::failure::Failure;
 use crate::identity::Identity;
 use crate::lanes::Lane;
-use crate::ledger::Charge;
+use crate::ledger::Incoming;
 use crate::native::NativeWork;
 use crate::outbox::Frame;
 use crate::uri;
@@ -108,7 +108,7 @@ impl Session {
     }
 
     /// Looks at a message. What it counts as, the call that is made of it goes on to count as.
-    pub(crate) fn take(&mut self, packet: &Packet<'_>, charge: Option<Charge>) -> Step {
+    pub(crate) fn take(&mut self, packet: &Packet<'_>, charge: Option<Incoming>) -> Step {
         let header = &packet.header;
         let answered = match Request::of(header) {
             Request::Keepalive(Keepalive::Ping) => {
@@ -146,7 +146,7 @@ impl Session {
         &mut self,
         procedure: Procedure,
         packet: &Packet<'_>,
-        charge: Option<Charge>,
+        charge: Option<Incoming>,
     ) -> Result<Step, Failure> {
         let header = packet.header;
         if !self.is_logged_in && !procedure.is_login() {

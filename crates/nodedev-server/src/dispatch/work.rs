@@ -5,7 +5,7 @@ use nodedev_rpc::{Call, Fault, Header, Procedure};
 use tokio::sync::SemaphorePermit;
 
 use super::Caller;
-use crate::ledger::Charge;
+use crate::ledger::Incoming;
 
 /// A call that is to be run: owns what it was sent.
 pub(crate) struct Work {
@@ -14,7 +14,7 @@ pub(crate) struct Work {
     pub(crate) payload: Vec<u8>,
     pub(crate) caller: Caller,
     /// What it counts as until it was run.
-    pub(crate) _charge: Option<Charge>,
+    pub(crate) _charge: Option<Incoming>,
 }
 
 impl Work {
