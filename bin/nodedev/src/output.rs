@@ -1,12 +1,14 @@
 //! Standard output: one buffer, and whether a person reads it.
 
 use std::borrow::Cow;
-use std::fmt::{self, Display};
+use std::fmt::{self, Display, Write as _};
 use std::fs::File;
 use std::io::{self, BufWriter, IsTerminal, Write};
 use std::os::fd::AsFd;
 
 use anstyle::{AnsiColor, Style};
+use nodedev::{Text, is_obeyed, printable};
+use serde::Serialize;
 
 /// Names of devices.
 pub(crate) const NAME: Style = Style::new().bold();
@@ -22,6 +24,8 @@ pub(crate) struct Output {
     writer: BufWriter<Box<dyn Write>>,
     terminal: bool,
     colour: bool,
+    /// JSON that is to be written.
+    value: Vec<u8>,
 }
 
 impl Output {
@@ -35,7 +39,7 @@ impl Output {
             Ok(descriptor) => Box::new(File::from(descriptor)),
             Err(_) => Box::new(stdout),
         };
-        Self { writer: BufWriter::with_capacity(1 << 16, writer), terminal, colour }
+        Self { writer: BufWriter::with_capacity(1 << 16, writer), terminal, colour, value: Vec::new() }
     }
 
     /// Whether a person reads it now.
@@ -54,10 +58,26 @@ impl Output {
         self.writer.write_all(b"\n")
     }
 
-    /// Writes a document, bytes as they are; on a terminal without what a terminal would obey.
+    /// Writes a line of foreign text, such as the name of a device: one line, whatever is in it.
+    pub(crate) fn text(&mut self, text: &str) -> io::Result<()> {
+        self.line(printable(text).as_bytes())
+    }
+
+    /// Writes a document, bytes as they are; on a terminal with what a terminal would obey made visible.
     pub(crate) fn document(&mut self, text: &[u8]) -> io::Result<()> {
-        let text = if self.terminal { harmless(text) } else { text.into() };
+        let text = if self.terminal { visible(text) } else { text.into() };
         self.writer.write_all(&text)
+    }
+
+    /// Writes a value as JSON, without a line break; on a terminal with what a terminal would obey escaped, which is the same
+    /// value.
+    pub(crate) fn json(&mut self, value: &impl Serialize) -> anyhow::Result<()> {
+        // Into memory first: the serializer writes a few bytes at a time.
+        self.value.clear();
+        serde_json::to_writer(&mut self.value, value)?;
+        let text = if self.terminal { escaped(&self.value) } else { self.value.as_slice().into() };
+        self.writer.write_all(&text)?;
+        Ok(())
     }
 }
 
@@ -71,13 +91,41 @@ impl Write for Output {
     }
 }
 
-/// Control bytes other than tab and line feed become `?`.
-fn harmless(text: &[u8]) -> Cow<'_, [u8]> {
-    let obeyed = |byte: &u8| byte.is_ascii_control() && !matches!(byte, b'\n' | b'\t');
-    if !text.iter().any(obeyed) {
+/// A document as it can be shown: its lines and tabs stay, everything else that would be obeyed is made visible, and so are
+/// bytes that are no text.
+fn visible(text: &[u8]) -> Cow<'_, [u8]> {
+    let stays = |c: char| matches!(c, '\n' | '\t') || !is_obeyed(c);
+    if std::str::from_utf8(text).is_ok_and(|text| text.chars().all(stays)) {
         return text.into();
     }
-    text.iter().map(|byte| if obeyed(byte) { b'?' } else { *byte }).collect()
+    let mut out = String::with_capacity(text.len() + 8);
+    for chunk in text.utf8_chunks() {
+        for piece in chunk.valid().split_inclusive(['\n', '\t']) {
+            let bare = piece.trim_end_matches(['\n', '\t']);
+            out.push_str(&printable(bare));
+            out.push_str(&piece[bare.len()..]);
+        }
+        out.push_str(&Text::from(chunk.invalid()).to_string());
+    }
+    out.into_bytes().into()
+}
+
+/// JSON as it can be shown: what would be obeyed is within a string, and can be written as an escape.
+fn escaped(json: &[u8]) -> Cow<'_, [u8]> {
+    let text = String::from_utf8_lossy(json);
+    if !text.contains(is_obeyed) {
+        return json.into();
+    }
+    let mut out = String::with_capacity(json.len() + 8);
+    for c in text.chars() {
+        if is_obeyed(c) {
+            // Writing to a String does not fail.
+            let _ = c.encode_utf16(&mut [0; 2]).iter().try_for_each(|unit| write!(out, "\\u{unit:04x}"));
+        } else {
+            out.push(c);
+        }
+    }
+    out.into_bytes().into()
 }
 
 /// Text in a style.
@@ -106,11 +154,21 @@ pub(crate) fn is_broken_pipe(error: &anyhow::Error) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use super::harmless;
+    use super::{escaped, visible};
 
     #[test]
-    fn escape_sequences_of_a_device_do_not_reach_the_terminal() {
-        assert_eq!(&*harmless(b"<a>\x1b[31m\tb\r\n\xc3\xa4"), b"<a>?[31m\tb?\n\xc3\xa4");
-        assert_eq!(&*harmless(b"<a/>\n"), b"<a/>\n");
+    fn what_a_terminal_would_obey_does_not_reach_it() {
+        let shown = visible(b"<a>\x1b[31m\tb\r\n\xc3\xa4\xc2\x9b\xff\n\n");
+        assert_eq!(String::from_utf8_lossy(&shown), "<a>\\x1b[31m\tb\\x0d\n\u{e4}\\x9b\\xff\n\n");
+        assert_eq!(&*visible(b"<a/>\n"), b"<a/>\n");
+    }
+
+    #[test]
+    fn json_is_the_same_value_on_a_terminal() {
+        let value = serde_json::json!({"a": "\u{9b}2J\u{202e}\u{e0041}\u{1b}\u{e4}"});
+        let text = serde_json::to_vec(&value).unwrap();
+        let shown = escaped(&text);
+        assert!(!String::from_utf8_lossy(&shown).contains(nodedev::is_obeyed));
+        assert_eq!(serde_json::from_slice::<serde_json::Value>(&shown).unwrap(), value);
     }
 }

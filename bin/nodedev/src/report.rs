@@ -5,6 +5,8 @@ use std::io::Write;
 
 use anstyle::{AnsiColor, Style};
 
+use nodedev::ErrorCode;
+
 use crate::text::printable;
 
 const ERROR: Style = AnsiColor::Red.on_default().bold();
@@ -26,16 +28,24 @@ pub(crate) fn error(error: &anyhow::Error) {
     });
     let mut stderr = anstream::AutoStream::auto(std::io::stderr().lock());
     // Nothing can be done about a standard error that cannot be written.
-    let _ = writeln!(stderr, "{ERROR}error:{ERROR:#} {}", lines(&text));
+    let is_about_xml =
+        error.chain().any(|cause| cause.downcast_ref::<nodedev::Error>().is_some_and(is_about_a_document));
+    let text = if is_about_xml { lines(&text) } else { printable(&text).into_owned() };
+    let _ = writeln!(stderr, "{ERROR}error:{ERROR:#} {text}");
     if let Some(help) = help {
-        let _ = writeln!(stderr, "{HELP}help:{HELP:#} {}", lines(help));
+        let _ = writeln!(stderr, "{HELP}help:{HELP:#} {}", printable(help));
     }
 }
 
-/// The text with its lines kept (messages about XML have three) and everything else made printable.
+/// Whether a message has lines of its own: that about a document has the line with the mistake, and a mark below the place.
+fn is_about_a_document(error: &nodedev::Error) -> bool {
+    matches!(error.code(), ErrorCode::XML_ERROR | ErrorCode::XML_DETAIL | ErrorCode::XML_INVALID_SCHEMA)
+}
+
+/// The text with its lines kept, and set off so that none can be taken for a message of its own.
 fn lines(text: &str) -> String {
     let lines: Vec<_> = text.lines().map(printable).collect();
-    lines.join("\n")
+    lines.join("\n  ")
 }
 
 /// A mistake in a document; lines and columns count from 1, columns in characters.
@@ -78,8 +88,12 @@ fn excerpt(line: &[u8], column: u32) -> (String, usize) {
     let column = (column as usize).max(1);
     let start = if column > SHOWN * 3 / 4 { column - SHOWN / 2 } else { 1 };
     let text = String::from_utf8_lossy(line);
-    let shown: String =
-        text.chars().skip(start - 1).take(SHOWN).map(|c| if c.is_control() { ' ' } else { c }).collect();
+    let shown: String = text
+        .chars()
+        .skip(start - 1)
+        .take(SHOWN)
+        .map(|c| if nodedev::is_obeyed(c) { ' ' } else { c })
+        .collect();
     (shown.trim_end().to_owned(), column - start + 1)
 }
 

@@ -24,9 +24,9 @@ fn recorded(args: &str) -> Ran {
 #[test]
 fn a_dry_run_prints_what_would_be_written_as_a_shell_would_write_it() {
     let steps = "modprobe -b -- vfio_pci\n\
-                 echo vfio-pci > /sys/bus/pci/devices/0000:02:00.0/driver_override  # override none, then vfio-pci\n\
-                 echo 0000:02:00.0 > /sys/bus/pci/drivers/nvme/unbind  # driver nvme, then none\n\
-                 echo 0000:02:00.0 > /sys/bus/pci/drivers_probe  # driver none, then vfio-pci\n";
+                 echo vfio-pci > /sys/bus/pci/devices/0000:02:00.0/driver_override && : 'override none, then vfio-pci'\n\
+                 echo 0000:02:00.0 > /sys/bus/pci/drivers/nvme/unbind && : 'driver nvme, then none'\n\
+                 echo 0000:02:00.0 > /sys/bus/pci/drivers_probe && : 'driver none, then vfio-pci'\n";
     for command in ["detach", "nodedev-detach", "nodedev-dettach"] {
         let ran = recorded(&format!("{command} --dry-run {NVME}"));
         assert_eq!((ran.code, ran.stdout.as_str(), ran.stderr.as_str()), (0, steps, ""));

@@ -135,3 +135,58 @@ fn what_no_kernel_states_is_left_out_and_the_rest_is_shown() {
     let name = "mdev_3627463D_B7F0_4FEA_B468_F1DA537D301B_0000_00_03_0";
     assert!(xml(driver, name).contains("<uuid>3627463d-b7f0-4fea-b468-f1da537d301b</uuid>"));
 }
+
+#[test]
+fn texts_that_are_not_utf8_are_readable_in_xml_and_whole_in_the_native_view() {
+    let unit = "devices/pci0000:00/0000:00:03.0/host0/target0:0:0/0:0:0:0";
+    let mut tree = tree(&[
+        pci("0000:00:03.0"),
+        Device::new("devices/virtual/dmi/id", "class/dmi")
+            .bytes("product_name", &b"\xcb   \n"[..])
+            .bytes("sys_vendor", &b"Dell\xff Inc.\n"[..]),
+        Device::new(unit, "bus/scsi").devtype("scsi_device"),
+        Device::new(format!("{unit}/block/sda"), "class/block")
+            .node(NodeKind::Block, 8, 0, "sda")
+            .devtype("disk")
+            .attr("size", 2048)
+            .udev("E:ID_TYPE=disk")
+            .link("device", unit),
+        Device::new("devices/virtual/net/odd", "class/net")
+            .uevent("INTERFACE", "odd")
+            .uevent("IFINDEX", "2")
+            .attr("address", "52:54:00:aa:0f:10"),
+    ]);
+    for (name, content) in [("vendor", &b"G\xe9n\xe9rik \n"[..]), ("model", b"\xb5SD Flash\n")] {
+        tree.file(&format!("sys/{unit}/{name}"), content).unwrap();
+    }
+    let uevent = tree.root().join("sys/devices/virtual/net/odd/uevent");
+    std::fs::write(uevent, b"INTERFACE=w\xfflan\nIFINDEX=2\n").unwrap();
+    let driver = open(tree.root());
+    let host = (tree, driver);
+    let replacement = "\u{fffd}";
+    let driver = &host.1;
+    for device in driver.list(nodedev_driver::ListFlags::ACTIVE).unwrap() {
+        // Every document can be read.
+        let text = driver.xml(device.name.as_str(), nodedev_driver::XmlFlags::empty()).unwrap();
+        nodedev_xml::parse(&text, nodedev_xml::ParseOptions::default()).unwrap();
+    }
+    shown(&host, "computer", &format!("<product>{replacement}   </product>"), "\0", "'product' is not UTF-8");
+    shown(
+        &host,
+        "computer",
+        &format!("<vendor>Dell{replacement} Inc.</vendor>"),
+        "\0",
+        "'vendor' is not UTF-8",
+    );
+    let block = format!("<vendor>G{replacement}n{replacement}rik</vendor>");
+    shown(&host, "block_sda", &block, "\0", "'vendor' is not UTF-8");
+    shown(&host, "block_sda", &format!("<model>{replacement}SD Flash</model>"), "\0", "'model' is not UTF-8");
+    let interface = format!("<interface>w{replacement}lan</interface>");
+    shown(&host, "net_odd_52_54_00_aa_0f_10", &interface, "\0", "'interface' is not UTF-8");
+    match capability(driver, "block_sda") {
+        nodedev_model::Capability::Storage(storage) => {
+            assert_eq!(storage.vendor.unwrap().as_bytes(), b"G\xe9n\xe9rik");
+        }
+        other => panic!("{other:?}"),
+    }
+}

@@ -23,6 +23,7 @@ mod native;
 mod net;
 mod number;
 mod pci;
+mod printable;
 mod scsi;
 mod storage;
 mod system;
@@ -52,6 +53,7 @@ pub use pci::{
     IdName, InvalidPciAddress, IommuGroup, PciAddress, PciCapability, PciExpress, PciHeader, PciLink,
     PciPower, PcieSpeed, VirtualFunctions,
 };
+pub use printable::{is_obeyed, printable};
 pub use scsi::{
     FcHost, FcRemotePort, ScsiCapability, ScsiGenericCapability, ScsiHostCapability, ScsiTargetCapability,
     VportOps,

@@ -7,7 +7,7 @@ use serde::{Serialize, Serializer};
 /// Text as the kernel, udev or a device gave it: bytes that are usually, but not certainly, UTF-8.
 ///
 /// `Display` and JSON show each byte that is not part of valid UTF-8 as `\xHH`, the way udev writes such bytes in
-/// its own properties. The XML carries the bytes unchanged, as libvirt does.
+/// its own properties. The XML has U+FFFD in the place of such bytes, as no reader of XML takes them.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
 pub struct Text(Box<[u8]>);
 

@@ -32,4 +32,4 @@ pub use read::{
     Dialect, Mode, NEW_DEVICE, ParseOptions, WwnGenerator, activate, check, parse, parse_document,
 };
 pub use schema::{SchemaViolation, validate};
-pub use write::{Form, write, write_into};
+pub use write::{Form, replaced_texts, write, write_into};

@@ -6,6 +6,7 @@ use super::each;
 use crate::args::CapsArgs;
 use crate::exit::Exit;
 use crate::output::{DIM, Output};
+use crate::text::printable;
 
 /// Prints the capability types of devices, or how often each type occurs.
 pub(super) fn run(connection: &Connection, args: &CapsArgs, out: &mut Output) -> anyhow::Result<Exit> {
@@ -20,9 +21,9 @@ pub(super) fn run(connection: &Connection, args: &CapsArgs, out: &mut Output) ->
         |name, types| {
             for kind in types {
                 if several {
-                    write!(out, "{name} ")?;
+                    write!(out, "{} ", printable(name))?;
                 }
-                out.line(kind.as_str().as_bytes())?;
+                out.text(kind.as_str())?;
             }
             Ok(())
         },

@@ -12,6 +12,7 @@ use nodedev::{CapabilityType, Connection, View};
 use crate::args::CompletionsArgs;
 use crate::exit::Exit;
 use crate::output::Output;
+use crate::text::printable;
 
 /// Set by the scripts when they ask.
 const VARIABLE: &str = "NODEDEV_COMPLETE";
@@ -39,9 +40,15 @@ pub(crate) fn answer() -> clap::error::Result<bool> {
 pub(crate) fn device_names() -> Vec<CompletionCandidate> {
     let Ok(connection) = Connection::open("nodedev:///system") else { return Vec::new() };
     let entries = connection.entries(View::Native).unwrap_or_default();
+    // What is no name of libvirt's could be a command to the shell.
+    let is_plain = |name: &str| name.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_');
     entries
         .into_iter()
-        .map(|entry| CompletionCandidate::new(entry.name.as_str()).help(Some(entry.kind.into_owned().into())))
+        .filter(|entry| is_plain(entry.name.as_str()))
+        .map(|entry| {
+            CompletionCandidate::new(entry.name.as_str())
+                .help(Some(printable(&entry.kind).into_owned().into()))
+        })
         .collect()
 }
 

@@ -169,7 +169,7 @@ fn word(value: Option<&Value>) -> String {
     match value {
         None => "(none)".to_owned(),
         Some(Value::String(text)) => printable(text).into_owned(),
-        Some(value) => value.to_string(),
+        Some(value) => printable(&value.to_string()).into_owned(),
     }
 }
 

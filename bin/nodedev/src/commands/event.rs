@@ -11,6 +11,7 @@ use crate::args::{EventArgs, EventKind};
 use crate::exit::Exit;
 use crate::output::Output;
 use crate::session;
+use crate::text::printable;
 
 /// Prints what happens until an event came (or, with `--loop`, until told to stop), and how many events there were.
 pub(super) fn run(connection: &Connection, args: &EventArgs, out: &mut Output) -> anyhow::Result<Exit> {
@@ -80,6 +81,7 @@ fn wait(
 }
 
 fn line(name: &str, event: LibvirtEvent, out: &mut Output) -> std::io::Result<()> {
+    let name = printable(name);
     let happened = match event {
         LibvirtEvent::Created => "Created",
         LibvirtEvent::Deleted => "Deleted",

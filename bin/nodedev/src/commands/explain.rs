@@ -21,7 +21,7 @@ pub(super) fn run(connection: &Connection, args: &ExplainArgs, out: &mut Output)
         |_, explanation| {
             all_possible &= explanation.verdict == Verdict::Possible;
             if args.json {
-                serde_json::to_writer(&mut *out, &explanation)?;
+                out.json(&explanation)?;
                 return Ok(out.line(b"")?);
             }
             tell(out, &explanation)
@@ -42,7 +42,7 @@ fn tell(out: &mut Output, explanation: &Explanation) -> anyhow::Result<()> {
         Verdict::Forced => (CHANGED, "a guest can have it only by force"),
         Verdict::Impossible => (REMOVED, "no guest can have it as things are"),
     };
-    let name = out.paint(NAME, &explanation.name).to_string();
+    let name = out.paint(NAME, printable(explanation.name.as_str())).to_string();
     let answer = out.paint(style, answer).to_string();
     writeln!(out, "{name}: {answer}")?;
     let driver = |name: &Option<String>| {

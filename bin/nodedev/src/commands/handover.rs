@@ -23,7 +23,7 @@ pub(super) fn run(
 fn list(connection: &Connection, json: bool, out: &mut Output) -> anyhow::Result<Exit> {
     let handovers = connection.handovers()?;
     if json {
-        serde_json::to_writer(&mut *out, &handovers)?;
+        out.json(&handovers)?;
         out.line(b"")?;
         return Ok(Exit::Done);
     }
@@ -47,7 +47,7 @@ fn tell(out: &mut Output, entry: &Handover) -> anyhow::Result<()> {
         (HandoverState::Reattaching, Some(false)) => "interrupted while re-attaching",
         (HandoverState::Reattaching, None) => "re-attaching, or interrupted at it",
     };
-    let name = out.paint(NAME, &entry.name).to_string();
+    let name = out.paint(NAME, printable(entry.name.as_str())).to_string();
     let current = served(entry.current.as_ref(), "not there");
     writeln!(
         out,

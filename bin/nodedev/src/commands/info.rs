@@ -6,6 +6,7 @@ use super::each;
 use crate::args::NamesArgs;
 use crate::exit::Exit;
 use crate::output::{DIM, NAME, Output};
+use crate::text::printable;
 
 /// Name, parent and state of a device.
 struct Info {
@@ -42,10 +43,10 @@ pub(super) fn run(connection: &Connection, args: &NamesArgs, out: &mut Output) -
                 out.line(b"")?;
             }
             let word = |yes| if yes { "yes" } else { "no" };
-            let name = out.paint(NAME, name).to_string();
+            let name = out.paint(NAME, printable(name)).to_string();
             for (label, value) in [
                 ("Name:", name.as_str()),
-                ("Parent:", info.parent.as_ref().map_or("", |parent| parent.as_str())),
+                ("Parent:", &printable(info.parent.as_ref().map_or("", |parent| parent.as_str()))),
                 ("Active:", word(info.active)),
                 ("Persistent:", word(info.persistent)),
                 ("Autostart:", info.autostart.map_or("no autostart", word)),

@@ -55,7 +55,7 @@ pub(super) fn run(connection: &Connection, args: &ListArgs, out: &mut Output) ->
         names.sort_by(caseless);
         log::info!("{} devices", names.len());
         for name in &names {
-            out.line(name.as_str().as_bytes())?;
+            out.text(name.as_str())?;
         }
         return Ok(Exit::Done);
     }
@@ -76,7 +76,7 @@ pub(super) fn run(connection: &Connection, args: &ListArgs, out: &mut Output) ->
         json(entries.iter().map(Listed::from), out)?;
     } else if plain {
         for entry in &entries {
-            out.line(entry.name.as_str().as_bytes())?;
+            out.text(entry.name.as_str())?;
         }
     } else {
         table(&entries, out)?;
@@ -169,8 +169,8 @@ fn table(entries: &[Entry], out: &mut Output) -> anyhow::Result<()> {
     let width = |of: fn(&Entry) -> usize, title: &str| {
         entries.iter().map(of).max().unwrap_or_default().max(title.len())
     };
-    let names = width(|entry| entry.name.as_str().chars().count(), "NAME");
-    let kinds = width(|entry| entry.kind.chars().count(), "TYPE");
+    let names = width(|entry| printable(entry.name.as_str()).chars().count(), "NAME");
+    let kinds = width(|entry| printable(&entry.kind).chars().count(), "TYPE");
     let title = out.paint(DIM, format_args!("{:<names$}  {:<kinds$}  PARENT", "NAME", "TYPE")).to_string();
     writeln!(out, "{title}")?;
     for entry in entries {
@@ -193,7 +193,7 @@ fn json<T: Serialize>(items: impl Iterator<Item = T>, out: &mut Output) -> anyho
     let mut separator: &[u8] = b"[\n";
     for item in items {
         out.write_all(separator)?;
-        serde_json::to_writer(&mut *out, &item)?;
+        out.json(&item)?;
         separator = b",\n";
     }
     out.write_all(if separator == b"[\n" { b"[]\n" } else { b"\n]\n" })?;
@@ -206,7 +206,7 @@ fn issues(connection: &Connection, as_json: bool, out: &mut Output) -> anyhow::R
         json(issues.iter(), out)?;
     } else {
         for issue in &issues {
-            out.line(printable(&issue.to_string()).as_bytes())?;
+            out.text(&issue.to_string())?;
         }
     }
     Ok(Exit::Done)

@@ -11,6 +11,6 @@ pub(super) fn run(connection: &Connection, args: &NamesArgs, out: &mut Output) -
         connection,
         &args.names,
         |name| connection.parent(name),
-        |_, parent| Ok(out.line(parent.as_ref().map_or("", |parent| parent.as_str()).as_bytes())?),
+        |_, parent| Ok(out.text(parent.as_ref().map_or("", |parent| parent.as_str()))?),
     )
 }

@@ -44,7 +44,7 @@ pub(super) fn tell(
         log::warn!("{}", finding.problem);
     }
     if args.json {
-        serde_json::to_writer(&mut *out, plan)?;
+        out.json(plan)?;
         return Ok(out.line(b"")?);
     }
     let word = match plan.outcome {
@@ -52,8 +52,8 @@ pub(super) fn tell(
         Outcome::Changed => words.done,
         Outcome::Planned => {
             for step in &plan.steps {
-                let comment = out.paint(DIM, comment(step)).to_string();
-                writeln!(out, "{}{comment}", command(step))?;
+                let remark = out.paint(DIM, remark(step)).to_string();
+                writeln!(out, "{}{remark}", command(step))?;
             }
             return Ok(());
         }
@@ -65,51 +65,70 @@ pub(super) fn tell(
                 writeln!(
                     out,
                     "Device {} stays with {}, which provides it for guests",
-                    device.name,
+                    printable(device.name.as_str()),
                     printable(driver)
                 )?;
             }
-            _ => writeln!(out, "Device {} {word}", device.name)?,
+            _ => writeln!(out, "Device {} {word}", printable(device.name.as_str()))?,
         }
     }
     Ok(())
 }
 
-/// A step as a command for a shell.
+/// A step as a command for a shell: sh, bash, zsh or fish.
 fn command(step: &PlanStep) -> String {
     let (value, file) = (word(&step.value), word(&step.file));
     match step.action {
         StepAction::LoadModule => format!("modprobe -b -- {value}"),
-        _ if value.is_empty() => format!("echo > {file}"),
+        _ if step.value.is_empty() => format!("echo > {file}"),
+        // What echo makes of these is the shell's own matter.
+        _ if step.value.starts_with('-') || value.contains('\\') => {
+            format!("printf '%s\\n' {value} > {file}")
+        }
         _ => format!("echo {value} > {file}"),
     }
 }
 
-/// Text as one word of a shell: the name of a driver is whatever its author liked.
+/// Text as one word of a shell: the name of a driver is whatever its author liked. A backslash and a single quote stand outside of
+/// quotes, where all shells read them alike.
 fn word(text: &str) -> Cow<'_, str> {
     let is_plain = |c: char| c.is_ascii_alphanumeric() || "_-./:+".contains(c);
     let text = printable(text);
-    if text.chars().all(is_plain) { text } else { format!("'{}'", text.replace('\'', "'\\''")).into() }
-}
-
-/// What was there, and what is to be.
-fn comment(step: &PlanStep) -> String {
-    let name = |name: &Option<String>| {
-        name.as_deref().map_or("none".to_owned(), |name| printable(name).into_owned())
-    };
-    match step.action {
-        StepAction::LoadModule | StepAction::Reset => String::new(),
-        StepAction::SetOverride => format!("  # override {}, then {}", name(&step.before), name(&step.after)),
-        StepAction::Probe if step.after.is_none() => "  # driver none, then the kernel's choice".to_owned(),
-        StepAction::Unbind | StepAction::Probe => {
-            format!("  # driver {}, then {}", name(&step.before), name(&step.after))
+    if !text.is_empty() && text.chars().all(is_plain) {
+        return text;
+    }
+    let mut word = String::with_capacity(text.len() + 2);
+    for part in text.split_inclusive(['\\', '\'']) {
+        let bare = part.trim_end_matches(['\\', '\'']);
+        if !bare.is_empty() {
+            word.extend(["'", bare, "'"]);
+        }
+        if let Some(special) = part[bare.len()..].chars().next() {
+            word.extend(['\\', special]);
         }
     }
+    if word.is_empty() { "''".into() } else { word.into() }
+}
+
+/// What was there, and what is to be: a command that does nothing, as interactive zsh takes what stands behind `#` for arguments.
+fn remark(step: &PlanStep) -> String {
+    let name = |name: &Option<String>| name.clone().unwrap_or_else(|| "none".to_owned());
+    let text = match step.action {
+        StepAction::LoadModule | StepAction::Reset => return String::new(),
+        StepAction::SetOverride => format!("override {}, then {}", name(&step.before), name(&step.after)),
+        StepAction::Probe if step.after.is_none() => "driver none, then the choice of the kernel".to_owned(),
+        StepAction::Unbind | StepAction::Probe => {
+            format!("driver {}, then {}", name(&step.before), name(&step.after))
+        }
+    };
+    format!(" && : {}", word(&text))
 }
 
 #[cfg(test)]
 mod tests {
-    use super::word;
+    use nodedev::{PlanStep, StepAction};
+
+    use super::{command, remark, word};
 
     #[test]
     fn names_that_mean_something_to_a_shell_are_quoted() {
@@ -117,12 +136,79 @@ mod tests {
             ("vfio-pci", "vfio-pci"),
             ("/sys/bus/pci/drivers/8139too/unbind", "/sys/bus/pci/drivers/8139too/unbind"),
             ("0000:02:00.0", "0000:02:00.0"),
-            ("", ""),
+            ("", "''"),
             ("a b", "'a b'"),
             ("$(reboot)", "'$(reboot)'"),
             ("it's", "'it'\\''s'"),
+            ("a\\", "'a'\\\\"),
+            ("\\'", "\\\\\\'"),
+            ("a\nb", "'a'\\\\'x0ab'"),
+            ("#x", "'#x'"),
         ] {
             assert_eq!(word(text), want);
         }
+    }
+
+    #[test]
+    fn no_shell_runs_anything_but_the_commands() {
+        for hostile in [
+            "x; touch owned",
+            "x$(touch owned)`touch owned`",
+            "x'; touch owned; '",
+            "x\\'; touch owned; '",
+            "x\\",
+            "x\n touch owned",
+            "x # y",
+            "x & touch owned & y | touch owned > owned < y",
+            "!! !x {a,b} * ? ~ =x ^x %1 [x] \"$HOME\"",
+            "-n",
+        ] {
+            let step = PlanStep {
+                device: None,
+                action: StepAction::SetOverride,
+                file: "target".to_owned(),
+                value: hostile.to_owned(),
+                before: Some(hostile.to_owned()),
+                after: Some(hostile.to_owned()),
+            };
+            let line = format!("{}{}\n", command(&step), remark(&step));
+            for shell in [
+                &["sh"][..],
+                &["bash", "--norc"],
+                &["bash", "--norc", "-i"],
+                &["zsh", "-f"],
+                &["zsh", "-f", "-i"],
+                &["fish", "--no-config"],
+                &["fish", "--no-config", "-i"],
+                &["dash"],
+            ] {
+                let Some(files) = pasted(shell, &line) else { continue };
+                assert_eq!(
+                    files,
+                    [("target".to_owned(), format!("{}\n", nodedev::printable(hostile)))],
+                    "{shell:?}: {line}"
+                );
+            }
+        }
+    }
+
+    /// The files that a shell has made of what it read, with their contents. `None` if there is no such shell.
+    fn pasted(shell: &[&str], line: &str) -> Option<Vec<(String, String)>> {
+        use std::io::Write as _;
+        let folder = tempfile::tempdir().unwrap();
+        let mut child = std::process::Command::new(shell[0])
+            .args(&shell[1..])
+            .current_dir(folder.path())
+            .env("HOME", "/nonexistent")
+            .stdin(std::process::Stdio::piped())
+            .stdout(std::process::Stdio::null())
+            .stderr(std::process::Stdio::null())
+            .spawn()
+            .ok()?;
+        child.stdin.take().unwrap().write_all(line.as_bytes()).unwrap();
+        child.wait().unwrap();
+        let files = std::fs::read_dir(folder.path()).unwrap().map(|entry| entry.unwrap().path());
+        let name = |path: &std::path::Path| path.file_name().unwrap().to_string_lossy().into_owned();
+        Some(files.map(|path| (name(&path), std::fs::read_to_string(&path).unwrap_or_default())).collect())
     }
 }

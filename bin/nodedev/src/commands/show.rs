@@ -13,7 +13,7 @@ use crate::progress::Progress;
 /// Shows all that is known of devices, for people or as JSON: their native view, or what a daemon tells.
 pub(super) fn run(connection: &Connection, args: &ShowArgs, out: &mut Output) -> anyhow::Result<Exit> {
     let progress = Progress::start("describing", out);
-    let mut writer = Writer { out, json: args.json, written: 0, text: Vec::new() };
+    let mut writer = Writer { out, json: args.json, written: 0 };
     if !args.devices.all {
         let exit = each(
             connection,
@@ -55,7 +55,6 @@ struct Writer<'a> {
     out: &'a mut Output,
     json: bool,
     written: usize,
-    text: Vec<u8>,
 }
 
 impl Writer<'_> {
@@ -64,10 +63,7 @@ impl Writer<'_> {
         self.written += 1;
         if self.json {
             self.out.write_all(if first { b"{\"devices\":[\n" } else { b",\n" })?;
-            // Into memory first: the serializer writes a few bytes at a time.
-            self.text.clear();
-            serde_json::to_writer(&mut self.text, device)?;
-            self.out.write_all(&self.text)?;
+            self.out.json(device)?;
         } else {
             if !first {
                 self.out.line(b"")?;
@@ -86,7 +82,7 @@ impl Writer<'_> {
         self.out.write_all(b"]")?;
         for (index, issue) in issues.into_iter().flatten().enumerate() {
             self.out.write_all(if index == 0 { b",\"issues\":[\n" } else { b",\n" })?;
-            serde_json::to_writer(&mut *self.out, issue)?;
+            self.out.json(issue)?;
         }
         self.out.write_all(match issues {
             None => b"}\n",

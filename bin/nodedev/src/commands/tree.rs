@@ -136,7 +136,7 @@ fn draw(
 /// The name; on a terminal also what the device is.
 fn label(entry: &impl Leaf, out: &mut Output) -> io::Result<()> {
     if !out.is_terminal() {
-        return out.line(entry.name().as_str().as_bytes());
+        return out.text(entry.name().as_str());
     }
     let name = out.paint(NAME, printable(entry.name().as_str())).to_string();
     match entry.note() {

@@ -119,7 +119,7 @@ fn picture(
 }
 
 fn write(line: &Line<'_>, out: &mut Output) -> anyhow::Result<()> {
-    serde_json::to_writer(&mut *out, line)?;
+    out.json(line)?;
     Ok(out.line(b"")?)
 }
 

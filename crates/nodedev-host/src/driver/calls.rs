@@ -12,7 +12,7 @@ use nodedev_model::{
     CapabilityType, DeviceName, Explanation, FcHost, HandoverPlan, Handovers, Issue, NodeDevice, Text,
     Visibility,
 };
-use nodedev_sys::paths::basename;
+use nodedev_sys::paths::{self, basename};
 use nodedev_xml::Form;
 
 use super::{HostDriver, reference};
@@ -268,9 +268,11 @@ impl Driver for HostDriver {
     fn visit(&self, view: View, visit: &mut DeviceVisitor<'_>) -> Result<Vec<Issue>> {
         let issues = Issues::default();
         let describer = self.describer_of_all().natively();
+        let mut scratch = Vec::new();
         for name in self.all_names(view) {
             let Some(known) = self.shared.known(&name) else { continue };
             let Some(device) = describer.describe(known, &issues) else { continue };
+            report_replaced(&device, &mut scratch, &issues);
             if visit(&device).is_break() {
                 break;
             }
@@ -314,6 +316,22 @@ fn entries(index: &Index, view: View) -> Vec<Entry> {
     shown
         .map(|id| view_entry(index, id, parents.get(id as usize).copied().filter(|_| id != COMPUTER)))
         .collect()
+}
+
+/// Reports texts of a device that are not UTF-8: its document has something else in their places.
+fn report_replaced(device: &NodeDevice, scratch: &mut Vec<u8>, issues: &Issues) {
+    if device.visibility == Visibility::Native {
+        return;
+    }
+    let before = issues.len();
+    for element in nodedev_xml::replaced_texts(scratch, device) {
+        let path = device.syspath.as_ref().map_or_else(|| format!("/{}", paths::DMI), ToString::to_string);
+        issues.push(
+            path,
+            format!("the text of '{element}' is not UTF-8; XML has U+FFFD in the place of its bytes"),
+        );
+    }
+    issues.attribute(before, &device.name);
 }
 
 /// Writes a device as its state asks for: an inactive one is described by its definition.

@@ -32,7 +32,19 @@ pub fn write(device: &NodeDevice, form: Form) -> Vec<u8> {
 
 /// Appends the document of a device to `bytes`, as [`write()`] makes it.
 pub fn write_into(bytes: &mut Vec<u8>, device: &NodeDevice, form: Form) {
-    let mut out = Out::new(bytes);
+    write_out(&mut Out::new(bytes), device, form);
+}
+
+/// The elements and attributes (`product`, `type/@id`) of the live document of a device that have U+FFFD in the place of bytes
+/// that are not UTF-8, which no reader of XML takes. The device itself has the bytes. `scratch` is overwritten.
+pub fn replaced_texts(scratch: &mut Vec<u8>, device: &NodeDevice) -> Vec<String> {
+    scratch.clear();
+    let mut out = Out::new(scratch);
+    write_out(&mut out, device, Form::Live);
+    out.replaced
+}
+
+fn write_out(out: &mut Out<'_>, device: &NodeDevice, form: Form) {
     out.open("device");
     out.text("name", device.name.as_str().as_bytes());
     if form == Form::Live {
@@ -54,7 +66,7 @@ pub fn write_into(bytes: &mut Vec<u8>, device: &NodeDevice, form: Form) {
     for capability in &device.capabilities {
         if let Some(kind) = capability.kind() {
             out.open_capability(kind.as_str());
-            capability::write(&mut out, capability, form);
+            capability::write(out, capability, form);
             out.close("capability");
         }
     }
@@ -72,6 +84,26 @@ mod tests {
         let name = DeviceName::from_parts(b"tpm", b"tpm0", None);
         let device = NodeDevice::new(name, Capability::Native(NativeCapability::default()));
         assert_eq!(write(&device, Form::Live), b"<device>\n  <name>tpm_tpm0</name>\n</device>\n");
+    }
+
+    #[test]
+    fn what_is_no_utf8_is_replaced_and_named() {
+        for (text, want) in [
+            (&b"a\xffb"[..], "a\u{fffd}b"),
+            (b"G\xe9n\xe9rik", "G\u{fffd}n\u{fffd}rik"),
+            (b"\xe2\x82<", "\u{fffd}&lt;"),
+            (b"\xed\xa0\x80", "\u{fffd}\u{fffd}\u{fffd}"),
+            ("\u{fffe}x\u{ffff}".as_bytes(), "\u{fffd}x\u{fffd}"),
+            ("\u{fffd}\u{e4}".as_bytes(), "\u{fffd}\u{e4}"),
+        ] {
+            let capability = Capability::Vdpa(VdpaCapability { chardev: Some(text.into()) });
+            let device = NodeDevice::new(DeviceName::from_parts(b"vdpa", b"v", None), capability);
+            let document = String::from_utf8(write(&device, Form::Live)).expect("documents are UTF-8");
+            assert!(document.contains(&format!("<chardev>{want}</chardev>")), "{document}");
+            let is_replaced = !text.starts_with("\u{fffd}".as_bytes());
+            let replaced = super::replaced_texts(&mut Vec::new(), &device);
+            assert_eq!(replaced, if is_replaced { vec!["chardev".to_owned()] } else { vec![] });
+        }
     }
 
     #[test]

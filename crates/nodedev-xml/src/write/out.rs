@@ -4,11 +4,13 @@ use nodedev_model::Text;
 pub(super) struct Out<'a> {
     bytes: &'a mut Vec<u8>,
     depth: usize,
+    /// Elements and attributes with a text of which something was replaced.
+    pub(super) replaced: Vec<String>,
 }
 
 impl<'a> Out<'a> {
     pub(super) fn new(bytes: &'a mut Vec<u8>) -> Self {
-        Self { bytes, depth: 0 }
+        Self { bytes, depth: 0, replaced: Vec::new() }
     }
 
     fn push(&mut self, text: &str) {
@@ -45,11 +47,11 @@ impl<'a> Out<'a> {
     }
 
     /// Begins a line with a start tag that may get attributes.
-    pub(super) fn start(&mut self, name: &str) -> Line<'_, 'a> {
+    pub(super) fn start<'o>(&'o mut self, name: &'o str) -> Line<'o, 'a> {
         self.indent();
         self.push("<");
         self.push(name);
-        Line { out: self }
+        Line { out: self, element: name }
     }
 
     /// The line `<name>text</name>`.
@@ -85,6 +87,7 @@ impl<'a> Out<'a> {
 #[must_use]
 pub(super) struct Line<'o, 'a> {
     out: &'o mut Out<'a>,
+    element: &'o str,
 }
 
 impl Line<'_, '_> {
@@ -96,7 +99,9 @@ impl Line<'_, '_> {
 
     pub(super) fn attribute(mut self, name: &str, value: &[u8]) -> Self {
         self.name(name);
-        escape(self.out.bytes, value);
+        if escape(self.out.bytes, value) {
+            self.out.replaced.push(format!("{}/@{name}", self.element));
+        }
         self.out.push("'");
         self
     }
@@ -128,7 +133,9 @@ impl Line<'_, '_> {
     /// Ends the start tag and adds text; [`Line::end`] ends the line.
     pub(super) fn text(self, text: &[u8]) -> Self {
         self.out.push(">");
-        escape(self.out.bytes, text);
+        if escape(self.out.bytes, text) {
+            self.out.replaced.push(self.element.to_owned());
+        }
         self
     }
 
@@ -156,9 +163,32 @@ impl Line<'_, '_> {
     }
 }
 
-/// Appends text with XML's five special characters escaped and without what XML cannot carry: control characters
-/// other than tab, line feed and carriage return. Bytes that are not UTF-8 pass.
-fn escape(out: &mut Vec<u8>, text: &[u8]) {
+/// Appends text with XML's five special characters escaped and without the control characters that XML cannot carry. Bytes that
+/// are not UTF-8, and the two characters that are none, become U+FFFD; says whether there were any.
+fn escape(out: &mut Vec<u8>, text: &[u8]) -> bool {
+    if std::str::from_utf8(text).is_ok_and(|text| !text.contains(NO_CHARACTERS)) {
+        escape_characters(out, text);
+        return false;
+    }
+    for chunk in text.utf8_chunks() {
+        let mut parts = chunk.valid().split(NO_CHARACTERS);
+        escape_characters(out, parts.next().unwrap_or_default().as_bytes());
+        for part in parts {
+            out.extend_from_slice(REPLACEMENT);
+            escape_characters(out, part.as_bytes());
+        }
+        if !chunk.invalid().is_empty() {
+            out.extend_from_slice(REPLACEMENT);
+        }
+    }
+    true
+}
+
+/// What UTF-8 can carry and XML cannot.
+const NO_CHARACTERS: [char; 2] = ['\u{fffe}', '\u{ffff}'];
+const REPLACEMENT: &[u8] = "\u{fffd}".as_bytes();
+
+fn escape_characters(out: &mut Vec<u8>, text: &[u8]) {
     let mut rest = text;
     while let Some(at) = rest.iter().position(|b| matches!(b, b'<' | b'>' | b'&' | b'"' | b'\'' | ..b' ')) {
         out.extend_from_slice(&rest[..at]);
