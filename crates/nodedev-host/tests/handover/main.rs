@@ -10,4 +10,5 @@ mod power;
 mod refusals;
 mod reset;
 mod vfio;
+mod vital;
 mod ways;

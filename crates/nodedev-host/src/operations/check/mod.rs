@@ -4,18 +4,25 @@
 //! which operation. `docs/operations.md` lists what each finding means and whether force skips it.
 
 mod console;
+mod consoles;
 mod drivers;
+mod keyboards;
+mod memory;
 mod network;
 mod openers;
+mod platform;
 mod power;
 mod scene;
 mod sharing;
 mod storage;
+mod user_space;
 mod virtual_functions;
+mod vital;
 
 use nodedev_model::{Effect, Finding, FindingKind};
 
 pub(crate) use scene::{Scene, is_below};
+pub(crate) use vital::is_vital;
 
 use super::kernel_driver::Chosen;
 use super::{OpsError, PciFunction, Result, explain, vfio};
@@ -41,14 +48,16 @@ const DETACH: &[&[Check]] = &[
     &[
         drivers::bridge,
         power::answers,
+        vital::check,
         openers::in_use,
+        user_space::in_use,
         virtual_functions::in_use,
         drivers::no_override,
         drivers::iommu,
     ],
     NEEDED,
     &[virtual_functions::needed, virtual_functions::check, sharing::group_shared],
-    &[drivers::provides_vfio, drivers::module, openers::unseen],
+    &[platform::hypervisor, user_space::mode, drivers::provides_vfio, drivers::module, openers::unseen],
 ];
 
 /// What is told of a function that guests get from the driver that it has: nothing is taken from the host.
@@ -56,13 +65,20 @@ const AS_IT_IS: &[&[Check]] =
     &[&[drivers::provides_vfio, openers::in_use, drivers::iommu, sharing::group_shared, openers::unseen]];
 
 /// Guests that lose a function which its driver lets go of, or keep another driver from getting it.
-const HELD: &[&[Check]] = &[&[openers::in_use, virtual_functions::in_use, sharing::group_held]];
+const HELD: &[&[Check]] =
+    &[&[openers::in_use, user_space::in_use, virtual_functions::in_use, sharing::group_held]];
 
 const TAKEN_BACK: &[&[Check]] = &[NEEDED, &[virtual_functions::needed]];
 
 /// What resetting a function may harm.
-const RESET: &[&[Check]] =
-    &[&[openers::in_use, virtual_functions::in_use, drivers::host_driver, virtual_functions::needed]];
+const RESET: &[&[Check]] = &[&[
+    vital::check,
+    openers::in_use,
+    user_space::in_use,
+    virtual_functions::in_use,
+    drivers::host_driver,
+    virtual_functions::needed,
+]];
 
 /// All that is found about taking a function from the host, the weightiest first.
 pub(crate) fn detach(scene: &Scene<'_>, intent: &Intent<'_>) -> Result<Vec<Finding>> {
@@ -87,7 +103,9 @@ pub(crate) fn reattach(scene: &Scene<'_>, intent: &Intent<'_>, from_host: bool) 
     let mut findings = run(HELD, scene, intent)?;
     if from_host {
         // There is no force here.
-        findings.extend(run(TAKEN_BACK, scene, intent)?.into_iter().map(|finding| Finding {
+        let needed = run(TAKEN_BACK, scene, intent)?.into_iter();
+        let needed = needed.filter(|finding| finding.effect >= Effect::RefusedUnlessForced);
+        findings.extend(needed.map(|finding| Finding {
             effect: Effect::Refused,
             remedy: Some(format!(
                 "stop its use; or leave it to the driver that has it now: `nodedev handover forget {}`",

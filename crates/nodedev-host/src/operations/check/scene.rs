@@ -10,6 +10,7 @@ use nodedev_sys::processes::{self, Holder, Holders, Node};
 
 use super::network::{self, Through};
 use super::storage::{self, Use};
+use super::{consoles, keyboards, memory, user_space};
 use crate::operations::group::Group;
 use crate::operations::{PciFunction, Result};
 
@@ -62,7 +63,8 @@ impl<'a> Scene<'a> {
         let wanted = |link: &[u8]| {
             let Some((node, path)) = processes::node_path(link).and_then(|path| block.get_key_value(path))
             else {
-                return processes::vfio_node(self.host, link);
+                return processes::vfio_node(self.host, link)
+                    .or_else(|| user_space::uio_node(self.host, link));
             };
             let path_of_node = String::from_utf8_lossy(node).into_owned();
             Some(Node { path: path_of_node, number: processes::number(self.host, path) })
@@ -126,7 +128,10 @@ impl<'a> Scene<'a> {
         match self.through.get() {
             Some(known) => Ok(known),
             None => {
-                let through = network::through(self.host, self.connected_at, self.block_devices()?)?;
+                let mut through = network::through(self.host, self.connected_at, self.block_devices()?)?;
+                for claims in [consoles::claims, memory::claims, keyboards::claims] {
+                    through.extend(claims(self.host)?);
+                }
                 Ok(self.through.get_or_init(|| through))
             }
         }
@@ -140,7 +145,7 @@ impl<'a> Scene<'a> {
         }
         let mut nodes = self.own_nodes(function)?;
         if let Some(group) = Group::of(self.host, function)? {
-            nodes.push(group_node(&group));
+            nodes.extend(group_nodes(&group));
         }
         Ok(nodes)
     }
@@ -153,9 +158,9 @@ impl<'a> Scene<'a> {
     }
 }
 
-/// The node of a group.
-pub(crate) fn group_node(group: &Group) -> String {
-    format!("/{DEV_VFIO}/{}", group.number)
+/// The nodes that a group can have, with an IOMMU and without.
+pub(crate) fn group_nodes(group: &Group) -> [String; 2] {
+    ["", "noiommu-"].map(|prefix| format!("/{DEV_VFIO}/{prefix}{}", group.number))
 }
 
 /// The node of a block device, by the kernel's name of it: a `!` in that stands for a `/`.

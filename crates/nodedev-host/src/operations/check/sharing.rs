@@ -2,8 +2,8 @@
 
 use nodedev_model::{Effect, Finding, FindingKind};
 
-use super::scene::{group_node, told};
-use super::{Intent, Scene, finding};
+use super::scene::{group_nodes, told};
+use super::{Intent, Scene, finding, vital};
 use crate::operations::group::{Group, is_bridge};
 use crate::operations::{PciFunction, Result, vfio};
 
@@ -19,17 +19,27 @@ pub(super) fn group_shared(scene: &Scene<'_>, intent: &Intent<'_>) -> Result<Vec
         return Ok(Vec::new());
     }
     let Some(group) = Group::of(scene.host, function)? else { return Ok(Vec::new()) };
-    let mut others = Vec::new();
+    let (mut others, mut used) = (Vec::new(), Vec::new());
     for member in
         group.members.iter().filter(|member| !intent.together.contains(member) && *member != function)
     {
         if let Some(driver) = host_driver(scene, member)? {
             others.push(format!("{} ({driver})", member.address));
+            used.push(member.clone());
         }
     }
     if others.is_empty() {
         return Ok(Vec::new());
     }
+    let vital = vital::named(scene.host, used.iter())?;
+    let remedy = if vital.is_empty() {
+        "detach the whole group with --group; --force detaches this device alone".to_owned()
+    } else {
+        format!(
+            "the host lives by {}, so the group cannot be detached whole: put the card into another slot, or leave it to the host",
+            vital.join(" and by ")
+        )
+    };
     let effect = if intent.strict { Effect::RefusedUnlessForced } else { Effect::Warning };
     Ok(vec![finding(
         FindingKind::GroupShared,
@@ -40,7 +50,7 @@ pub(super) fn group_shared(scene: &Scene<'_>, intent: &Intent<'_>) -> Result<Vec
             group.number,
             others.join(", ")
         ),
-        "detach the whole group with --group; --force detaches this device alone",
+        remedy,
     )])
 }
 
@@ -57,7 +67,7 @@ fn host_driver(scene: &Scene<'_>, function: &PciFunction) -> Result<Option<Strin
 pub(super) fn group_held(scene: &Scene<'_>, intent: &Intent<'_>) -> Result<Vec<Finding>> {
     let function = intent.function;
     let Some(group) = Group::of(scene.host, function)? else { return Ok(Vec::new()) };
-    let mut nodes = vec![group_node(&group)];
+    let mut nodes = group_nodes(&group).to_vec();
     for member in &group.members {
         nodes.extend(scene.own_nodes(member)?);
     }

@@ -25,17 +25,18 @@ const ROUTE: &str = "move the route to another interface; with --force the host 
 const CONNECTION: &str = "connect through another interface; with --force this connection is lost";
 const STORAGE: &str = "unmount or log out of it, or lead its route through another interface; with --force the host loses what is on it";
 
-/// A device that the host needs for its network.
+/// A device that the host needs.
 #[derive(Debug)]
 pub(super) struct Through {
     pub(super) kind: FindingKind,
+    pub(super) effect: Effect,
     /// Why, as it is told: `its default route is through eth0`.
     pub(super) why: String,
     pub(super) remedy: &'static str,
     /// Relative to the root.
     pub(super) path: Vec<u8>,
     /// Whether it may be another device as well.
-    is_guess: bool,
+    pub(super) is_guess: bool,
 }
 
 /// Whether the host's network, its storage on other machines or the connection of whoever asks leads through the function.
@@ -44,13 +45,26 @@ pub(super) fn check(scene: &Scene<'_>, intent: &Intent<'_>) -> Result<Vec<Findin
     let needed = |through: &Through| {
         finding(
             through.kind,
-            Effect::RefusedUnlessForced,
+            through.effect,
             format!("PCI device {} is needed by the host: {}", function.address, through.why),
             through.remedy,
         )
     };
-    let mut all = scene.through()?.iter();
-    Ok(all.find(|through| is_below(&through.path, function)).map(needed).into_iter().collect())
+    // One of a kind is enough: a host can have very many.
+    let mut findings: Vec<Finding> = Vec::new();
+    for through in scene.through()?.iter().filter(|through| is_below(&through.path, function)) {
+        if !findings.iter().any(|found| (found.kind, found.effect) == (through.kind, through.effect)) {
+            findings.push(needed(through));
+        }
+    }
+    Ok(findings)
+}
+
+impl Through {
+    /// A device that is refused for what the host does with it, unless forced.
+    pub(super) fn new(kind: FindingKind, why: String, remedy: &'static str, path: Vec<u8>) -> Self {
+        Self { kind, effect: Effect::RefusedUnlessForced, why, remedy, path, is_guess: false }
+    }
 }
 
 /// All that the network of the host, and the connection of whoever asks, leads through. `block` are the paths of the host's
@@ -81,7 +95,7 @@ pub(super) fn through(
         match peer {
             Peer::Device(path) => {
                 let why = format!("{what} is through {}", String::from_utf8_lossy(basename(&path)));
-                through.push(Through { kind, why, remedy: STORAGE, path, is_guess: false });
+                through.push(Through::new(kind, why, STORAGE, path));
             }
             Peer::Interface(name) => {
                 through.extend(told(&what, interfaces.below(&name)?, kind, STORAGE));
@@ -104,7 +118,8 @@ fn told(
 ) -> impl Iterator<Item = Through> {
     interfaces.into_iter().map(move |needed| {
         let why = way(what, &needed);
-        Through { kind, why, remedy, path: needed.path, is_guess: needed.how == How::Maybe }
+        let is_guess = needed.how == How::Maybe;
+        Through { is_guess, ..Through::new(kind, why, remedy, needed.path) }
     })
 }
 

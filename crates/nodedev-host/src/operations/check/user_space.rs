@@ -1,0 +1,74 @@
+//! Programs that drive a device themselves: through `uio`, or VFIO without an IOMMU.
+
+use nodedev_model::{Effect, Finding, FindingKind};
+use nodedev_sys::HostAccess;
+use nodedev_sys::paths::{CLASS_UIO, DEV, IOMMU_GROUPS, VFIO_WITHOUT_IOMMU, join};
+use nodedev_sys::processes::{self, Node};
+
+use super::scene::told;
+use super::{Intent, Scene, finding};
+use crate::kernel::attribute_value;
+use crate::operations::Result;
+use crate::operations::group::Group;
+
+const SMALL: usize = 64;
+/// The name of the groups that VFIO makes where there is no IOMMU.
+const NO_IOMMU: &[u8] = b"vfio-noiommu";
+
+/// A program drives it, as DPDK does: nobody can take it away.
+pub(super) fn in_use(scene: &Scene<'_>, intent: &Intent<'_>) -> Result<Vec<Finding>> {
+    let function = intent.function;
+    let names = scene.host.names(&function.file("uio"))?.unwrap_or_default();
+    let nodes: Vec<String> =
+        names.iter().map(|name| format!("/{DEV}/{}", String::from_utf8_lossy(name))).collect();
+    let in_use = |holder| {
+        finding(
+            FindingKind::InUse,
+            Effect::Refused,
+            format!("PCI device {} is in use", function.address),
+            format!("{}: stop it, since it drives the device itself", told(holder)),
+        )
+    };
+    Ok(scene.holder(&nodes)?.map(in_use).into_iter().collect())
+}
+
+/// The node of `uio` that the text of a link can be of.
+pub(super) fn uio_node(host: &dyn HostAccess, link: &[u8]) -> Option<Node> {
+    let path = processes::node_path(link)?;
+    let name = path.strip_prefix(format!("/{DEV}/").as_bytes()).filter(|name| name.starts_with(b"uio"))?;
+    let number = processes::number(host, &join(CLASS_UIO.as_bytes(), name));
+    Some(Node { path: String::from_utf8_lossy(path).into_owned(), number })
+}
+
+/// Whether a group is one that VFIO made where there is no IOMMU.
+pub(super) fn is_without_iommu(host: &dyn HostAccess, group: &Group) -> Result<bool> {
+    let name = host.read(format!("{IOMMU_GROUPS}/{}/name", group.number).as_bytes(), SMALL)?;
+    Ok(name.is_some_and(|name| attribute_value(&name) == NO_IOMMU))
+}
+
+/// Whether VFIO takes the device without an IOMMU.
+pub(super) fn mode(scene: &Scene<'_>, intent: &Intent<'_>) -> Result<Vec<Finding>> {
+    let function = intent.function;
+    let note = |problem: String| Finding {
+        kind: FindingKind::NoIommuMode,
+        effect: Effect::Note,
+        problem,
+        remedy: Some(
+            "turn the IOMMU on, and the mode off (enable_unsafe_noiommu_mode of the module vfio)".into(),
+        ),
+    };
+    let danger = "what a program gets reaches all of the machine's memory, and no guest can have it";
+    if let Some(group) = Group::of(scene.host, function)? {
+        let problem = format!(
+            "VFIO has PCI device {} without an IOMMU (noiommu-{}): {danger}",
+            function.address, group.number
+        );
+        return Ok(is_without_iommu(scene.host, &group)?.then(|| note(problem)).into_iter().collect());
+    }
+    let on = scene.host.read(VFIO_WITHOUT_IOMMU.as_bytes(), SMALL)?;
+    let is_on = on.is_some_and(|on| attribute_value(&on) == b"Y");
+    Ok(is_on
+        .then(|| note(format!("VFIO takes devices without an IOMMU here: {danger}")))
+        .into_iter()
+        .collect())
+}
