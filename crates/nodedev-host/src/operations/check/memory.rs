@@ -2,11 +2,12 @@
 
 use std::collections::HashMap;
 
-use nodedev_model::FindingKind;
+use nodedev_model::{Effect, Finding, FindingKind};
 use nodedev_sys::HostAccess;
-use nodedev_sys::paths::{CXL_DEVICES, DAX_DEVICES, ND_DEVICES, PCI_DEVICES, basename, follow, join};
+use nodedev_sys::paths::{CXL_DEVICES, DAX_DEVICES, ND_DEVICES, basename, follow, join};
 
 use super::network::Through;
+use super::{Intent, Scene, finding};
 use crate::kernel::attribute_value;
 use crate::operations::Result;
 
@@ -20,11 +21,10 @@ const ONLINE: &str =
     "take the memory offline and destroy the region (daxctl, cxl, ndctl); with --force the host may crash";
 const PEERS: &str = "stop the other devices' use of its memory; with --force they write to nothing";
 
-/// Devices whose memory the host, or other devices, use.
+/// Devices whose memory the host uses.
 pub(super) fn claims(host: &dyn HostAccess) -> Result<Vec<Through>> {
     let mut claims = compute_express_link(host)?;
     claims.extend(non_volatile(host)?);
-    claims.extend(peer_to_peer(host)?);
     Ok(claims)
 }
 
@@ -87,17 +87,18 @@ fn non_volatile(host: &dyn HostAccess) -> Result<Vec<Through>> {
 }
 
 /// Memory that other devices reach directly: what is not available is in use.
-fn peer_to_peer(host: &dyn HostAccess) -> Result<Vec<Through>> {
-    let mut claims = Vec::new();
-    for path in links(host, PCI_DEVICES)? {
-        let folder = join(&path, b"p2pmem");
-        let Some(size) = text(host, &folder, "size")? else { continue };
-        if text(host, &folder, "available")?.is_none_or(|available| available != size) {
-            let why = "other devices use its memory (p2pmem)".to_owned();
-            claims.push(Through::new(FindingKind::HostMemory, why, PEERS, path));
-        }
+pub(super) fn peer_to_peer(scene: &Scene<'_>, intent: &Intent<'_>) -> Result<Vec<Finding>> {
+    let function = intent.function;
+    let folder = function.file("p2pmem");
+    let Some(size) = text(scene.host, &folder, "size")? else { return Ok(Vec::new()) };
+    if text(scene.host, &folder, "available")?.is_some_and(|available| available == size) {
+        return Ok(Vec::new());
     }
-    Ok(claims)
+    let problem = format!(
+        "PCI device {} is needed by the host: other devices use its memory (p2pmem)",
+        function.address
+    );
+    Ok(vec![finding(FindingKind::HostMemory, Effect::RefusedUnlessForced, problem, PEERS)])
 }
 
 /// Paths of all devices of a bus.

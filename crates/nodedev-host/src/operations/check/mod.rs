@@ -42,7 +42,8 @@ pub(crate) struct Intent<'a> {
 type Check = fn(&Scene<'_>, &Intent<'_>) -> Result<Vec<Finding>>;
 
 /// What the host needs a function for, while it has it.
-const NEEDED: &[Check] = &[storage::check, network::check, console::check, openers::node_open];
+const NEEDED: &[Check] =
+    &[storage::check, network::check, console::check, memory::peer_to_peer, openers::node_open];
 
 const DETACH: &[&[Check]] = &[
     &[
