@@ -78,7 +78,13 @@ fn consoles_watchdogs_and_memory_of_the_host_are_refused_unless_forced() {
             "a watchdog that runs",
             |tree| tree.add(&below("watchdog/watchdog0", "class/watchdog").attr("state", "active")).unwrap(),
             VITAL,
-            "watchdog0 is on it, and running",
+            "the watchdog watchdog0 is on it, and can be running",
+        ),
+        (
+            "a watchdog of which nothing says whether it runs",
+            |tree| tree.add(&below("watchdog/watchdog0", "class/watchdog")).unwrap(),
+            VITAL,
+            "the watchdog watchdog0 is on it, and can be running",
         ),
         (
             "a TPM",
@@ -387,6 +393,18 @@ fn a_program_that_drives_the_device_itself_keeps_it_whatever_is_wanted() {
         }
         assert_eq!(kernel.writes(), []);
     }
+    // A virtual function, whose physical one it would lose.
+    let (pf, vf) = ("0000:06:00.0", "0000:06:10.0");
+    let mut host = tree_with(&[]);
+    let program_s = function(vf).driver("igb_uio").dir("uio/uio3");
+    host.add(&program_s).unwrap();
+    let device = function(pf).driver("igb").link("virtfn0", program_s.path());
+    host.add(&device).unwrap();
+    host.iommu_group(30, device.path()).unwrap();
+    let kernel = over(host);
+    process(kernel.folder(), 4243, "dpdk-testpmd", &["/dev/uio3"]);
+    let error = detach(&kernel, pf, true).unwrap_err();
+    assert!(error.message().contains("has the virtual function 0000:06:10.0, which is in use"), "{error}");
     // Given to such a program by us, and taken back.
     let mut tree = tree();
     let at = format!("devices/pci0000:00/{BRIDGE}/{UNUSED}/uio/uio0");

@@ -51,7 +51,6 @@ const DETACH: &[&[Check]] = &[
         power::answers,
         vital::check,
         openers::in_use,
-        user_space::in_use,
         virtual_functions::in_use,
         drivers::no_override,
         drivers::iommu,
@@ -66,8 +65,7 @@ const AS_IT_IS: &[&[Check]] =
     &[&[drivers::provides_vfio, openers::in_use, drivers::iommu, sharing::group_shared, openers::unseen]];
 
 /// Guests that lose a function which its driver lets go of, or keep another driver from getting it.
-const HELD: &[&[Check]] =
-    &[&[openers::in_use, user_space::in_use, virtual_functions::in_use, sharing::group_held]];
+const HELD: &[&[Check]] = &[&[openers::in_use, virtual_functions::in_use, sharing::group_held]];
 
 const TAKEN_BACK: &[&[Check]] = &[NEEDED, &[virtual_functions::needed]];
 
@@ -75,7 +73,6 @@ const TAKEN_BACK: &[&[Check]] = &[NEEDED, &[virtual_functions::needed]];
 const RESET: &[&[Check]] = &[&[
     vital::check,
     openers::in_use,
-    user_space::in_use,
     virtual_functions::in_use,
     drivers::host_driver,
     virtual_functions::needed,

@@ -137,15 +137,15 @@ impl<'a> Scene<'a> {
         }
     }
 
-    /// Nodes through which a guest has a function: none if no driver serves it for VFIO.
+    /// Nodes through which a guest has a function, or a program that drives it itself: none if no driver serves it for them.
     pub(crate) fn vfio_nodes(&self, function: &PciFunction) -> Result<Vec<String>> {
         let Some(driver) = function.driver(self.host)? else { return Ok(Vec::new()) };
-        if !function.is_bound_to_vfio(self.host, &driver)? {
-            return Ok(Vec::new());
-        }
-        let mut nodes = self.own_nodes(function)?;
-        if let Some(group) = Group::of(self.host, function)? {
-            nodes.extend(group_nodes(&group));
+        let mut nodes = user_space::uio_nodes(self.host, function)?;
+        if function.is_bound_to_vfio(self.host, &driver)? {
+            nodes.extend(self.own_nodes(function)?);
+            if let Some(group) = Group::of(self.host, function)? {
+                nodes.extend(group_nodes(&group));
+            }
         }
         Ok(nodes)
     }

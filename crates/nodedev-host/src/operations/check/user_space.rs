@@ -5,31 +5,19 @@ use nodedev_sys::HostAccess;
 use nodedev_sys::paths::{CLASS_UIO, DEV, IOMMU_GROUPS, VFIO_WITHOUT_IOMMU, join};
 use nodedev_sys::processes::{self, Node};
 
-use super::scene::told;
-use super::{Intent, Scene, finding};
+use super::{Intent, Scene};
 use crate::kernel::attribute_value;
-use crate::operations::Result;
 use crate::operations::group::Group;
+use crate::operations::{PciFunction, Result};
 
 const SMALL: usize = 64;
 /// The name of the groups that VFIO makes where there is no IOMMU.
 const NO_IOMMU: &[u8] = b"vfio-noiommu";
 
-/// A program drives it, as DPDK does: nobody can take it away.
-pub(super) fn in_use(scene: &Scene<'_>, intent: &Intent<'_>) -> Result<Vec<Finding>> {
-    let function = intent.function;
-    let names = scene.host.names(&function.file("uio"))?.unwrap_or_default();
-    let nodes: Vec<String> =
-        names.iter().map(|name| format!("/{DEV}/{}", String::from_utf8_lossy(name))).collect();
-    let in_use = |holder| {
-        finding(
-            FindingKind::InUse,
-            Effect::Refused,
-            format!("PCI device {} is in use", function.address),
-            format!("{}: stop it, since it drives the device itself", told(holder)),
-        )
-    };
-    Ok(scene.holder(&nodes)?.map(in_use).into_iter().collect())
+/// The nodes of `uio` through which a program drives a function, as DPDK does.
+pub(super) fn uio_nodes(host: &dyn HostAccess, function: &PciFunction) -> Result<Vec<String>> {
+    let names = host.names(&function.file("uio"))?.unwrap_or_default();
+    Ok(names.iter().map(|name| format!("/{DEV}/{}", String::from_utf8_lossy(name))).collect())
 }
 
 /// The node of `uio` that the text of a link can be of.
