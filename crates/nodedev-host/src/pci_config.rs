@@ -27,6 +27,8 @@ const CAPABILITY_EXPRESS: u8 = 0x10;
 const EXPRESS_FLAGS: usize = 0x02;
 const LINK_CAPABILITIES: usize = 0x0c;
 const LINK_STATUS: usize = 0x12;
+const PORT_ENDPOINT: u16 = 0x0;
+const PORT_LEGACY_ENDPOINT: u16 = 0x1;
 const PORT_ROOT: u16 = 0x4;
 const PORT_DOWNSTREAM: u16 = 0x6;
 const PORT_TO_CONVENTIONAL: u16 = 0x7;
@@ -76,6 +78,13 @@ pub fn is_silent(space: &[u8]) -> bool {
 /// Whether the header is that of an endpoint, and not that of a bridge.
 pub fn is_endpoint(space: &[u8]) -> bool {
     byte(space, HEADER_TYPE) & 0x7f == 0
+}
+
+/// Whether the function is a card's of PCI Express, and no part of the chipset (an endpoint that is not integrated there).
+pub fn is_express_card(space: &[u8]) -> bool {
+    let kind =
+        find_capability(space, CAPABILITY_EXPRESS).map(|at| word(space, at + EXPRESS_FLAGS) >> 4 & 0xf);
+    matches!(kind, Some(PORT_ENDPOINT | PORT_LEGACY_ENDPOINT))
 }
 
 /// Whether a bridge keeps the devices below it apart from each other and from those beside it.

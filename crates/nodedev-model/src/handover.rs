@@ -139,6 +139,14 @@ pub enum FindingKind {
     HostNetwork,
     /// The console is on it.
     HostConsole,
+    /// Its memory is a part of the host's, or other devices use it.
+    HostMemory,
+    /// The host lives by it: a part of the chipset, a watchdog that runs, the only keyboard.
+    VitalPart,
+    /// VFIO's mode without an IOMMU is on for it, or could be.
+    NoIommuMode,
+    /// The host runs on a hypervisor that hands devices over in another way.
+    OtherHypervisor,
     /// It has virtual functions, which go with its driver.
     VirtualFunctions,
     /// There is no such kernel driver.

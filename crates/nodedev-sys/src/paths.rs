@@ -68,6 +68,38 @@ pub const CLASS_VFIO_DEV: &str = "sys/class/vfio-dev";
 pub const CLASS_NET: &str = "sys/class/net";
 /// What interfaces lie below that stand on no device.
 pub const VIRTUAL: &str = "sys/devices/virtual";
+/// Consoles of the kernel, one in a line, and those that are active by name.
+pub const CONSOLES: &str = "proc/consoles";
+/// See [`CONSOLES`].
+pub const ACTIVE_CONSOLES: &str = "sys/class/tty/console/active";
+/// Terminals, one link for each.
+pub const CLASS_TTY: &str = "sys/class/tty";
+/// Framebuffers, one link for each.
+pub const CLASS_GRAPHICS: &str = "sys/class/graphics";
+/// Graphics cards, their connectors and nodes, one link for each.
+pub const CLASS_DRM: &str = "sys/class/drm";
+/// Watchdogs, one link for each.
+pub const CLASS_WATCHDOG: &str = "sys/class/watchdog";
+/// Trusted platform modules, one link for each.
+pub const CLASS_TPM: &str = "sys/class/tpm";
+/// Interfaces to management controllers of boards, one link for each.
+pub const CLASS_IPMI: &str = "sys/class/ipmi";
+/// Devices that user space drives, one link for each.
+pub const CLASS_UIO: &str = "sys/class/uio";
+/// What can be typed, clicked or the like, and how.
+pub const INPUT_DEVICES: &str = "proc/bus/input/devices";
+/// Memory that is mapped directly, one link for each.
+pub const DAX_DEVICES: &str = "sys/bus/dax/devices";
+/// Devices of Compute Express Link, one link for each.
+pub const CXL_DEVICES: &str = "sys/bus/cxl/devices";
+/// Non-volatile memory, its regions and namespaces, one link for each.
+pub const ND_DEVICES: &str = "sys/bus/nd/devices";
+/// What Xen says its domain may do.
+pub const XEN_CAPABILITIES: &str = "proc/xen/capabilities";
+/// What the machine runs on, if that is no hardware.
+pub const HYPERVISOR_TYPE: &str = "sys/hypervisor/type";
+/// Whether VFIO takes devices without an IOMMU.
+pub const VFIO_WITHOUT_IOMMU: &str = "sys/module/vfio/parameters/enable_unsafe_noiommu_mode";
 /// Sessions and connections of iSCSI, one link for each, and the hosts that they begin at.
 pub const CLASS_ISCSI_SESSION: &str = "sys/class/iscsi_session";
 /// See [`CLASS_ISCSI_SESSION`].

@@ -4,6 +4,7 @@ use nodedev_model::PciAddress;
 use nodedev_sys::HostAccess;
 use nodedev_sys::paths::{IOMMU_GROUPS, basename};
 
+use super::check::is_vital;
 use super::journal::Journal;
 use super::{Operations, PciFunction, Result};
 use crate::pci_config;
@@ -64,11 +65,20 @@ impl Operations<'_> {
         let Some(group) = Group::of(self.host, function)? else { return Ok(vec![function.clone()]) };
         let mut functions = Vec::with_capacity(group.members.len());
         for member in group.members {
-            if member == *function || !is_bridge(self.host, &member)? {
+            if member == *function || self.is_detached_with_others(&member)? {
                 functions.push(member);
             }
         }
         Ok(functions)
+    }
+
+    /// Whether a function has to be detached for another one of its group: a bridge has not, and neither a part of the chipset
+    /// that nothing of the host drives.
+    fn is_detached_with_others(&self, member: &PciFunction) -> Result<bool> {
+        if is_bridge(self.host, member)? {
+            return Ok(false);
+        }
+        Ok(member.driver(self.host)?.is_some() || !is_vital(self.host, member)?)
     }
 
     /// All functions of a function's group that are detached, and itself, sorted.

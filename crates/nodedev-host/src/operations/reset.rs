@@ -159,7 +159,11 @@ impl Operations<'_> {
                         "Active {} devices on bus with {}, not doing bus reset",
                         other.address, function.address
                     ),
-                    "detach all devices of its bus first, for instance with --group",
+                    if check::is_vital(self.host, &other)? {
+                        "the host lives by the other device: a cold start of the machine resets both"
+                    } else {
+                        "detach all devices of its bus first, for instance with --group"
+                    },
                 );
             }
             if scene.holder(&scene.vfio_nodes(other)?)?.is_some() {

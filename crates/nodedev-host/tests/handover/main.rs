@@ -12,5 +12,6 @@ mod power;
 mod refusals;
 mod reset;
 mod vfio;
+mod vital;
 mod waiting;
 mod ways;

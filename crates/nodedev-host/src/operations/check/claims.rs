@@ -9,7 +9,7 @@ use std::collections::{HashMap, HashSet};
 use nodedev_model::{Effect, Finding, FindingKind, PciAddress};
 use nodedev_sys::paths::{CLASS_BLOCK, CLASS_NET, DEV_CHAR, follow};
 
-use super::{Scene, finding, guests, network, openers, storage};
+use super::{Scene, consoles, finding, guests, keyboards, memory, network, openers, storage};
 use crate::operations::{OpsError, PciFunction, Result};
 
 /// How many claims on one function are told: nobody reads more.
@@ -27,6 +27,14 @@ pub(super) struct Claim {
     pub(super) remedy: String,
 }
 
+impl Claim {
+    /// What the host needs a device for, `why` as it is told: `its default route is through eth0`.
+    pub(super) fn needed(kind: FindingKind, why: String, remedy: &str, path: Vec<u8>) -> Self {
+        let what = format!("is needed by the host: {why}");
+        Self { kind, effect: Effect::RefusedUnlessForced, path, what, remedy: remedy.to_owned() }
+    }
+}
+
 /// The functions that a source tells something of.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Concern {
@@ -36,6 +44,8 @@ pub(super) enum Concern {
     Network,
     /// Those with device nodes of any kind.
     Nodes,
+    /// All.
+    Any,
 }
 
 /// A source of claims that could not be asked.
@@ -69,6 +79,9 @@ const SOURCES: &[Source] = &[
     (Concern::Network, network::claims),
     (Concern::Nodes, openers::claims),
     (Concern::Nodes, guests::groups),
+    (Concern::Nodes, |scene, claims| claims.extend(consoles::claims(scene.host)?)),
+    (Concern::Nodes, |scene, claims| claims.extend(keyboards::claims(scene.host)?)),
+    (Concern::Any, |scene, claims| claims.extend(memory::claims(scene.host)?)),
 ];
 
 impl Claims {
@@ -97,6 +110,11 @@ impl Claims {
             self.by_function.entry(function).or_default().push(self.all.len());
         }
         self.all.push(claim);
+    }
+
+    fn extend(&mut self, claims: Vec<Claim>) -> Result<()> {
+        claims.into_iter().for_each(|claim| self.add(claim));
+        Ok(())
     }
 
     /// Adds what could not be found out.
@@ -189,6 +207,7 @@ impl Below {
             Concern::Block => self.block.contains_key(address),
             Concern::Network => self.network.contains(address),
             Concern::Nodes => self.nodes.contains(address) || self.block.contains_key(address),
+            Concern::Any => true,
         }
     }
 }

@@ -3,7 +3,7 @@
 use nodedev_model::{Effect, Finding, FindingKind};
 use nodedev_sys::paths::IOMMU_GROUPS;
 
-use super::{Intent, Scene, finding};
+use super::{Intent, Scene, finding, platform, user_space};
 use crate::operations::{PciFunction, Result};
 
 /// libvirt's words for a host without an IOMMU.
@@ -72,18 +72,16 @@ pub(crate) fn provides_vfio_itself(driver: &str) -> Finding {
 
 /// Whether there is an IOMMU for a function, without which VFIO takes none.
 fn iommu_off(scene: &Scene<'_>, function: &PciFunction) -> Result<Option<Finding>> {
-    if scene.functions().group(function)?.is_some() {
-        return Ok(None);
+    if let Some(group) = scene.functions().group(function)? {
+        let problem =
+            format!("VFIO has PCI device {} without an IOMMU: no guest can have it", function.address);
+        let is_without = user_space::is_without_iommu(scene.host, &group)?;
+        let advice = platform::advice(scene.host)?;
+        return Ok(is_without.then(|| finding(FindingKind::IommuOff, Effect::Refused, problem, advice)));
     }
     let others = scene.host.names(IOMMU_GROUPS.as_bytes())?.unwrap_or_default();
     Ok(Some(if others.is_empty() {
-        finding(
-            FindingKind::IommuOff,
-            Effect::Refused,
-            NO_VFIO,
-            "turn the IOMMU on: VT-d or AMD-Vi in the firmware's settings, and on Intel intel_iommu=on on the kernel's \
-             command line",
-        )
+        finding(FindingKind::IommuOff, Effect::Refused, NO_VFIO, platform::advice(scene.host)?)
     } else {
         finding(
             FindingKind::IommuOff,

@@ -6,24 +6,31 @@
 mod blocks;
 mod claims;
 mod console;
+mod consoles;
 mod driver_nodes;
 mod drivers;
 mod exclusive;
 mod functions;
 mod guests;
+mod keyboards;
+mod memory;
 mod mounts;
 mod network;
 mod nodes;
 mod openers;
+mod platform;
 mod power;
 mod scene;
 mod sharing;
 mod storage;
+mod user_space;
 mod virtual_functions;
+mod vital;
 
 use nodedev_model::{Effect, Finding, FindingKind};
 
 pub(crate) use scene::Scene;
+pub(crate) use vital::is_vital;
 
 use super::kernel_driver::Chosen;
 use super::{OpsError, PciFunction, Result};
@@ -46,14 +53,16 @@ type Check = fn(&Scene<'_>, &Intent<'_>) -> Result<Vec<Finding>>;
 const OF_GUESTS: &[Check] = &[openers::in_use, claims::of_guests, virtual_functions::in_use];
 
 /// What the host needs a function for, while it has it; what is not known counts.
-const NEEDED: &[Check] = &[claims::of_host, exclusive::claimed, console::check, claims::not_known];
+const NEEDED: &[Check] =
+    &[claims::of_host, exclusive::claimed, console::check, memory::peer_to_peer, claims::not_known];
 
 const DETACH: &[&[Check]] = &[
-    &[drivers::bridge, power::answers],
+    &[drivers::bridge, power::answers, vital::check],
     OF_GUESTS,
     &[drivers::no_override, drivers::iommu],
     NEEDED,
     &[virtual_functions::needed, virtual_functions::check, sharing::group_shared],
+    &[platform::hypervisor, user_space::mode],
     &[drivers::provides_vfio, drivers::module, openers::not_recorded],
 ];
 
@@ -72,7 +81,8 @@ const HELD: &[&[Check]] = &[OF_GUESTS, &[sharing::group_held]];
 const TAKEN_BACK: &[&[Check]] = &[NEEDED, &[virtual_functions::needed]];
 
 /// What resetting a function may harm.
-const RESET: &[&[Check]] = &[OF_GUESTS, &[drivers::host_driver], NEEDED, &[virtual_functions::needed]];
+const RESET: &[&[Check]] =
+    &[&[vital::check], OF_GUESTS, &[drivers::host_driver], NEEDED, &[virtual_functions::needed]];
 
 /// All that is found about taking a function from the host, the weightiest first.
 pub(crate) fn detach(scene: &Scene<'_>, intent: &Intent<'_>) -> Vec<Finding> {
@@ -95,7 +105,9 @@ pub(crate) fn reattach(scene: &Scene<'_>, intent: &Intent<'_>, from_host: bool) 
     let mut findings = run(HELD, scene, intent);
     if from_host {
         // There is no force here.
-        findings.extend(run(TAKEN_BACK, scene, intent).into_iter().map(|finding| Finding {
+        let needed = run(TAKEN_BACK, scene, intent).into_iter();
+        let needed = needed.filter(|finding| finding.effect >= Effect::RefusedUnlessForced);
+        findings.extend(needed.map(|finding| Finding {
             effect: Effect::Refused,
             remedy: Some(format!(
                 "stop its use; or leave it to the driver that has it now: `nodedev handover forget {}`",

@@ -11,9 +11,9 @@ pub(super) fn answers(scene: &Scene<'_>, intent: &Intent<'_>) -> Result<Vec<Find
     let Some(silence) = power::silence(scene.host, function)? else { return Ok(Vec::new()) };
     let (why, remedy) = power::told(function, &silence);
     let above = match power::silent_bridge_above(scene.host, function)? {
-        Some(bridge) => format!(", and so does not the bridge {} above it", bridge.address),
+        Some(bridge) => format!(", nor does the bridge {} above it", bridge.address),
         None => String::new(),
     };
     let problem = format!("PCI device {} does not answer{above}: {why}", function.address);
-    Ok(vec![finding(FindingKind::NoAnswer, Effect::RefusedUnlessForced, problem, remedy)])
+    Ok(vec![finding(FindingKind::NoAnswer, Effect::Refused, problem, remedy)])
 }

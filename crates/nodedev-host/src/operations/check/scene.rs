@@ -14,7 +14,7 @@ use super::functions::Functions;
 use super::mounts::{Mount, Mounts};
 use super::network::Interfaces;
 use super::nodes::Nodes;
-use super::storage;
+use super::{storage, user_space};
 use crate::operations::group::Group;
 use crate::operations::kernel_driver::Drivers;
 use crate::operations::{PciFunction, Result, once};
@@ -125,12 +125,13 @@ impl<'a> Scene<'a> {
         Ok(by_driver || self.below()?.has(function, concern))
     }
 
-    /// The first process of each node of VFIO.
+    /// The first process of each node of VFIO and of uio.
     fn holders(&self) -> Result<&HashMap<String, Holder>> {
         once(&self.holders, || {
             let mut holders = HashMap::new();
             for process in &self.open_files()?.processes {
-                for node in process.files.iter().filter_map(|file| vfio_node(self.host, file)) {
+                let node = |file| vfio_node(self.host, file).or_else(|| user_space::uio_node(file));
+                for node in process.files.iter().filter_map(node) {
                     let (pid, command) = (process.pid, process.command.clone());
                     holders.entry(node.clone()).or_insert(Holder { pid, command, node });
                 }
@@ -154,15 +155,15 @@ impl<'a> Scene<'a> {
         Ok(nodes.iter().filter_map(|node| holders.get(node)).min_by_key(|holder| holder.pid))
     }
 
-    /// Nodes through which a guest has a function: none if no driver serves it for VFIO.
+    /// Nodes through which a guest has a function, or a program that drives it itself: none if no driver serves it for them.
     pub(crate) fn vfio_nodes(&self, function: &PciFunction) -> Result<Vec<String>> {
         let Some(driver) = self.functions.driver(function)? else { return Ok(Vec::new()) };
-        if !function.is_bound_to_vfio(self.host, &driver)? {
-            return Ok(Vec::new());
-        }
-        let mut nodes = self.own_nodes(function)?;
-        if let Some(group) = self.functions.group(function)? {
-            nodes.extend(group_nodes(&group));
+        let mut nodes = user_space::uio_nodes(self.host, function)?;
+        if function.is_bound_to_vfio(self.host, &driver)? {
+            nodes.extend(self.own_nodes(function)?);
+            if let Some(group) = self.functions.group(function)? {
+                nodes.extend(group_nodes(&group));
+            }
         }
         Ok(nodes)
     }

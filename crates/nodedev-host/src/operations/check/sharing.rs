@@ -3,7 +3,7 @@
 use nodedev_model::{Effect, Finding, FindingKind};
 
 use super::scene::{group_nodes, told};
-use super::{Intent, Scene, finding};
+use super::{Intent, Scene, finding, vital};
 use crate::operations::{PciFunction, Result};
 
 /// Drivers of the host that leave the DMA of their devices to guests (kernel, `driver_managed_dma`), besides those that only
@@ -21,12 +21,13 @@ pub(super) fn group_shared(scene: &Scene<'_>, intent: &Intent<'_>) -> Result<Vec
         return Ok(Vec::new());
     }
     let Some(group) = scene.functions().group(function)? else { return Ok(Vec::new()) };
-    let mut others = Vec::new();
+    let (mut others, mut used) = (Vec::new(), Vec::new());
     for member in
         group.members.iter().filter(|member| !intent.together.contains(member) && *member != function)
     {
         if let Some(driver) = host_driver(scene, member)? {
             others.push(format!("{} ({driver})", member.address));
+            used.push(member.clone());
         }
     }
     if others.is_empty() {
@@ -36,6 +37,15 @@ pub(super) fn group_shared(scene: &Scene<'_>, intent: &Intent<'_>) -> Result<Vec
         None | Some(0) => others.join(", "),
         Some(more) => format!("{} and {more} more", others[..MOST_TOLD].join(", ")),
     };
+    let vital = vital::named(scene.host, used.iter())?;
+    let remedy = if vital.is_empty() {
+        "detach the whole group with --group; --force detaches this device alone".to_owned()
+    } else {
+        format!(
+            "the host lives by {}, so the group cannot be detached whole: put the card into another slot, or leave it to the host",
+            vital.join(" and by ")
+        )
+    };
     let effect = if intent.strict { Effect::RefusedUnlessForced } else { Effect::Warning };
     Ok(vec![finding(
         FindingKind::GroupShared,
@@ -44,7 +54,7 @@ pub(super) fn group_shared(scene: &Scene<'_>, intent: &Intent<'_>) -> Result<Vec
             "PCI device {} shares IOMMU group {} with {}, which the host still uses: no guest can have it alone",
             function.address, group.number, told
         ),
-        "detach the whole group with --group; --force detaches this device alone",
+        remedy,
     )])
 }
 

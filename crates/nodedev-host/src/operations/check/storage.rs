@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeSet, HashSet};
 
-use nodedev_model::{Effect, FindingKind};
+use nodedev_model::FindingKind;
 use nodedev_sys::paths::{
     BTRFS, DEV, FILE_SYSTEMS, NVME_TARGETS, PROCESSES_OF_THE_HOST, RESUME, SWAPS, TARGET_CORE, ZFS_POOLS,
     basename, follow, join,
@@ -40,13 +40,8 @@ impl<'s, 'h> Claimant<'s, 'h> {
         let blocks = self.scene.blocks()?;
         for path in blocks.below(host, mounts, path, &mut self.seen, &mut self.hidden)? {
             let device = String::from_utf8_lossy(basename(&path)).into_owned();
-            self.claims.add(Claim {
-                kind: FindingKind::HostStorage,
-                effect: Effect::RefusedUnlessForced,
-                what: format!("is needed by the host: {what} is on {device}"),
-                remedy: remedy.to_owned(),
-                path,
-            });
+            let why = format!("{what} is on {device}");
+            self.claims.add(Claim::needed(FindingKind::HostStorage, why, remedy, path));
         }
         Ok(())
     }

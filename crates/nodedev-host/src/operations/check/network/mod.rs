@@ -4,12 +4,13 @@
 //! ([`interfaces`]). Routes are those of all tables, whether or not a rule leads to them ([`routes`]); where storage is on
 //! another machine, the route to that machine counts ([`peers`]).
 
+mod files;
 mod interfaces;
 mod mounts;
 mod peers;
 mod routes;
 
-use nodedev_model::{Effect, FindingKind};
+use nodedev_model::FindingKind;
 use nodedev_sys::paths::basename;
 
 pub(crate) use self::interfaces::Interfaces;
@@ -23,7 +24,7 @@ const ROUTE: &str = "move the route to another interface; with --force the host 
 const CONNECTION: &str = "connect through another interface; with --force this connection is lost";
 const STORAGE: &str = "unmount or log out of it, or lead its route through another interface; with --force the host loses what is on it";
 
-/// A device that the host needs for its network.
+/// A device that the host needs.
 #[derive(Debug)]
 struct Through {
     kind: FindingKind,
@@ -39,13 +40,7 @@ struct Through {
 /// Claims of the host's network, of its storage on other machines, and of the connection of whoever asks.
 pub(super) fn claims(scene: &Scene<'_>, claims: &mut Claims) -> Result<()> {
     for Through { kind, why, remedy, path, .. } in through(scene)? {
-        claims.add(Claim {
-            kind,
-            effect: Effect::RefusedUnlessForced,
-            path,
-            what: format!("is needed by the host: {why}"),
-            remedy: remedy.to_owned(),
-        });
+        claims.add(Claim::needed(kind, why, remedy, path));
     }
     Ok(())
 }
@@ -101,7 +96,8 @@ fn told(
 ) -> impl Iterator<Item = Through> {
     interfaces.into_iter().map(move |needed| {
         let why = way(what, &needed);
-        Through { kind, why, remedy, path: needed.path, is_guess: needed.how == How::Maybe }
+        let is_guess = needed.how == How::Maybe;
+        Through { kind, why, remedy, path: needed.path, is_guess }
     })
 }
 
