@@ -159,7 +159,7 @@ impl Operations<'_> {
                         "Active {} devices on bus with {}, not doing bus reset",
                         other.address, function.address
                     ),
-                    if check::is_vital(self.host, &other)? {
+                    if check::is_vital(self.host, other)? {
                         "the host lives by the other device: a cold start of the machine resets both"
                     } else {
                         "detach all devices of its bus first, for instance with --group"
