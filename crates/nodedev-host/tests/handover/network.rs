@@ -707,6 +707,14 @@ fn what_the_kernel_does_not_say_or_says_in_no_sense_is_never_taken_for_nothing()
         let error = detach(&kernel, UNUSED, false).expect_err(situation);
         assert!(error.message().contains(told), "{situation}: {error}");
         assert_eq!(kernel.writes(), [], "{situation}");
+        let explanation = program(&kernel).explain(&name(UNUSED), &ExplainOptions::default()).unwrap();
+        let found = &explanation.findings[0];
+        assert_eq!(
+            (found.kind, found.effect),
+            (FindingKind::Unknown, Effect::RefusedUnlessForced),
+            "{situation}"
+        );
+        detach(&kernel, UNUSED, true).expect(situation);
     }
 }
 

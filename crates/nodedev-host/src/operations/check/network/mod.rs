@@ -51,9 +51,22 @@ pub(super) fn check(scene: &Scene<'_>, intent: &Intent<'_>) -> Result<Vec<Findin
             through.remedy,
         )
     };
+    let all = match scene.through() {
+        Ok(all) => all,
+        // What cannot be found out is never taken for nothing.
+        Err(error) => {
+            let problem = format!(
+                "PCI device {} may be needed by the host, of which not everything could be found out: {}",
+                function.address,
+                error.told()
+            );
+            let remedy = "ask as root, and again; with --force the host may lose what it needs";
+            return Ok(vec![finding(FindingKind::Unknown, Effect::RefusedUnlessForced, problem, remedy)]);
+        }
+    };
     // One of a kind is enough: a host can have very many.
     let mut findings: Vec<Finding> = Vec::new();
-    for through in scene.through()?.iter().filter(|through| is_below(&through.path, function)) {
+    for through in all.iter().filter(|through| is_below(&through.path, function)) {
         if !findings.iter().any(|found| (found.kind, found.effect) == (through.kind, through.effect)) {
             findings.push(needed(through));
         }
