@@ -83,7 +83,8 @@ pub(super) fn all(host: &dyn HostAccess) -> Result<Vec<Remote>> {
         let mut seen = HashSet::new();
         for mount in mounts {
             // One machine often has very many.
-            if seen.insert((mount.kind, mount.source.split('/').next(), mount.options)) {
+            let machine = mount.source.trim_start_matches('/').split('/').next();
+            if seen.insert((mount.kind, machine, mount.options)) {
                 remotes.extend(of(host, &mount)?);
             }
         }
