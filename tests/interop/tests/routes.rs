@@ -89,6 +89,49 @@ const SITUATIONS: &[(&str, &str, bool)] = &[
         false,
     ),
     (
+        "a VRF that a route leads to",
+        "link add blue type vrf table 100\nlink set blue up\nlink set nic0 master blue\nroute add default dev blue",
+        false,
+    ),
+    (
+        "a team",
+        "addr flush dev nic0\nlink add team0 type team\nlink set nic0 down\nlink set nic0 master team0\nlink set team0 up\n\
+         addr add 10.0.0.1/24 dev team0\nroute add default via 10.0.0.2 dev team0",
+        false,
+    ),
+    (
+        "a pair whose other end is in a bridge",
+        "addr flush dev nic0\nlink add br0 type bridge\nlink set nic0 master br0\nlink set br0 up\n\
+         link add in0 type veth peer name in1\nlink set in1 master br0\nlink set in0 up\nlink set in1 up\n\
+         addr add 10.0.0.1/24 dev in0\nroute add default via 10.0.0.2 dev in0",
+        true,
+    ),
+    (
+        "IPv6 in IPv4",
+        "link add sit9 type sit local 10.0.0.1 remote 10.0.0.9\nlink set sit9 up\naddr add fd07::1/64 dev sit9\n\
+         route add default via fd07::2 dev sit9",
+        false,
+    ),
+    (
+        "VTI",
+        "link add vti9 type vti local 10.0.0.1 remote 10.0.0.9 key 5\nlink set vti9 up\naddr add 10.7.0.1/24 dev vti9\n\
+         route add default via 10.7.0.2 dev vti9",
+        false,
+    ),
+    (
+        "XFRM",
+        "link add xfrm9 type xfrm dev nic0 if_id 5\nlink set xfrm9 up\naddr add 10.7.0.1/24 dev xfrm9\n\
+         route add default via 10.7.0.2 dev xfrm9",
+        false,
+    ),
+    (
+        "a tunnel in a tunnel",
+        "link add vx0 type vxlan id 5 dstport 4789 remote 10.0.0.9\nlink set vx0 up\naddr add 10.7.0.1/24 dev vx0\n\
+         link add vx1 type vxlan id 6 dstport 4790 remote 10.7.0.9\nlink set vx1 up\naddr add 10.8.0.1/24 dev vx1\n\
+         route add default via 10.8.0.2 dev vx1",
+        true,
+    ),
+    (
         "a bond",
         "addr flush dev nic0\nlink add bond0 type bond\nlink set nic0 down\nlink set nic0 master bond0\nlink set bond0 up\n\
          addr add 10.0.0.1/24 dev bond0\nroute add default via 10.0.0.2 dev bond0",

@@ -334,6 +334,17 @@ const STORAGE: &[Row] = &[
         told: "the file system at /s (cifs //nas/s) is through eth0",
     },
     Row {
+        situation: "the second of two servers of CIFS that only the sources name",
+        tree: |tree| {
+            let mounts =
+                "22 1 0:30 / /s rw - cifs //10.7.0.1/s rw\n23 1 0:31 / /tt rw - cifs //10.0.0.2/s rw\n";
+            tree.file(MOUNTS, mounts.as_bytes()).unwrap();
+        },
+        network: |net| net.routes = vec![route("10.0.0.0/24", &[NIC]), route("10.7.0.0/24", &["lo"])],
+        kind: DISK,
+        told: "the file system at /tt from 10.0.0.2 is through eth0",
+    },
+    Row {
         situation: "Ceph of several monitors",
         tree: |tree| {
             tree.file(MOUNTS, b"22 1 0:30 / /c rw - ceph 10.7.0.1:6789,10.0.0.4:6789:/ rw,name=a\n").unwrap();
@@ -707,6 +718,14 @@ fn what_the_kernel_does_not_say_or_says_in_no_sense_is_never_taken_for_nothing()
         let error = detach(&kernel, UNUSED, false).expect_err(situation);
         assert!(error.message().contains(told), "{situation}: {error}");
         assert_eq!(kernel.writes(), [], "{situation}");
+        let explanation = program(&kernel).explain(&name(UNUSED), &ExplainOptions::default()).unwrap();
+        let found = &explanation.findings[0];
+        assert_eq!(
+            (found.kind, found.effect),
+            (FindingKind::Unknown, Effect::RefusedUnlessForced),
+            "{situation}"
+        );
+        detach(&kernel, UNUSED, true).expect(situation);
     }
 }
 

@@ -42,8 +42,8 @@ pub(super) fn group_shared(scene: &Scene<'_>, intent: &Intent<'_>) -> Result<Vec
         "detach the whole group with --group; --force detaches this device alone".to_owned()
     } else {
         format!(
-            "the host lives by {}, so the group cannot be detached whole: put the card into another slot, or leave it to the host",
-            vital.join(" and by ")
+            "--group would take vital parts of the host as well: {}; put the card into another slot, or leave it to the host",
+            vital.join(", ")
         )
     };
     let effect = if intent.strict { Effect::RefusedUnlessForced } else { Effect::Warning };

@@ -84,9 +84,13 @@ fn remotes(what: &str, link: &str, peers: Vec<Peer>) -> Vec<Remote> {
     peers.into_iter().map(|peer| Remote { what: told(&peer), peer }).collect()
 }
 
-/// An attribute as text; absent if it has none.
+/// An attribute as text; absent if it has none. What only root may read is absent to others, to whom the machine is not known
+/// then.
 fn text(host: &dyn HostAccess, path: &[u8], name: &str) -> Result<Option<String>> {
-    let value = host.read(&join(path, name.as_bytes()), SMALL)?;
+    let value = match host.read(&join(path, name.as_bytes()), SMALL) {
+        Err(error) if error.is_permission() => None,
+        value => value?,
+    };
     let text = value.map(|value| String::from_utf8_lossy(attribute_value(&value)).trim().to_owned());
     Ok(text.filter(|text| !text.is_empty() && text != "<NULL>" && text != "(null)"))
 }

@@ -19,7 +19,11 @@ pub(super) fn peers_of(host: &dyn HostAccess, pid: &str) -> Result<Option<BTreeS
         return Ok(None);
     }
     let process = join(PROC.as_bytes(), pid.as_bytes());
-    let Some(links) = host.link_targets(&join(&process, b"fd"))? else { return Ok(None) };
+    let links = match host.link_targets(&join(&process, b"fd")) {
+        Err(error) if error.is_permission() || error.is_vanished() => return Ok(None),
+        links => links?,
+    };
+    let Some(links) = links else { return Ok(None) };
     let sockets: HashSet<&[u8]> =
         links.iter().filter_map(|link| link.strip_prefix(b"socket:[")?.strip_suffix(b"]")).collect();
     if sockets.is_empty() {
