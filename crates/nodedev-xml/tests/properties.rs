@@ -192,6 +192,7 @@ fn storage() -> impl Strategy<Value = Capability> {
                 vendor,
                 serial,
                 media,
+                removable: false,
                 hotpluggable,
             }))
         },

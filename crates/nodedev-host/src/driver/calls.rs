@@ -204,7 +204,7 @@ impl Driver for HostDriver {
     }
 
     fn explain(&self, name: &str, options: &ExplainOptions) -> Result<Explanation> {
-        Ok(self.operations().explain(&self.pci_function(name)?, options)?)
+        Ok(self.operations().explain(&self.pci_function_below(name)?, options)?)
     }
 
     fn detach_with(&self, name: &str, options: &DetachOptions) -> Result<HandoverPlan> {
