@@ -389,6 +389,18 @@ pub(crate) struct FormatArgs {
     /// Also check it against the rules of libvirt's schema
     #[arg(long)]
     pub(crate) validate: bool,
+    /// It is for a call that makes a device, which fills in what is left out: name, UUID, World Wide Names
+    #[arg(long = "for", value_name = "CALL")]
+    pub(crate) purpose: Option<Purpose>,
+}
+
+/// Values of `format --for`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Purpose {
+    /// A mediated device or a virtual port that is started (virNodeDeviceCreateXML)
+    Create,
+    /// A mediated device that is defined (virNodeDeviceDefineXML)
+    Define,
 }
 
 #[derive(Debug, Args)]

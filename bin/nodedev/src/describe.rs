@@ -58,8 +58,12 @@ fn rows(device: &NodeDevice) -> serde_json::Result<Vec<Row>> {
         fields.shift_remove(key);
     }
     let capabilities = fields.shift_remove("capabilities");
+    let libvirt_parent = fields.shift_remove("libvirt_parent");
     if let Some(parent) = fields.shift_remove("parent") {
         rows.value(0, "parent", &parent);
+        if let Some(other) = libvirt_parent.filter(|other| *other != parent) {
+            rows.value(0, "parent for libvirt", &other);
+        }
     }
     rows.push(0, "state", state(device.state, device.visibility));
     rows.fields(0, &fields);

@@ -210,6 +210,38 @@ fn format_prints_a_document_as_libvirt_would() {
 }
 
 #[test]
+fn format_takes_what_calls_fill_in_where_it_is_told_of_them() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("new.xml");
+    let mdev = "<device><parent>pci_0000_00_02_0</parent><capability type='mdev'><type id='t-1'/></capability></device>";
+    let vhba = "<device><parent>scsi_host3</parent><capability type='scsi_host'><capability type='fc_host'/></capability></device>";
+    let disk = "<device><name>x</name><capability type='storage'><block>/dev/sda</block><size>0</size></capability></device>";
+    for (document, purpose, code) in [
+        (mdev, "", 1),
+        (mdev, "--for create", 0),
+        (mdev, "--for define", 0),
+        (vhba, "", 1),
+        (vhba, "--for create", 0),
+        (vhba, "--for define", 1),
+        (disk, "--for create", 1),
+        (disk, "", 0),
+    ] {
+        std::fs::write(&file, document).unwrap();
+        let ran = run(&format!("format {purpose} {}", file.display()));
+        assert_eq!(ran.code, code, "{purpose} {document}: {}", ran.stderr);
+        assert!(
+            !ran.stdout.contains("<wwnn>5001a4a"),
+            "a name that was made up is not printed: {}",
+            ran.stdout
+        );
+    }
+    // What is wrong is still told, with its place.
+    std::fs::write(&file, mdev.replace("<type id='t-1'/>", "<uuid>x</uuid>")).unwrap();
+    let ran = run(&format!("format --for create {}", file.display()));
+    assert!(ran.code == 1 && ran.stderr.contains("2 mistakes"), "{}", ran.stderr);
+}
+
+#[test]
 fn format_reports_every_mistake_with_its_place() {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("bad.xml");

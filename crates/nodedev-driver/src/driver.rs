@@ -267,35 +267,35 @@ pub trait Driver: Send + Sync {
     /// [`Outcome::Unchanged`](nodedev_model::Outcome::Unchanged): the driver has it already.
     ///
     /// # Errors
-    /// [`Error::no_device`]; what stands in the way; those of the change; [`Error::no_native_view`].
+    /// [`Error::no_device`]; what stands in the way; those of the change; [`Error::no_native_call`].
     fn detach_with(&self, _name: &str, _options: &DetachOptions) -> Result<HandoverPlan> {
-        Err(Error::no_native_view())
+        Err(Error::no_native_call("detach with more options than a driver's name"))
     }
 
     /// Gives a device back to the host as [`Driver::reattach`] does, with more to choose, and tells what was done.
     /// [`Outcome::Unchanged`](nodedev_model::Outcome::Unchanged): the host has it already.
     ///
     /// # Errors
-    /// [`Error::no_device`]; what stands in the way; those of the change; [`Error::no_native_view`].
+    /// [`Error::no_device`]; what stands in the way; those of the change; [`Error::no_native_call`].
     fn reattach_with(&self, _name: &str, _options: &ReattachOptions) -> Result<HandoverPlan> {
-        Err(Error::no_native_view())
+        Err(Error::no_native_call("reattach with options"))
     }
 
     /// Resets a device, and tells how. Unlike [`Driver::reset`], a device that was not reset is always an error.
     ///
     /// # Errors
-    /// [`Error::no_device`]; what stands in the way; those of the reset; [`Error::no_native_view`].
+    /// [`Error::no_device`]; what stands in the way; those of the reset; [`Error::no_native_call`].
     fn reset_with(&self, _name: &str, _options: &ResetOptions) -> Result<HandoverPlan> {
-        Err(Error::no_native_view())
+        Err(Error::no_native_call("reset with options"))
     }
 
     /// Whether a device can be handed to a guest, with a kernel driver of a name or the one that fits it; if not, why, and
     /// what would help. Nothing is changed.
     ///
     /// # Errors
-    /// [`Error::no_device`]; those of a device that is not PCI; [`Error::no_native_view`].
+    /// [`Error::no_device`]; those of a device that is not PCI; [`Error::no_native_call`].
     fn explain(&self, _name: &str, _options: &ExplainOptions) -> Result<Explanation> {
-        Err(Error::no_native_view())
+        Err(Error::no_native_call("explain"))
     }
 
     /// [`Driver::explain`] of several devices, each of which is told until `tell` says stop. A driver that looks at the host itself
@@ -331,27 +331,27 @@ pub trait Driver: Send + Sync {
     /// The devices that were taken from the host, and what is to be given back.
     ///
     /// # Errors
-    /// Those of reading the journal; [`Error::no_native_view`].
+    /// Those of reading the journal; [`Error::no_native_call`].
     fn handovers(&self) -> Result<Handovers> {
-        Err(Error::no_native_view())
+        Err(Error::no_native_call("list of handovers"))
     }
 
     /// Forgets what is to be given back for a device, by its name or its PCI address; the device stays as it is. For an entry
     /// that cannot be used any more. Says whether there was one.
     ///
     /// # Errors
-    /// Those of the journal; [`Error::no_native_view`].
+    /// Those of the journal; [`Error::no_native_call`].
     fn forget_handover(&self, _name: &str) -> Result<bool> {
-        Err(Error::no_native_view())
+        Err(Error::no_native_call("way to forget a handover"))
     }
 
     /// Finishes or undoes the operations that a crash interrupted. Says what was done, and what could not be; a program
     /// that serves others calls it when it starts.
     ///
     /// # Errors
-    /// Those of the journal as a whole; [`Error::no_native_view`].
+    /// Those of the journal as a whole; [`Error::no_native_call`].
     fn recover_handovers(&self) -> Result<Vec<Issue>> {
-        Err(Error::no_native_view())
+        Err(Error::no_native_call("recovery of handovers"))
     }
 
     /// The devices of a view, sorted by name, from the index alone: nothing is described.

@@ -193,8 +193,17 @@ impl Error {
     /// The driver has no native view (code 3).
     pub fn no_native_view() -> Self {
         Self::no_support("native view").with_help(
-            "only the embedded host driver (nodedev:///system, or --root) has the native view; use the libvirt view here",
+            "a daemon tells libvirt's view of its devices; the native view is that of this machine (nodedev:///system) and of \
+             recordings (--root)",
         )
+    }
+
+    /// The driver lacks a call that libvirt has not got and that belongs to the native view (code 3); `what` is what was asked for.
+    pub fn no_native_call(what: &str) -> Self {
+        Self::no_support("native view").with_help(format!(
+            "libvirt's calls, with which a daemon is asked, have no {what}: run the command on the machine of the devices, or on a \
+             recording of it (--root)"
+        ))
     }
 
     /// Nothing tells the driver of changes (code 3).

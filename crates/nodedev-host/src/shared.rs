@@ -68,6 +68,8 @@ pub(crate) struct Known {
     pub(crate) state: DeviceState,
     /// Nearest device above in the view that the device is of.
     pub(crate) parent: Option<DeviceName>,
+    /// Nearest device of any kind above.
+    pub(crate) native_parent: Option<DeviceName>,
     pub(crate) definition: Option<Definition>,
 }
 
@@ -78,6 +80,7 @@ impl Known {
             Visibility::Libvirt => View::Libvirt,
             Visibility::Native => View::Native,
         };
+        let parent = |view| index.parent(id, view).map(|id| index.entry(id).name.clone());
         Self {
             id,
             name: entry.name.clone(),
@@ -86,7 +89,8 @@ impl Known {
             kind: entry.kind,
             visibility: entry.visibility,
             state: index.state(id),
-            parent: index.parent(id, view).map(|id| index.entry(id).name.clone()),
+            parent: parent(view),
+            native_parent: parent(View::Native),
             definition: index.definition(id).cloned(),
         }
     }

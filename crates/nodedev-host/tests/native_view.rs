@@ -4,8 +4,8 @@
 
 mod common;
 
-use common::{capability, host, names, native_parent, pci, xml};
-use nodedev_driver::{Driver, ErrorCode, View};
+use common::{capability, host, names, native_parent, open, pci, tree, xml};
+use nodedev_driver::{DetachOptions, Driver, ErrorCode, ExplainOptions, View};
 use nodedev_model::{Capability, Visibility};
 use nodedev_testkit::tree::{Device, NodeKind};
 
@@ -212,4 +212,113 @@ fn further_names_of_the_same_thing_and_parts_of_it_are_in_no_view() {
         Device::new("devices/system/cpu/cpu0", "bus/cpu"),
     ]);
     assert_eq!(names(&driver, View::Native), ["computer"]);
+}
+
+#[test]
+fn json_has_the_native_parent_and_libvirts_under_a_name_of_its_own() {
+    let controller = "devices/pci0000:00/0000:00:06.0/nvme/nvme0";
+    let (_tree, driver) = host(&[
+        pci("0000:00:06.0"),
+        Device::new(controller, "class/nvme"),
+        Device::new(format!("{controller}/nvme0n1"), "class/block")
+            .node(NodeKind::Block, 259, 0, "nvme0n1")
+            .devtype("disk")
+            .attr("size", 2048),
+    ]);
+    let json = |name: &str| serde_json::to_value(driver.device(name).unwrap()).unwrap();
+    let disk = json("block_nvme0n1");
+    assert_eq!(
+        (&disk["parent"], &disk["libvirt_parent"]),
+        (&"nvme_nvme0".into(), &"pci_0000_00_06_0".into())
+    );
+    let controller = json("nvme_nvme0");
+    assert_eq!(controller["parent"], "pci_0000_00_06_0");
+    assert!(controller.get("libvirt_parent").is_none(), "libvirt does not show it: {controller}");
+    assert!(json("computer").get("parent").is_none());
+    // XML and the call have libvirt's.
+    assert_eq!(driver.parent("block_nvme0n1").unwrap().unwrap().as_str(), "pci_0000_00_06_0");
+    let text = driver.xml("block_nvme0n1", nodedev_driver::XmlFlags::empty()).unwrap();
+    assert!(String::from_utf8_lossy(&text).contains("<parent>pci_0000_00_06_0</parent>"));
+}
+
+#[test]
+fn what_can_be_taken_out_is_what_the_kernel_says_it_is() {
+    let disk = |name: &str, minor: u32, size: u64, removable: u32, kind: &str| {
+        Device::new(format!("devices/platform/store/block/{name}"), "class/block")
+            .node(NodeKind::Block, 8, minor, name)
+            .devtype("disk")
+            .attr("size", size)
+            .attr("removable", removable)
+            .udev(format!("E:ID_TYPE={kind}"))
+    };
+    let (_tree, driver) = host(&[
+        disk("sda", 0, 2048, 1, "disk"),
+        disk("sdb", 16, 0, 1, "disk"),
+        disk("sdc", 32, 2048, 0, "disk"),
+        disk("sr0", 48, 2_097_151, 1, "cd"),
+    ]);
+    for (name, removable, medium) in [
+        ("block_sda", true, Some(true)),
+        ("block_sdb", true, Some(false)),
+        ("block_sdc", false, None),
+        ("block_sr0", true, Some(false)),
+    ] {
+        let json = serde_json::to_value(driver.device(name).unwrap()).unwrap();
+        let storage = &json["capabilities"][0];
+        assert_eq!(storage["removable"], removable, "{name}: {storage}");
+        assert_eq!(storage.get("media_available").and_then(serde_json::Value::as_bool), medium, "{name}");
+    }
+    // libvirt asks drives with a medium of their own alone.
+    let text = driver.xml("block_sda", nodedev_driver::XmlFlags::empty()).unwrap();
+    assert!(!String::from_utf8_lossy(&text).contains("removable"));
+}
+
+#[test]
+fn an_inactive_mediated_device_is_in_no_iommu_group() {
+    let mut tree = tree(&[
+        Device::new("devices/vfio_ap/matrix", "bus/matrix"),
+        Device::new("devices/vfio_ap/matrix/2f1a9c36-5ad0-4c3f-8f59-0a3b0c5d7e12", "bus/mdev")
+            .link("iommu_group", "kernel/iommu_groups/0"),
+    ]);
+    let definition = br#"{"mdev_type":"vfio_ap-passthrough","start":"auto","attrs":[]}"#;
+    tree.file("etc/mdevctl.d/matrix/2f1a9c36-5ad0-4c3f-8f59-0a3b0c5d7e11", definition).unwrap();
+    let driver = open(tree.root());
+    let json = |uuid: &str| {
+        let name = format!("mdev_2f1a9c36_5ad0_4c3f_8f59_{uuid}_matrix");
+        serde_json::to_value(driver.device(&name).unwrap()).unwrap()["capabilities"][0].clone()
+    };
+    assert!(json("0a3b0c5d7e11").get("iommu_group").is_none());
+    assert_eq!(json("0a3b0c5d7e12")["iommu_group"], 0, "a group can have that number");
+}
+
+#[test]
+fn what_stands_on_a_pci_function_is_explained_by_it() {
+    let function = "devices/pci0000:00/0000:00:05.0/0000:01:00.0";
+    let unit = format!("{function}/host0/target0:0:0/0:0:0:0");
+    let (_tree, driver) = host(&[
+        pci("0000:00:05.0"),
+        common::pci_below("devices/pci0000:00/0000:00:05.0", "0000:01:00.0"),
+        common::net(function, "eth0", 2, "52:54:00:aa:0f:10"),
+        Device::new(format!("{function}/host0"), "bus/scsi").devtype("scsi_host"),
+        Device::new(&unit, "bus/scsi").devtype("scsi_device"),
+        Device::new(format!("{unit}/block/sda"), "class/block")
+            .node(NodeKind::Block, 8, 0, "sda")
+            .devtype("disk")
+            .udev("E:ID_TYPE=disk"),
+        Device::new(format!("{function}/usb1"), "bus/usb").devtype("usb_device"),
+        Device::new("devices/virtual/net/lo", "class/net").uevent("INTERFACE", "lo").uevent("IFINDEX", "1"),
+    ]);
+    let of = |name: &str| driver.explain(name, &ExplainOptions::default());
+    let want = of("pci_0000_01_00_0").unwrap();
+    for name in ["net_eth0_52_54_00_aa_0f_10", "scsi_host0", "scsi_0_0_0_0", "block_sda", "usb_usb1"] {
+        assert_eq!(of(name).unwrap(), want, "{name}");
+        // It is no PCI function all the same, and is not taken for one.
+        let refused = driver.detach_with(name, &DetachOptions { dry_run: true, ..DetachOptions::default() });
+        let refused = refused.unwrap_err();
+        assert!(matches!(refused.code().0, 8 | 53), "{refused}");
+        assert!(refused.help().unwrap_or_default().contains("pci_0000_01_00_0"), "{refused:?}");
+    }
+    for name in ["computer", "net_lo"] {
+        assert_eq!(of(name).unwrap_err().code().0, 8, "{name}");
+    }
 }

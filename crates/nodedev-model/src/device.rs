@@ -1,43 +1,34 @@
-use schemars::JsonSchema;
-use serde::Serialize;
+use schemars::{JsonSchema, Schema, SchemaGenerator};
+use serde::{Serialize, Serializer};
 
 use crate::{Capability, CapabilityType, DeviceName, Text};
 
 /// One device of a host, or what a node device document says of one.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct NodeDevice {
     /// Identity of the device.
     pub name: DeviceName,
-    /// Name of the nearest device above that is in the same view; absent for `computer`, and in a document that
-    /// names none.
-    ///
-    /// In JSON this is the libvirt view's parent for a device of the libvirt view, and the nearest device of any
-    /// kind for one that only the native view has.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    /// Name of the nearest device above that is in the same view: libvirt's for a device of the libvirt view, and the nearest
+    /// device of any kind for one that only the native view has. Absent for `computer`, and in a document that names none.
     pub parent: Option<DeviceName>,
+    /// Name of the nearest device of any kind above, as the native view's tree has it. Absent for `computer`, and where only a
+    /// document is known.
+    pub native_parent: Option<DeviceName>,
     /// How a document that asks for a new vHBA names the parent, other than by name. Never found on a host.
-    #[serde(skip)]
     pub parent_selector: ParentSelector,
     /// Which views show the device.
-    #[serde(flatten)]
     pub visibility: Visibility,
     /// Whether it exists now, and whether it has a definition.
-    #[serde(flatten)]
     pub state: DeviceState,
     /// Kernel subsystem (`pci`, `net`, `block` …). Absent for `computer` and in documents.
-    #[serde(skip_serializing_if = "Option::is_none")]
     pub subsystem: Option<Text>,
     /// Kernel object, an absolute path below `/sys/devices`. Absent for `computer` and for an inactive device.
-    #[serde(rename = "path", skip_serializing_if = "Option::is_none")]
     pub syspath: Option<Text>,
     /// Device node, an absolute path below `/dev`.
-    #[serde(skip_serializing_if = "Option::is_none")]
     pub devnode: Option<Text>,
     /// Further names of the device node, sorted by byte.
-    #[serde(skip_serializing_if = "Vec::is_empty")]
     pub devlinks: Vec<Text>,
     /// Name of the bound kernel driver.
-    #[serde(rename = "driver", skip_serializing_if = "Option::is_none")]
     pub kernel_driver: Option<Text>,
     /// What the device is; exactly one on a host, one or more in a document.
     pub capabilities: Vec<Capability>,
@@ -49,6 +40,7 @@ impl NodeDevice {
         Self {
             name,
             parent: None,
+            native_parent: None,
             parent_selector: ParentSelector::default(),
             visibility: Visibility::default(),
             state: DeviceState::default(),
@@ -74,6 +66,74 @@ impl NodeDevice {
                 mdev.active.clone_from(&mdev.defined);
             }
         }
+    }
+}
+
+/// The JSON of a [`NodeDevice`]: the native view's parent under that name, and libvirt's under its own.
+#[derive(Serialize, JsonSchema)]
+#[schemars(rename = "NodeDevice")]
+struct DeviceJson<'a> {
+    /// Identity of the device.
+    name: &'a DeviceName,
+    /// Nearest device of any kind above; absent for `computer`. Of a daemon's device it is libvirt's parent.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    parent: Option<&'a DeviceName>,
+    /// Nearest device above that libvirt shows. Absent for `computer`, for a device that libvirt does not show, and for a
+    /// daemon's device.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    libvirt_parent: Option<&'a DeviceName>,
+    /// Which views show the device.
+    #[serde(flatten)]
+    visibility: Visibility,
+    /// Whether it exists now, and whether it has a definition.
+    #[serde(flatten)]
+    state: DeviceState,
+    /// Kernel subsystem (`pci`, `net`, `block` …). Absent for `computer` and in documents.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    subsystem: Option<&'a Text>,
+    /// Kernel object, an absolute path below `/sys/devices`. Absent for `computer` and for an inactive device.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    path: Option<&'a Text>,
+    /// Device node, an absolute path below `/dev`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    devnode: Option<&'a Text>,
+    /// Further names of the device node, sorted by byte.
+    #[serde(skip_serializing_if = "<[Text]>::is_empty")]
+    devlinks: &'a [Text],
+    /// Name of the bound kernel driver.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    driver: Option<&'a Text>,
+    /// What the device is; exactly one on a host, one or more in a document.
+    capabilities: &'a [Capability],
+}
+
+impl Serialize for NodeDevice {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let is_known = self.native_parent.is_some() && self.visibility == Visibility::Libvirt;
+        DeviceJson {
+            name: &self.name,
+            parent: self.native_parent.as_ref().or(self.parent.as_ref()),
+            libvirt_parent: self.parent.as_ref().filter(|_| is_known),
+            visibility: self.visibility,
+            state: self.state,
+            subsystem: self.subsystem.as_ref(),
+            path: self.syspath.as_ref(),
+            devnode: self.devnode.as_ref(),
+            devlinks: &self.devlinks,
+            driver: self.kernel_driver.as_ref(),
+            capabilities: &self.capabilities,
+        }
+        .serialize(serializer)
+    }
+}
+
+impl JsonSchema for NodeDevice {
+    fn schema_name() -> std::borrow::Cow<'static, str> {
+        "NodeDevice".into()
+    }
+
+    fn json_schema(generator: &mut SchemaGenerator) -> Schema {
+        DeviceJson::json_schema(generator)
     }
 }
 

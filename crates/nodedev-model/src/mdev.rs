@@ -1,5 +1,5 @@
-use schemars::JsonSchema;
-use serde::Serialize;
+use schemars::{JsonSchema, Schema, SchemaGenerator};
+use serde::{Serialize, Serializer};
 
 use crate::{Text, Uuid};
 
@@ -25,22 +25,62 @@ pub struct MdevTypesCapability {
 }
 
 /// A mediated device.
-#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, JsonSchema)]
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct MdevCapability {
     /// UUID; absent only in a document that leaves it to be generated.
-    #[serde(skip_serializing_if = "Option::is_none")]
     pub uuid: Option<Uuid>,
     /// Address of the parent, in the form that mdevctl uses (`0000:00:02.0`, `0.0.0052`, `matrix`).
-    #[serde(skip_serializing_if = "Option::is_none")]
     pub parent_addr: Option<Text>,
     /// IOMMU group; 0 when inactive.
     pub iommu_group: u32,
     /// What is running. Absent when the device is inactive, and in a document.
-    #[serde(skip_serializing_if = "Option::is_none")]
     pub active: Option<MdevConfig>,
     /// What is defined. Absent when the device is transient.
-    #[serde(skip_serializing_if = "Option::is_none")]
     pub defined: Option<MdevConfig>,
+}
+
+/// The JSON of an [`MdevCapability`]: an inactive device is in no IOMMU group.
+#[derive(Serialize, JsonSchema)]
+#[schemars(rename = "MdevCapability")]
+struct MdevJson<'a> {
+    /// UUID.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    uuid: Option<Uuid>,
+    /// Address of the parent, in the form that mdevctl uses (`0000:00:02.0`, `0.0.0052`, `matrix`).
+    #[serde(skip_serializing_if = "Option::is_none")]
+    parent_addr: Option<&'a Text>,
+    /// IOMMU group; absent when the device is inactive.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    iommu_group: Option<u32>,
+    /// What is running. Absent when the device is inactive.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    active: Option<&'a MdevConfig>,
+    /// What is defined. Absent when the device is transient.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    defined: Option<&'a MdevConfig>,
+}
+
+impl Serialize for MdevCapability {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        MdevJson {
+            uuid: self.uuid,
+            parent_addr: self.parent_addr.as_ref(),
+            iommu_group: (self.active.is_some() || self.iommu_group != 0).then_some(self.iommu_group),
+            active: self.active.as_ref(),
+            defined: self.defined.as_ref(),
+        }
+        .serialize(serializer)
+    }
+}
+
+impl JsonSchema for MdevCapability {
+    fn schema_name() -> std::borrow::Cow<'static, str> {
+        "MdevCapability".into()
+    }
+
+    fn json_schema(generator: &mut SchemaGenerator) -> Schema {
+        MdevJson::json_schema(generator)
+    }
 }
 
 /// Type and attributes of a mediated device.

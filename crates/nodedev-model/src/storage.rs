@@ -20,6 +20,9 @@ pub struct StorageCapability {
     pub serial: Option<Text>,
     /// Size, and the medium if the drive takes removable ones.
     pub media: StorageMedia,
+    /// The kernel says that the medium can be taken out, or that the drive is one that is plugged in and out (sysfs `removable`):
+    /// optical drives, card readers, USB sticks. False in documents, where `media` alone tells.
+    pub removable: bool,
     /// The drive can be plugged in and out; only in documents.
     pub hotpluggable: bool,
 }
@@ -111,7 +114,7 @@ struct StorageJson<'a> {
     /// Logical block size in bytes.
     #[serde(skip_serializing_if = "Option::is_none")]
     logical_block_size: Option<u64>,
-    /// The drive takes removable media.
+    /// The medium can be taken out, or the drive is one that is plugged in and out.
     removable: bool,
     /// There is a medium in the drive; absent for a drive whose medium stays in it.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -136,8 +139,12 @@ impl Serialize for StorageCapability {
             serial: self.serial.as_ref(),
             size_bytes: self.size_bytes(),
             logical_block_size: self.logical_block_size(),
-            removable: media.is_some(),
-            media_available: media.map(|media| media.available),
+            removable: self.removable || media.is_some(),
+            media_available: match media {
+                Some(media) => Some(media.available),
+                // An empty slot of a card reader has no size.
+                None => self.removable.then(|| self.size_bytes().is_some()),
+            },
             media_label: media.and_then(|media| media.label.as_ref()),
         }
         .serialize(serializer)

@@ -193,6 +193,7 @@ fn storage() -> impl Strategy<Value = Capability> {
                 vendor,
                 serial,
                 media,
+                removable: false,
                 hotpluggable,
             }))
         },

@@ -18,11 +18,14 @@ pub(super) fn run(connection: &Connection, args: &ExplainArgs, out: &mut Output)
         connection,
         names,
         |names, tell| connection.explain_each(names, &options, tell),
-        |_, explanation| {
+        |asked, explanation| {
             all_possible &= explanation.verdict == Verdict::Possible;
             if args.json {
                 out.json(&explanation)?;
                 return Ok(out.line(b"")?);
+            }
+            if asked != explanation.name.as_str() {
+                writeln!(out, "{} stands on {}", printable(asked), explanation.name)?;
             }
             tell(out, &explanation)
         },

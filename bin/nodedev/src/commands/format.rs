@@ -3,9 +3,10 @@ use std::io::Read;
 use std::path::Path;
 
 use anyhow::Context;
-use nodedev::xml::{self, Dialect, Form, ParseOptions};
+use nodedev::xml::{self, Dialect, Form, Mode, ParseOptions, WwnGenerator};
+use nodedev::{Capability, NodeDevice, Text};
 
-use crate::args::FormatArgs;
+use crate::args::{FormatArgs, Purpose};
 use crate::exit::Exit;
 use crate::output::Output;
 use crate::report::{Advice, Mistake};
@@ -18,7 +19,7 @@ pub(super) fn run(args: &FormatArgs, out: &mut Output) -> anyhow::Result<Exit> {
     let name =
         if args.file == Path::new("-") { "<stdin>".to_owned() } else { args.file.display().to_string() };
     let text = read(&args.file).with_context(|| format!("cannot read {name}"))?;
-    let mut mistakes: Vec<Mistake> = xml::check(&text, options())
+    let mut mistakes: Vec<Mistake> = xml::check(&text, options(args.purpose, &mut || FILLED_IN))
         .into_iter()
         .map(|error| Mistake { line: error.line, column: error.column, message: error.summary().to_owned() })
         .collect();
@@ -38,15 +39,65 @@ pub(super) fn run(args: &FormatArgs, out: &mut Output) -> anyhow::Result<Exit> {
         crate::report::mistakes(&name, &text, &mistakes);
         return Ok(Exit::Failed);
     }
-    let mut device = xml::parse(&text, options()).map_err(nodedev::Error::from)?;
+    let mut device =
+        xml::parse(&text, options(args.purpose, &mut || FILLED_IN)).map_err(nodedev::Error::from)?;
+    if let Some(purpose) = args.purpose {
+        check_purpose(&device, purpose)?;
+        forget_names(&mut device);
+    }
     device.activate_definition();
     out.document(&xml::write(&device, Form::Live))?;
     Ok(Exit::Done)
 }
 
-/// Everything that libvirt prints is kept.
-fn options() -> ParseOptions<'static> {
-    ParseOptions { dialect: Dialect::Lossless, ..ParseOptions::default() }
+/// The random part of World Wide Names that stand for those which a call makes up; they are not printed.
+const FILLED_IN: u64 = 0;
+
+/// Everything that libvirt prints is kept. What a call fills in may be missing.
+fn options(purpose: Option<Purpose>, names: &mut dyn FnMut() -> u64) -> ParseOptions<'_> {
+    let dialect = Dialect::Lossless;
+    match purpose {
+        None => ParseOptions { dialect, ..ParseOptions::default() },
+        Some(_) => ParseOptions {
+            dialect,
+            mode: Mode::Create,
+            wwn_generator: Some(WwnGenerator::new(WwnGenerator::OUI_QEMU, names)),
+        },
+    }
+}
+
+/// Refuses a device that the call does not make.
+fn check_purpose(device: &NodeDevice, purpose: Purpose) -> anyhow::Result<()> {
+    let is_made = device.capabilities.iter().any(|capability| match (purpose, capability) {
+        (_, Capability::Mdev(_)) => true,
+        (Purpose::Create, Capability::ScsiHost(host)) => host.fc_host.is_some(),
+        _ => false,
+    });
+    if is_made {
+        return Ok(());
+    }
+    let (call, what) = match purpose {
+        Purpose::Create => ("creates", "mediated devices and virtual Fibre Channel ports"),
+        Purpose::Define => ("defines", "mediated devices"),
+    };
+    let help = "leave out --for to format the document of any device";
+    Err(Advice::new(format!("libvirt {call} nothing but {what}"), help).into())
+}
+
+/// Takes out the World Wide Names that were filled in.
+fn forget_names(device: &mut NodeDevice) {
+    let filled = Text::from(format!("5{:06x}{FILLED_IN:09x}", WwnGenerator::OUI_QEMU));
+    for capability in &mut device.capabilities {
+        if let Capability::ScsiHost(host) = capability
+            && let Some(port) = &mut host.fc_host
+        {
+            for name in [&mut port.wwnn, &mut port.wwpn] {
+                if name.as_ref() == Some(&filled) {
+                    *name = None;
+                }
+            }
+        }
+    }
 }
 
 fn read(path: &Path) -> anyhow::Result<Vec<u8>> {

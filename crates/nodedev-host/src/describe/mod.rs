@@ -83,10 +83,12 @@ impl<'a> Describer<'a> {
     }
 
     fn read(&self, known: Known, issues: &Issues) -> Option<NodeDevice> {
-        let Known { id, name, path, subsystem, kind, visibility, state, parent, definition } = known;
+        let Known { id, name, path, subsystem, kind, visibility, state, parent, native_parent, definition } =
+            known;
         let mut described = NodeDevice {
             name,
             parent,
+            native_parent,
             parent_selector: ParentSelector::default(),
             visibility,
             state,

@@ -8,6 +8,7 @@ use crate::storage_class::{self, DriveClass};
 
 pub(super) fn describe(device: &KernelDevice<'_>) -> Capability {
     let class = storage_class::libvirt_class(device);
+    let removable = device.number("removable", 0, number::i32) == Some(1);
     let block = device.devnode().unwrap_or_else(|| [b"/dev/", device.sysname()].concat().into());
     Capability::Storage(Box::new(StorageCapability {
         block,
@@ -18,7 +19,8 @@ pub(super) fn describe(device: &KernelDevice<'_>) -> Capability {
         model: padded_text(device, "device/model"),
         vendor: padded_text(device, "device/vendor"),
         serial: storage_class::serial(device),
-        media: media(device, class),
+        media: media(device, class, removable),
+        removable,
         hotpluggable: false,
     }))
 }
@@ -28,7 +30,8 @@ fn padded_text(device: &KernelDevice<'_>, name: &str) -> Option<Text> {
     device.clean_text(name).map(|text| text.trim_ascii_end().into())
 }
 
-fn media(device: &KernelDevice<'_>, class: Option<DriveClass>) -> StorageMedia {
+/// The size, and what libvirt asks of the medium. It asks only drives of some kinds whether that is removable.
+fn media(device: &KernelDevice<'_>, class: Option<DriveClass>, removable: bool) -> StorageMedia {
     let medium = match class {
         Some(DriveClass::Cdrom { medium } | DriveClass::Floppy { medium }) => medium,
         _ => {
@@ -36,8 +39,6 @@ fn media(device: &KernelDevice<'_>, class: Option<DriveClass>) -> StorageMedia {
             return StorageMedia::Fixed { size, logical_block_size, num_blocks };
         }
     };
-    // libvirt asks only drives of these kinds whether their medium is removable.
-    let removable = device.number("removable", 0, number::i32) == Some(1);
     if !medium {
         return if removable {
             StorageMedia::Removable(RemovableMedia::default())

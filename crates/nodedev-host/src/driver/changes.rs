@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use nodedev_driver::{Caller, DetachOptions, Error, ErrorDomain, ExplainOptions, ReattachOptions, Result};
 use nodedev_model::{CapabilityType, Effect, Explanation, HandoverPlan, PciAddress};
 use nodedev_sys::HostAccess;
-use nodedev_sys::paths::basename;
+use nodedev_sys::paths::{DEVICES, basename};
 use nodedev_sys::processes::ssh_address;
 
 use super::HostDriver;
@@ -30,16 +30,32 @@ impl HostDriver {
         Operations::on(self.host())
     }
 
-    /// The PCI function that a device is.
+    /// The PCI function that a device is. Of one that stands on a PCI function, the error names that.
     pub(super) fn pci_function(&self, name: &str) -> Result<PciFunction> {
-        let (kind, path) = self.with(name, |index, id| {
+        let found = self.with(name, |index, id| {
             let entry = index.entry(id);
-            (entry.kind, entry.path.clone())
-        })?;
-        let address = PciAddress::from_bytes(basename(&path));
-        match (kind, address) {
-            (Kind::Libvirt(CapabilityType::Pci), Ok(address)) => Ok(PciFunction::new(address)),
-            _ => Err(OpsError::NotPci { name: name.to_owned() }.into()),
+            (entry.kind, PciAddress::from_bytes(basename(&entry.path)))
+        });
+        let error: Error = match found {
+            Ok((Kind::Libvirt(CapabilityType::Pci), Ok(address))) => return Ok(PciFunction::new(address)),
+            Ok(_) => OpsError::NotPci { name: name.to_owned() }.into(),
+            Err(error) => error,
+        };
+        let path = self.with_any(name, |index, id| index.entry(id).path.clone());
+        Err(match path.ok().and_then(|path| function_above(&path)) {
+            Some(PciFunction { name, .. }) => error.with_help(format!(
+                "it stands on the PCI function {name}, with all else that this has: `nodedev explain {name}`"
+            )),
+            None => error,
+        })
+    }
+
+    /// The PCI function that a device is or stands on.
+    pub(super) fn pci_function_below(&self, name: &str) -> Result<PciFunction> {
+        let path = self.with_any(name, |index, id| index.entry(id).path.clone())?;
+        match function_above(&path) {
+            Some(function) => Ok(function),
+            None => self.pci_function(name),
         }
     }
 
@@ -94,7 +110,7 @@ impl HostDriver {
         name: &str,
         options: &ExplainOptions,
     ) -> Result<Explanation> {
-        let function = self.pci_function(name)?;
+        let function = self.pci_function_below(name)?;
         Ok(self.operations().explain(look, &function, options.kernel_driver.as_deref())?)
     }
 
@@ -167,6 +183,13 @@ impl HostDriver {
             }),
         }
     }
+}
+
+/// The nearest PCI function in a path: the device itself, or one above it.
+fn function_above(path: &[u8]) -> Option<PciFunction> {
+    let is_pci = path.starts_with(DEVICES.as_bytes());
+    let mut parts = path.rsplit(|&b| b == b'/').filter(|_| is_pci);
+    parts.find_map(|part| PciAddress::from_bytes(part).ok()).map(PciFunction::new)
 }
 
 /// Whether it is time to look for interrupted operations.

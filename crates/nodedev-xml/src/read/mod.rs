@@ -137,6 +137,7 @@ fn device(r: &mut Reader<'_, '_>, root: NodeId) -> Step<NodeDevice> {
         capabilities.extend(capability(r, node)?);
     }
     Ok(NodeDevice {
+        native_parent: None,
         name,
         parent,
         parent_selector,

@@ -80,7 +80,8 @@ pub(super) fn all(scene: &Scene<'_>) -> Result<Vec<Remote>> {
         let [kind, source, options, at] = [&mount.kind, &mount.source, &mount.options, &mount.at]
             .map(|text| String::from_utf8_lossy(text).into_owned());
         // One machine often has very many.
-        if seen.insert((kind.clone(), source.split('/').next().map(str::to_owned), options.clone())) {
+        let machine = source.trim_start_matches('/').split('/').next().map(str::to_owned);
+        if seen.insert((kind.clone(), machine, options.clone())) {
             let mount = Mount { kind: &kind, source: &source, options: &options, at: &at };
             remotes.extend(of(scene.host, &mount)?);
         }
