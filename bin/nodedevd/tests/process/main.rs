@@ -14,7 +14,7 @@ use std::process::Command;
 use std::time::{Duration, Instant};
 
 use common::{Client, PATIENCE, Scene};
-use nodedev_rpc::{Call, Status, Void};
+use nodedev_rpc::{Call, Device, Status, Str, Void};
 
 #[test]
 fn it_serves_its_sockets_and_ends_at_once_when_told_to() {
@@ -218,6 +218,35 @@ fn a_socket_whose_program_takes_nobody_is_not_waited_for() {
     let _waiting = UnixStream::connect(scene.socket()).unwrap();
     let (code, text) = scene.fail(scene.command());
     assert_eq!((code, text.contains("another program listens at")), (69, true), "{text}");
+}
+
+#[test]
+fn changes_are_noted_at_any_level_with_who_asked_and_in_one_line() {
+    let scene = Scene::new();
+    scene.configure("auth_unix_rw = \"none\"\nauth_unix_ro = \"none\"\nlog_level = 4\n");
+    let mut daemon = scene.start();
+    let mut client = Client::connect(&scene.socket());
+    let name = "net_x\n2026-01-01T00:00:00Z  INFO nodedev::audit: forged\u{1b}[2J\u{202e}";
+    let (status, _) = client.ask(&Call::NodeDeviceReset(Device { name: Str::new(name).unwrap() })).unwrap();
+    assert_eq!(status, Status::Error);
+    daemon.signal(rustix::process::Signal::TERM);
+    daemon.wait();
+    let text = daemon.errors();
+    let lines: Vec<&str> = text.lines().collect();
+    let [line] = lines[..] else { panic!("more than one line: {text}") };
+    let who = format!("user={} process={}", rustix::process::geteuid().as_raw(), std::process::id());
+    let program = fs::read_to_string("/proc/self/comm").unwrap();
+    let program = format!("program=\"{}\"", program.trim_end());
+    for part in [
+        "nodedev::audit: a change was asked for",
+        "call=NodeDeviceReset",
+        &who,
+        &program,
+        "result=\"failed: ",
+    ] {
+        assert!(line.contains(part), "no '{part}' in {line}");
+    }
+    assert!(!text.contains('\u{1b}') && !text.contains('\u{202e}') && line.contains(r"forged"), "{text}");
 }
 
 #[test]
