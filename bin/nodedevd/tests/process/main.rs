@@ -14,7 +14,7 @@ use std::process::Command;
 use std::time::{Duration, Instant};
 
 use common::{Client, PATIENCE, Scene};
-use nodedev_rpc::{Call, Device, Status, Str, Void};
+use nodedev_rpc::{Call, Device, DeviceFlags, ListAllDevices, Status, Str, Void};
 
 #[test]
 fn it_serves_its_sockets_and_ends_at_once_when_told_to() {
@@ -328,6 +328,35 @@ fn fewer_clients_are_served_where_fewer_files_may_be_open() {
         text.contains("fewer clients than max_clients") && !text.contains("Too many open files"),
         "{text}"
     );
+}
+
+#[test]
+fn a_device_that_cannot_be_looked_at_for_want_of_files_is_not_told_to_be_gone() {
+    let scene = Scene::new();
+    let mut daemon = scene.start();
+    let mut client = Client::connect(&scene.socket());
+    let all = ListAllDevices { need_results: 1, flags: 1 << 1 };
+    let name = client.names(&Call::ConnectListAllNodeDevices(all)).remove(0);
+    let name = Str::new(&name).unwrap();
+    let xml = Call::NodeDeviceGetXmlDesc(DeviceFlags { name, flags: 0 });
+    let pid = rustix::process::Pid::from_child(&daemon.0);
+    let limit = |current| {
+        // Only root may raise the maximum again, so it stays where it was.
+        let maximum = rustix::process::getrlimit(rustix::process::Resource::Nofile).maximum;
+        let limit = rustix::process::Rlimit { current, maximum };
+        rustix::process::prlimit(Some(pid), rustix::process::Resource::Nofile, limit).unwrap();
+    };
+    assert_eq!(client.call(&xml), Some(Status::Ok));
+    limit(Some(3));
+    let (status, said) = client.ask(&xml).unwrap();
+    assert_eq!(status, Status::Error);
+    assert!(said.contains("Too many open files") && !said.contains("not found"), "{said}");
+    // What the index knows is told all the same.
+    assert_eq!(client.call(&Call::NodeDeviceLookupByName(Device { name })), Some(Status::Ok));
+    limit(Some(1000));
+    assert_eq!(client.call(&xml), Some(Status::Ok));
+    daemon.signal(rustix::process::Signal::TERM);
+    assert_eq!(daemon.wait().0, Some(0));
 }
 
 #[test]
