@@ -114,7 +114,7 @@ where
     W: for<'a> MakeWriter<'a> + Send + Sync + 'static,
 {
     let lines = OneLineEach(writer);
-    tracing_subscriber::fmt::layer().with_ansi(false).with_target(false).with_writer(lines).boxed()
+    tracing_subscriber::fmt::layer().with_ansi(false).with_writer(lines).boxed()
 }
 
 /// Makes [`Lines`] of the writers that another one makes.

@@ -47,10 +47,9 @@ impl Gate {
             for authority in self::certificates(&config.authority)? {
                 roots.add(authority).map_err(|error| wrong(&config.authority, &error))?;
             }
-            // An expired list does not say who was revoked since: GnuTLS lets nobody in with one, either.
+            // A list that has expired still counts, as it does for GnuTLS.
             let verifier = WebPkiClientVerifier::builder_with_provider(Arc::new(roots), provider())
-                .with_crls(revoked(config)?)
-                .enforce_revocation_expiration();
+                .with_crls(revoked(config)?);
             builder.with_client_cert_verifier(verifier.build().map_err(|error| match error {
                 VerifierBuilderError::InvalidCrl(_) => wrong(crl(config), &error),
                 _ => wrong(&config.authority, &error),
@@ -72,14 +71,16 @@ impl Gate {
     ) -> std::io::Result<(TlsStream<TcpStream>, Option<String>)> {
         let mut stream = self.acceptor.accept(stream).await?;
         let (_, session) = stream.get_ref();
-        let name = session
-            .peer_certificates()
-            .and_then(<[_]>::first)
-            .and_then(|certificate| distinguished_name(certificate));
+        let certificate = session.peer_certificates().and_then(<[_]>::first);
+        let name = certificate.and_then(|certificate| distinguished_name(certificate));
+        if certificate.is_some() && name.is_none() {
+            // As libvirt does, with a list of allowed names or without one.
+            return Err(std::io::Error::other("the certificate has no name, or one that cannot be read"));
+        }
         if let Some(allowed) = &self.allowed_names
             && !name.as_deref().is_some_and(|name| allowed.iter().any(|pattern| matches(pattern, name)))
         {
-            let shown = name.unwrap_or_else(|| "(none)".into());
+            let shown = name.unwrap_or_else(|| "(no certificate)".into());
             return Err(std::io::Error::other(format!(
                 "the certificate's name {shown} is not in tls_allowed_dn_list"
             )));
@@ -126,15 +127,15 @@ fn revoked(config: &Tls) -> Result<Vec<CertificateRevocationListDer<'static>>, F
     Ok(lists)
 }
 
-/// Says so if a list has expired: nobody gets in then.
+/// Says so if a list has expired.
 fn warn_of_age(path: &Path, list: &CertificateRevocationListDer<'_>) {
     let Ok((_, list)) = CertificateRevocationList::from_der(list) else { return };
     if let Some(next) = list.next_update().filter(|next| *next < ASN1Time::now()) {
         tracing::warn!(
             path = %path.display(),
             next = %next,
-            "the list of revoked certificates has expired, so nobody gets in over TLS; get a new one from the authority \
-             and send SIGHUP"
+            "the list of revoked certificates has expired, and does not name those that were revoked since; get a new one \
+             from the authority and send SIGHUP"
         );
     }
 }

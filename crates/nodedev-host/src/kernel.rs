@@ -1,6 +1,6 @@
 //! One device as the kernel and udev show it: its folder in sysfs, its `uevent` file and its record in udev's database.
 
-use std::cell::{OnceCell, RefCell};
+use std::cell::{Cell, OnceCell, RefCell};
 
 use nodedev_model::{Issue, Text};
 use nodedev_sys::paths::{basename, join};
@@ -14,33 +14,45 @@ const RECORD_LIMIT: usize = 1 << 20;
 
 /// Collects what could not be read or made sense of.
 #[derive(Debug, Default)]
-pub(crate) struct Issues(RefCell<Vec<Issue>>);
+pub(crate) struct Issues {
+    list: RefCell<Vec<Issue>>,
+    exhausted: Cell<Option<i32>>,
+}
 
 impl Issues {
     pub(crate) fn push(&self, path: String, problem: String) {
-        self.0.borrow_mut().push(Issue { device: None, path, problem });
+        self.list.borrow_mut().push(Issue { device: None, path, problem });
     }
 
     /// Reports an error, unless it only says that the device is gone or that the caller may not look.
     pub(crate) fn error(&self, error: &SysError) {
+        if error.is_exhausted() {
+            self.exhausted.set(error.errno());
+        }
         if !error.is_vanished() && !error.is_permission() {
             self.push(error.path().to_owned(), error.problem());
         }
     }
 
+    /// The number of the error where something was not read since no more files may be open: what was described is then less
+    /// than there is, or nothing.
+    pub(crate) fn exhausted(&self) -> Option<i32> {
+        self.exhausted.get()
+    }
+
     pub(crate) fn len(&self) -> usize {
-        self.0.borrow().len()
+        self.list.borrow().len()
     }
 
     /// Says of the issues from `start` on which device they concern.
     pub(crate) fn attribute(&self, start: usize, device: &nodedev_model::DeviceName) {
-        for issue in &mut self.0.borrow_mut()[start..] {
+        for issue in &mut self.list.borrow_mut()[start..] {
             issue.device = Some(device.clone());
         }
     }
 
     pub(crate) fn into_inner(self) -> Vec<Issue> {
-        self.0.into_inner()
+        self.list.into_inner()
     }
 }
 

@@ -1,16 +1,21 @@
 //! Looks at one device as far as the index needs it.
 
 use std::hash::{BuildHasher as _, RandomState};
+use std::time::Duration;
 
 use nodedev_model::{CapabilityType, DeviceName, Visibility};
 use nodedev_sys::paths::{self, basename, join};
-use nodedev_sys::{Root, udev};
+use nodedev_sys::{Root, SysError, udev};
 
 use crate::classify::{Class, Kind, classify};
 use crate::kernel::{Issues, KernelDevice};
 
 /// Bound of a `uevent` file; the kernel's own is 4 KiB.
 const UEVENT_LIMIT: usize = 64 << 10;
+
+/// How often, and after which pauses, a device is looked at again if no more files may be open: two seconds in all.
+const TRIES: u32 = 200;
+const BETWEEN_TRIES: Duration = Duration::from_millis(10);
 
 /// What a look at a device says.
 #[derive(Debug, Clone)]
@@ -67,9 +72,9 @@ impl<'a> Looker<'a> {
         self.path.extend_from_slice(path);
         self.path.extend_from_slice(b"/uevent");
         let issues_before = self.issues.len();
-        match self.root.read(&self.path, &mut self.uevent, UEVENT_LIMIT) {
-            Ok(Some(_)) => {}
-            Ok(None) => return Look::Gone,
+        match self.read_uevent() {
+            Ok(true) => {}
+            Ok(false) => return Look::Gone,
             Err(error) if error.is_vanished() => return Look::Gone,
             Err(error) => {
                 self.issues.error(&error);
@@ -93,6 +98,19 @@ impl<'a> Looker<'a> {
         self.issues.attribute(issues_before, &name);
         let fingerprint = self.fingerprint(subsystem, path);
         Look::Device(Seen { name, kind, visibility, fingerprint })
+    }
+
+    /// Reads what the kernel says of the device, if it is there. Where no more files may be open it is tried again for a while: that the device
+    /// is gone does not follow from it.
+    fn read_uevent(&mut self) -> Result<bool, SysError> {
+        let mut tries = 0;
+        loop {
+            match self.root.read(&self.path, &mut self.uevent, UEVENT_LIMIT) {
+                Err(error) if error.is_exhausted() && tries < TRIES => tries += 1,
+                read => return read.map(|found| found.is_some()),
+            }
+            std::thread::sleep(BETWEEN_TRIES);
+        }
     }
 
     fn fingerprint(&self, subsystem: &[u8], path: &[u8]) -> u64 {

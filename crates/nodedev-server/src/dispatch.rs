@@ -1,5 +1,6 @@
 //! One call: checks in libvirt's order, then the driver.
 
+mod audit;
 mod changes;
 mod connection;
 mod work;
@@ -36,6 +37,8 @@ pub(crate) struct Caller {
     pub(crate) service: Arc<Shared>,
     pub(crate) listener: Arc<Listener>,
     pub(crate) identity: Arc<Identity>,
+    /// Who the client itself is, whoever it acts for.
+    pub(crate) peer: Arc<Identity>,
     pub(crate) connection: Option<Connection>,
 }
 

@@ -153,10 +153,12 @@ where
     tracing::debug!(client = id, ?peer, "a client has come");
     let _forget = Forget { service: shared, outbox: &outbox, id };
     let auth = if peer.login.is_some() { Auth::Polkit } else { Auth::None };
+    let identity = Arc::new(peer.identity.clone());
     let caller = Caller {
         service: Arc::clone(shared),
         listener,
-        identity: Arc::new(peer.identity.clone()),
+        peer: Arc::clone(&identity),
+        identity,
         connection: None,
     };
     let pings = Pings::new(settings);

@@ -79,8 +79,6 @@ impl Change {
 /// One client's state.
 pub(crate) struct Session {
     caller: Caller,
-    /// Who the client itself is, whoever it acts for.
-    peer: Arc<Identity>,
     auth: Auth,
     is_logged_in: bool,
     /// The client came by the socket for those who only look.
@@ -91,8 +89,7 @@ pub(crate) struct Session {
 
 impl Session {
     pub(crate) fn new(caller: Caller, auth: Auth, read_only: bool) -> Self {
-        let peer = Arc::clone(&caller.identity);
-        Self { caller, peer, auth, is_logged_in: auth == Auth::None, read_only, wants_pings: false }
+        Self { caller, auth, is_logged_in: auth == Auth::None, read_only, wants_pings: false }
     }
 
     pub(crate) fn is_logged_in(&self) -> bool {
@@ -183,7 +180,7 @@ impl Session {
         let answer = match call {
             Call::AuthList(Void) => {
                 // root need not ask polkit, but has to ask how to log in.
-                let is_root = self.peer.user_id == Some(0);
+                let is_root = self.caller.peer.user_id == Some(0);
                 self.is_logged_in |= is_root;
                 let auth = if self.is_logged_in { AuthType::None } else { AuthType::Polkit };
                 let types = Array::new(vec![auth]).unwrap_or_default();
@@ -224,7 +221,7 @@ impl Session {
             return Err(Fault::connection_not_open().into());
         }
         let identity = Identity::of(&call.parameters)?;
-        if !self.peer.may_speak_for_others(self.caller.service.options.user) {
+        if !self.caller.peer.may_speak_for_others(self.caller.service.options.user) {
             return Err(denied().into());
         }
         let what = What::Identity(Box::new(identity));
@@ -241,7 +238,7 @@ impl Session {
             }
             Ok(What::Identity(identity)) => {
                 // Whom it speaks for is not where it is connected.
-                let connected_at = self.peer.connected_at;
+                let connected_at = self.caller.peer.connected_at;
                 self.caller.identity = Arc::new(Identity { connected_at, ..*identity });
                 reply(&header, &Reply::ConnectSetIdentity(Void))
             }

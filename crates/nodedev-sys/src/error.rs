@@ -165,6 +165,11 @@ impl SysError {
         self.is_vanished() || self.errno() == Some(libc::ESRCH)
     }
 
+    /// Whether no more files may be open, by this process or by all together: it says nothing about the file.
+    pub fn is_exhausted(&self) -> bool {
+        matches!(self.errno(), Some(libc::EMFILE | libc::ENFILE))
+    }
+
     /// Whether the kernel says that the device is gone.
     pub fn is_vanished(&self) -> bool {
         matches!(self, Self::Io { source, .. } if matches!(source.raw_os_error(), Some(libc::ENODEV | libc::ENOENT | libc::ENXIO)))

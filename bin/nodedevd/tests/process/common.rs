@@ -163,6 +163,25 @@ impl Client {
         }
     }
 
+    /// The names of a list.
+    pub(crate) fn names(&mut self, call: &Call<'_>) -> Vec<String> {
+        let mut out = Vec::new();
+        call.encode(0, &mut out).unwrap();
+        self.0.write_all(&out).unwrap();
+        loop {
+            if let Some(packet) = self.1.next_packet().unwrap() {
+                match Reply::decode(call.procedure(), packet.payload).unwrap() {
+                    Reply::ConnectListAllNodeDevices(list) => {
+                        return list.devices.iter().map(ToString::to_string).collect();
+                    }
+                    other => panic!("{other:?}"),
+                }
+            }
+            let count = self.0.read(self.1.space()).unwrap();
+            self.1.filled(count);
+        }
+    }
+
     pub(crate) fn lookup(&mut self) -> Option<Status> {
         self.call(&Call::NodeDeviceLookupByName(Device { name: Str::new("computer").unwrap() }))
     }

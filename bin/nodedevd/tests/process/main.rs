@@ -14,7 +14,7 @@ use std::process::Command;
 use std::time::{Duration, Instant};
 
 use common::{Client, PATIENCE, Scene};
-use nodedev_rpc::{Call, Status, Void};
+use nodedev_rpc::{Call, Device, DeviceFlags, ListAllDevices, Status, Str, Void};
 
 #[test]
 fn it_serves_its_sockets_and_ends_at_once_when_told_to() {
@@ -221,6 +221,35 @@ fn a_socket_whose_program_takes_nobody_is_not_waited_for() {
 }
 
 #[test]
+fn changes_are_noted_at_any_level_with_who_asked_and_in_one_line() {
+    let scene = Scene::new();
+    scene.configure("auth_unix_rw = \"none\"\nauth_unix_ro = \"none\"\nlog_level = 4\n");
+    let mut daemon = scene.start();
+    let mut client = Client::connect(&scene.socket());
+    let name = "net_x\n2026-01-01T00:00:00Z  INFO nodedev::audit: forged\u{1b}[2J\u{202e}";
+    let (status, _) = client.ask(&Call::NodeDeviceReset(Device { name: Str::new(name).unwrap() })).unwrap();
+    assert_eq!(status, Status::Error);
+    daemon.signal(rustix::process::Signal::TERM);
+    daemon.wait();
+    let text = daemon.errors();
+    let lines: Vec<&str> = text.lines().collect();
+    let [line] = lines[..] else { panic!("more than one line: {text}") };
+    let who = format!("user={} process={}", rustix::process::geteuid().as_raw(), std::process::id());
+    let program = fs::read_to_string("/proc/self/comm").unwrap();
+    let program = format!("program=\"{}\"", program.trim_end());
+    for part in [
+        "nodedev::audit: a change was asked for",
+        "call=NodeDeviceReset",
+        &who,
+        &program,
+        "result=\"failed: ",
+    ] {
+        assert!(line.contains(part), "no '{part}' in {line}");
+    }
+    assert!(!text.contains('\u{1b}') && !text.contains('\u{202e}') && line.contains(r"forged"), "{text}");
+}
+
+#[test]
 fn what_others_have_put_in_its_way_is_not_written_to_and_does_not_stop_it() {
     let scene = Scene::new();
     fs::create_dir(scene.path("run")).unwrap();
@@ -299,6 +328,35 @@ fn fewer_clients_are_served_where_fewer_files_may_be_open() {
         text.contains("fewer clients than max_clients") && !text.contains("Too many open files"),
         "{text}"
     );
+}
+
+#[test]
+fn a_device_that_cannot_be_looked_at_for_want_of_files_is_not_told_to_be_gone() {
+    let scene = Scene::new();
+    let mut daemon = scene.start();
+    let mut client = Client::connect(&scene.socket());
+    let all = ListAllDevices { need_results: 1, flags: 1 << 1 };
+    let name = client.names(&Call::ConnectListAllNodeDevices(all)).remove(0);
+    let name = Str::new(&name).unwrap();
+    let xml = Call::NodeDeviceGetXmlDesc(DeviceFlags { name, flags: 0 });
+    let pid = rustix::process::Pid::from_child(&daemon.0);
+    let limit = |current| {
+        // Only root may raise the maximum again, so it stays where it was.
+        let maximum = rustix::process::getrlimit(rustix::process::Resource::Nofile).maximum;
+        let limit = rustix::process::Rlimit { current, maximum };
+        rustix::process::prlimit(Some(pid), rustix::process::Resource::Nofile, limit).unwrap();
+    };
+    assert_eq!(client.call(&xml), Some(Status::Ok));
+    limit(Some(3));
+    let (status, said) = client.ask(&xml).unwrap();
+    assert_eq!(status, Status::Error);
+    assert!(said.contains("Too many open files") && !said.contains("not found"), "{said}");
+    // What the index knows is told all the same.
+    assert_eq!(client.call(&Call::NodeDeviceLookupByName(Device { name })), Some(Status::Ok));
+    limit(Some(1000));
+    assert_eq!(client.call(&xml), Some(Status::Ok));
+    daemon.signal(rustix::process::Signal::TERM);
+    assert_eq!(daemon.wait().0, Some(0));
 }
 
 #[test]

@@ -152,7 +152,14 @@ impl HostDriver {
 
     fn describe_by(&self, describer: &Describer<'_>, known: Known) -> Result<NodeDevice> {
         let name = known.name.clone();
-        describer.describe(known, &Issues::default()).ok_or_else(|| {
+        let issues = Issues::default();
+        let described = describer.describe(known, &issues);
+        if let Some(number) = issues.exhausted() {
+            let error = std::io::Error::from_raw_os_error(number);
+            return Err(Error::system(ErrorDomain::NODEDEV, format_args!("cannot look at '{name}'"), &error)
+                .with_help("raise the number of files that may be open (LimitNOFILE= of a unit, ulimit -n, fs.file-max)"));
+        }
+        described.ok_or_else(|| {
             Error::no_device(ErrorDomain::NODEDEV, name.as_str()).with_help("it is gone by now")
         })
     }

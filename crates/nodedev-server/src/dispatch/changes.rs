@@ -3,13 +3,19 @@
 use nodedev_driver::{CreateFlags, ErrorDomain, UpdateFlags};
 use nodedev_rpc::{Call, Device, Fault, Header, Reply, Str, Void};
 
-use super::{Answer, Caller, no_flags, reply, text};
+use super::{Answer, Caller, audit, no_flags, reply, text};
 
 impl Caller {
-    /// Runs a call that changes a device.
+    /// Runs a call that changes a device, and notes who asked for it and what came of it.
     pub(super) fn change(&self, header: &Header, call: &Call<'_>) -> Answer {
+        self.writable(call.procedure())?;
+        let answer = self.run_change(header, call);
+        audit::note(self, call, &answer);
+        answer
+    }
+
+    fn run_change(&self, header: &Header, call: &Call<'_>) -> Answer {
         let procedure = call.procedure();
-        self.writable(procedure)?;
         let driver = &*self.service.driver;
         let answer = match call {
             Call::NodeDeviceDettach(Device { name }) => {

@@ -5,6 +5,10 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
+/// When a list was right that is not any more.
+pub(crate) const EXPIRED: &str =
+    "crl_this_update_date = \"2001-01-01 00:00:00\"\ncrl_next_update_date = \"2001-02-01 00:00:00\"\n";
+
 /// An authority and its folder.
 pub(crate) struct Authority {
     dir: PathBuf,
@@ -82,10 +86,47 @@ impl Authority {
         certtool(&["--generate-certificate"], &files)
     }
 
+    /// The same for a client that has no name at all: its subject is empty.
+    pub(crate) fn sign_nameless(&self, name: &str) -> io::Result<()> {
+        let (key_file, request, cert) = (
+            self.file(&format!("{name}key.pem")),
+            self.file(&format!("{name}.csr")),
+            self.file(&format!("{name}cert.pem")),
+        );
+        key(&key_file)?;
+        let openssl = |words: &[&str], files: &[(&str, &Path)]| -> io::Result<()> {
+            let mut command = Command::new("openssl");
+            command.args(words);
+            for (option, path) in files {
+                command.arg(option).arg(path);
+            }
+            let output = command.stdin(Stdio::null()).output()?;
+            let said = String::from_utf8_lossy(&output.stderr).into_owned();
+            if output.status.success() { Ok(()) } else { Err(io::Error::other(said)) }
+        };
+        openssl(&["req", "-new", "-subj", "/"], &[("-key", &key_file), ("-out", &request)])?;
+        let extensions = self.file("nameless.ext");
+        fs::write(&extensions, "extendedKeyUsage = clientAuth\nsubjectAltName = critical,DNS:nameless\n")?;
+        let (ca, ca_key) = (self.file("cacert.pem"), self.file("cakey.pem"));
+        let files: [(&str, &Path); 5] = [
+            ("-in", &request),
+            ("-CA", &ca),
+            ("-CAkey", &ca_key),
+            ("-extfile", &extensions),
+            ("-out", &cert),
+        ];
+        openssl(&["x509", "-req", "-days", "2", "-set_serial", "77"], &files)
+    }
+
     /// Makes `cacrl.pem`, which takes back the certificate of `name`.
     pub(crate) fn revoke(&self, name: &str) -> io::Result<()> {
+        self.revoke_until(name, "crl_next_update = 2\n")
+    }
+
+    /// The same with lines of a template that say until when the list is right.
+    pub(crate) fn revoke_until(&self, name: &str, lines: &str) -> io::Result<()> {
         let template = self.file("crl.info");
-        fs::write(&template, "crl_next_update = 2\ncrl_number = 1\n")?;
+        fs::write(&template, format!("{lines}crl_number = 1\n"))?;
         let (ca, ca_key) = (self.file("cacert.pem"), self.file("cakey.pem"));
         let (cert, crl) = (self.file(&format!("{name}cert.pem")), self.file("cacrl.pem"));
         let files = [

@@ -9,6 +9,7 @@ mod contract;
 mod listening;
 mod nodedevd_network;
 mod relays;
+mod strangers;
 mod tcp;
 mod tls;
 mod uris;

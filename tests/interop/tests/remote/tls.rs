@@ -6,7 +6,7 @@ use nodedev_driver::contract::check;
 use nodedev_driver::{Driver as _, Error, ListFlags};
 use nodedev_interop::Failure;
 
-use crate::certificates::Authority;
+use crate::certificates::{Authority, EXPIRED};
 use crate::contract::DAEMON;
 use crate::listening::Listening;
 use crate::open;
@@ -89,6 +89,19 @@ fn a_daemon_with_certificates_is_reached_and_others_are_refused() -> Result<(), 
 
     scene.authority.revoke("server")?;
     scene.refused("127.0.0.1", &scene.authority, "is not valid: Revoked", "docs/remote.md");
+
+    // A list of another certificate is fine, even one that has expired as for libvirt's client, and one without anything in it is none.
+    scene.authority.revoke("client")?;
+    scene.open("127.0.0.1", &scene.authority, "").map_err(|error| format!("{error:?}"))?;
+    scene.authority.revoke_until("client", EXPIRED)?;
+    scene.open("127.0.0.1", &scene.authority, "").map_err(|error| format!("{error:?}"))?;
+    scene.authority.revoke_until("server", EXPIRED)?;
+    scene.refused("127.0.0.1", &scene.authority, "is not valid: Revoked", "docs/remote.md");
+    let crl = scene.authority.file("cacrl.pem");
+    for content in [Vec::new(), fs::read(scene.authority.file("cacert.pem"))?, vec![0x30, 0x82, 1, 0, 0]] {
+        fs::write(&crl, content)?;
+        scene.refused("127.0.0.1", &scene.authority, "it holds no list of revoked certificates", "PEM");
+    }
     Ok(())
 }
 

@@ -1,0 +1,46 @@
+//! Lines of the log for whoever has to find out later who has changed a device (target `nodedev::audit`).
+
+use nodedev_rpc::{Call, Str};
+
+use super::{Answer, Caller, text};
+use crate::failure::Failure;
+
+/// Notes a call that was to change something: who asked, and what came of it.
+pub(super) fn note(caller: &Caller, call: &Call<'_>, answer: &Answer) {
+    let peer = &*caller.peer;
+    let acts_for = (!std::ptr::eq(peer, &*caller.identity)).then_some(&*caller.identity);
+    let result = match answer {
+        Ok(_) => "done".to_owned(),
+        Err(Failure::Fault(fault)) => format!("refused: {fault:?}"),
+        Err(Failure::Error(error)) => format!("failed: {}", error.message()),
+    };
+    tracing::info!(
+        target: "nodedev::audit",
+        call = ?call.procedure(),
+        device = device(call).map(|name| text(&name).into_owned()),
+        user = peer.user_id,
+        process = peer.process_id,
+        program = peer.program.as_deref(),
+        certificate = peer.x509_name.as_deref(),
+        address = peer.connected_from.map(tracing::field::display),
+        for_user = acts_for.and_then(|other| other.user_id),
+        for_process = acts_for.and_then(|other| other.process_id),
+        result,
+        "a change was asked for"
+    );
+}
+
+/// The device that a call is about, if it says so.
+fn device<'a>(call: &Call<'a>) -> Option<Str<'a>> {
+    match call {
+        Call::NodeDeviceDettach(device)
+        | Call::NodeDeviceReAttach(device)
+        | Call::NodeDeviceReset(device)
+        | Call::NodeDeviceDestroy(device) => Some(device.name),
+        Call::NodeDeviceDetachFlags(wanted) => Some(wanted.name),
+        Call::NodeDeviceUndefine(wanted) | Call::NodeDeviceCreate(wanted) => Some(wanted.name),
+        Call::NodeDeviceSetAutostart(wanted) => Some(wanted.name),
+        Call::NodeDeviceUpdate(wanted) => Some(wanted.name),
+        _ => None,
+    }
+}
