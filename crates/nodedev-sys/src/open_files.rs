@@ -73,7 +73,8 @@ impl OpenFiles {
     /// # Errors
     /// [`SysError::Io`] if processes cannot be listed; one that ends meanwhile has nothing open.
     pub fn of(host: &dyn HostAccess) -> Result<Self, SysError> {
-        let mut walk = Walk { host, found: Self::default(), namespaces: HashSet::new(), kept: 0 };
+        let of_host = host.read_link(&join(PROC.as_bytes(), b"1/ns/mnt")).ok().flatten();
+        let mut walk = Walk { host, of_host, found: Self::default(), namespaces: HashSet::new(), kept: 0 };
         let names = host.names(PROC.as_bytes())?;
         if names.is_none() {
             walk.found.incomplete = Some("/proc is not there");
@@ -94,6 +95,8 @@ impl OpenFiles {
 
 struct Walk<'a> {
     host: &'a dyn HostAccess,
+    /// The mount namespace of the first process.
+    of_host: Option<Vec<u8>>,
     found: OpenFiles,
     namespaces: HashSet<Vec<u8>>,
     kept: usize,
@@ -112,7 +115,7 @@ impl Walk<'_> {
             Err(error) if error.is_over() => return Ok(()),
             Err(error) => return Err(error),
         };
-        self.namespace(pid, &process);
+        let is_elsewhere = self.namespace(pid, &process);
         let (mut kept, mut is_monitor) = (Vec::new(), false);
         let mut seen = HashSet::new();
         for name in names {
@@ -120,10 +123,12 @@ impl Walk<'_> {
             // What is gone by now is not open.
             let Ok(Some(link)) = self.host.read_link(&file) else { continue };
             is_monitor |= link == VIRTUAL_MACHINE;
-            if !can_be_a_device(&link) || !seen.insert(link.clone()) {
+            let is_node = can_be_a_device(&link);
+            // In a container, a device can be called anything.
+            if !(is_node || is_elsewhere && link.starts_with(b"/")) || !seen.insert(link.clone()) {
                 continue;
             }
-            kept.extend(self.look(&file, link));
+            kept.extend(if is_node { self.look(&file, link) } else { self.look_elsewhere(&file, link) });
         }
         if kept.is_empty() {
             return Ok(());
@@ -139,15 +144,26 @@ impl Walk<'_> {
         Ok(())
     }
 
-    fn namespace(&mut self, pid: u32, process: &[u8]) {
-        let is_new = match self.host.read_link(&join(process, b"ns/mnt")) {
-            Ok(Some(link)) => self.namespaces.insert(link),
+    /// Notes the mount namespace of a process. Whether that is known to be another one than the host's.
+    fn namespace(&mut self, pid: u32, process: &[u8]) -> bool {
+        let (is_new, is_elsewhere) = match self.host.read_link(&join(process, b"ns/mnt")) {
+            Ok(Some(link)) => {
+                let is_elsewhere = self.of_host.as_ref().is_some_and(|of_host| *of_host != link);
+                (self.namespaces.insert(link), is_elsewhere)
+            }
             // Not told: it can be any.
-            _ => true,
+            _ => (true, false),
         };
         if is_new {
             self.found.namespaces.push(pid);
         }
+        is_elsewhere
+    }
+
+    /// A file of another mount namespace that is a device node, whatever it is called there.
+    fn look_elsewhere(&self, file: &[u8], link: Vec<u8>) -> Option<OpenFile> {
+        let node = self.host.node(file).ok().flatten()?;
+        Some(OpenFile { link, node: Some(node) })
     }
 
     /// A file that is a device's. One whose text is a node's, but which is none, is none: anybody can put whatever file there in a

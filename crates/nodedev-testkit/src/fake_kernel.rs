@@ -20,7 +20,7 @@
 mod faults;
 mod pci;
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::net::IpAddr;
 use std::os::fd::{AsFd as _, OwnedFd};
 use std::path::PathBuf;
@@ -72,6 +72,8 @@ struct State {
     network_error: Option<i32>,
     claimed: HashSet<String>,
     without_node: HashSet<String>,
+    /// Device nodes that paths lead to.
+    nodes: HashMap<String, DeviceNode>,
     meanwhile: Option<Box<dyn FnOnce() + Send>>,
     /// The end of the path of files whose writes do not come back.
     hanging: Option<String>,
@@ -230,6 +232,11 @@ impl FakeKernel {
     /// Lets somebody have a block device for himself, such as `/dev/sda`: others cannot open it exclusively.
     pub fn claim(&self, node: &str) {
         self.state().claimed.insert(node.to_owned());
+    }
+
+    /// Lets a path, such as `proc/7/fd/3`, lead to a device node.
+    pub fn node_at(&self, path: &str, node: DeviceNode) {
+        self.state().nodes.insert(path.to_owned(), node);
     }
 
     /// Takes the node of a block device away from `/dev`, so that nobody can say whether it is claimed.
@@ -455,8 +462,11 @@ impl HostAccess for FakeKernel {
     }
 
     fn node(&self, path: &[u8]) -> Result<Option<DeviceNode>, SysError> {
-        let _state = self.step(Operation::Open, path)?;
-        HostAccess::node(&self.root, path)
+        let state = self.step(Operation::Open, path)?;
+        match state.nodes.get(&*String::from_utf8_lossy(path)) {
+            Some(node) => Ok(Some(*node)),
+            None => HostAccess::node(&self.root, path),
+        }
     }
 
     fn is_claimed(&self, path: &[u8], _: DeviceNode) -> Result<bool, SysError> {

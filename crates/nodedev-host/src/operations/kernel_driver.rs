@@ -24,6 +24,8 @@ const NAME_LENGTH: usize = 64 - size_of::<u64>();
 /// What aliases of drivers for VFIO begin with, and what a device's own description begins with.
 const VFIO_ALIAS: &str = "vfio_pci:";
 const PCI_ALIAS: &str = "pci:";
+/// Modules with drivers of PCI that fit no device by themselves, and so have no alias.
+const WITHOUT_ALIAS: &[&str] = &["pci_stub", "uio_pci_generic", "igb_uio", "xen_pciback", VFIO_PCI_MODULE];
 /// The fields of a description of a PCI device, in order (kernel, `pci_uevent`).
 const FIELDS: [&str; 7] = ["v", "d", "sv", "sd", "bc", "sc", "i"];
 
@@ -193,8 +195,51 @@ pub(crate) fn resolve(host: &dyn HostAccess, name: &str) -> Result<Chosen> {
     }
 }
 
-/// Loads what a choice needs. The name of the driver is known for sure only then.
+/// Loads what a choice needs. The name of the driver is known for sure only then. Who may detach a device may not have any module
+/// loaded for that, but one with a driver of PCI.
 pub(crate) fn load(host: &dyn HostAccess, chosen: Chosen) -> Result<String> {
+    let Some(module) = chosen.module else { return Ok(chosen.driver) };
+    if is_of_pci(host, &module)? == Some(false) {
+        return Err(OpsError::NoPciDriver { module });
+    }
+    load_module(host, Chosen { module: Some(module), ..chosen })
+}
+
+/// Whether what modprobe would load by a name brings a driver of PCI, by its aliases: the module of that name, or those that the
+/// name is an alias of. `None` where there are none, or nothing tells.
+fn is_of_pci(host: &dyn HostAccess, name: &str) -> Result<Option<bool>> {
+    if WITHOUT_ALIAS.contains(&name) {
+        return Ok(None);
+    }
+    let aliases = aliases(host)?;
+    let known: Vec<(&str, &str)> = all_aliases(&aliases).collect();
+    let mut modules: Vec<&str> =
+        known.iter().filter(|(pattern, _)| is_alias(pattern, name)).map(|(_, module)| *module).collect();
+    if Drivers::of(host).is_on_disk(name)? == Some(true) {
+        modules.push(name);
+    }
+    let is_of_pci = |module: &&str| {
+        WITHOUT_ALIAS.contains(module)
+            || known.iter().any(|(pattern, of)| {
+                (pattern.starts_with(PCI_ALIAS) || pattern.starts_with(VFIO_ALIAS))
+                    && is_same_module(of, module)
+            })
+    };
+    Ok((!known.is_empty() && !modules.is_empty()).then(|| modules.iter().all(is_of_pci)))
+}
+
+/// Whether a name is one that a pattern stands for, as modprobe sees it.
+fn is_alias(pattern: &str, name: &str) -> bool {
+    match pattern.split_once(['*', '?', '[']) {
+        // What is behind a star can only make it fit less.
+        Some((start, _)) => {
+            !start.is_empty() && name.len() >= start.len() && is_same_module(&name[..start.len()], start)
+        }
+        None => is_same_module(pattern, name),
+    }
+}
+
+fn load_module(host: &dyn HostAccess, chosen: Chosen) -> Result<String> {
     let Some(module) = chosen.module else { return Ok(chosen.driver) };
     host.load_module(&module).map_err(|error| match error {
         SysError::Module { problem, .. } => unknown(&module, &problem),
@@ -219,7 +264,7 @@ pub(crate) fn require(host: &dyn HostAccess, driver: &str, module: Option<&str>)
     match missing(host, driver, module)? {
         Some(module) => {
             let driver = driver.to_owned();
-            load(host, Chosen { driver: driver.clone(), module: Some(module) })
+            load_module(host, Chosen { driver: driver.clone(), module: Some(module) })
                 .map(drop)
                 .map_err(|error| OpsError::OriginalDriver { driver, problem: error.told() })
         }
@@ -264,10 +309,15 @@ fn is_same_module(a: &str, b: &str) -> bool {
 
 /// The patterns of aliases for VFIO, with their modules.
 fn vfio_aliases(aliases: &[u8]) -> impl Iterator<Item = (&str, &str)> {
+    all_aliases(aliases).filter_map(|(pattern, module)| Some((pattern.strip_prefix(VFIO_ALIAS)?, module)))
+}
+
+/// The patterns of all aliases, with their modules.
+fn all_aliases(aliases: &[u8]) -> impl Iterator<Item = (&str, &str)> {
     aliases.split(|&b| b == b'\n').filter_map(|line| {
         let line = std::str::from_utf8(line.strip_prefix(b"alias ")?).ok()?;
         let mut words = line.split_ascii_whitespace();
-        Some((words.next()?.strip_prefix(VFIO_ALIAS)?, words.next()?))
+        Some((words.next()?, words.next()?))
     })
 }
 

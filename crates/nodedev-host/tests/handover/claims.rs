@@ -7,6 +7,8 @@ use std::os::unix::fs::symlink;
 
 use nodedev_driver::{DetachOptions, Driver, ExplainOptions};
 use nodedev_model::{Effect, Outcome, Verdict};
+use nodedev_sys::DeviceNode;
+use nodedev_sys::NodeKind::Block;
 use nodedev_testkit::fake_kernel::FakeKernel;
 use nodedev_testkit::tree::{Device, NodeKind, Tree};
 
@@ -518,6 +520,28 @@ fn a_group_without_iommu_that_a_program_has_refuses_its_device_always() {
         assert_eq!(error.code().0, 55, "{error}");
         let help = error.help().unwrap();
         assert!(help.contains("process 4 (dpdk-l3fwd) has /dev/vfio/noiommu-8 open"), "{help}");
+    }
+}
+
+#[test]
+fn a_device_that_is_called_otherwise_in_a_container_is_known_by_its_numbers() {
+    for (namespace, refused) in [("mnt:[2]", true), ("mnt:[1]", false)] {
+        let mut tree = tree();
+        disks(&mut tree);
+        let kernel = over(tree);
+        for (pid, namespace, file) in [(1, "mnt:[1]", "/etc/passwd"), (4242, namespace, "/data/block0")] {
+            process(kernel.folder(), pid, "postgres", &["/home/x", file]);
+            let folder = kernel.folder().join(format!("proc/{pid}/ns"));
+            fs::create_dir_all(&folder).unwrap();
+            symlink(namespace, folder.join("mnt")).unwrap();
+        }
+        kernel.node_at("proc/4242/fd/1", DeviceNode { kind: Block, major: 8, minor: 0 });
+        let detached = program(&kernel).detach_with(&name(UNUSED), &DetachOptions::default());
+        assert_eq!(detached.is_err(), refused, "{namespace}");
+        if let Err(error) = detached {
+            assert!(error.message().contains("process 4242 (postgres) has /data/block0 open"), "{error}");
+        }
+        program(&kernel).detach(&name(PINNED), None).unwrap();
     }
 }
 

@@ -175,6 +175,45 @@ fn modules_are_loaded_where_the_driver_or_the_original_one_is_missing() {
 }
 
 #[test]
+fn a_named_driver_has_no_module_loaded_but_one_with_a_driver_of_pci() {
+    let mut tree = tree();
+    tree.file(
+        "lib/modules/6.12.0/modules.dep",
+        b"kernel/net/dccp/dccp.ko:\nkernel/fs/ext4/ext4.ko.xz:\nkernel/drivers/net/e1000e.ko:\nkernel/drivers/pci/pci-stub.ko:\n",
+    )
+    .unwrap();
+    tree.file(
+        "lib/modules/6.12.0/modules.alias",
+        b"alias net-pf-2-proto-0-type-6 dccp\nalias fs-ext4 ext4\nalias char-major-89-* i2c_dev\n\
+          alias pci:v00008086d*sv*sd*bc*sc*i* e1000e\nalias vfio_pci:v000015B3d*sv*sd*bc*sc*i* mlx5-vfio-pci\n",
+    )
+    .unwrap();
+    let kernel = over(tree);
+    for (module, driver) in [
+        ("dccp", "dccp"),
+        ("ext4", "ext4"),
+        ("fs_ext4", "fs-ext4"),
+        ("char_major_89_1", "char-major-89-1"),
+        ("e1000e", "e1000e"),
+        ("pci_stub", "pci-stub"),
+    ] {
+        kernel.module(module, driver);
+    }
+    for name_of_it in ["dccp", "ext4", "fs-ext4", "fs_ext4", "char-major-89-1", "net-pf-2-proto-0-type-6"] {
+        let error = program(&kernel).detach(&name(UNUSED), Some(name_of_it)).unwrap_err();
+        assert!(error.message().contains("does not implement any pci driver"), "{name_of_it}: {error}");
+    }
+    assert_eq!(kernel.writes(), [], "no module was loaded");
+    for driver in ["e1000e", "pci-stub"] {
+        program(&kernel).detach(&name(UNUSED), Some(driver)).unwrap();
+        assert_eq!(kernel.bound(UNUSED).as_deref(), Some(driver));
+    }
+    // What is not there is said in modprobe's words.
+    let error = program(&kernel).detach(&name(PINNED), Some("nosuch")).unwrap_err();
+    assert!(error.message().contains("Module nosuch not found"), "{error}");
+}
+
+#[test]
 fn the_drivers_module_of_the_host_is_loaded_again_to_give_a_device_back() {
     let kernel = host();
     kernel.module("e1000e", "e1000e");

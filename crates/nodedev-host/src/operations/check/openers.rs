@@ -12,11 +12,12 @@ use super::{Intent, Scene, driver_nodes, finding, network, nodes};
 use crate::operations::{PciFunction, Result};
 
 /// Devices that a guest has through a node of theirs, by their subsystem: nobody can take them away.
-const OF_GUESTS: &[&[u8]] = &[b"vhost-vdpa", b"macvtap", b"vfio-dev", b"uio"];
+const OF_GUESTS: &[&[u8]] = &[b"vhost-vdpa", b"macvtap", b"ipvtap", b"vfio-dev", b"uio"];
 /// Devices that a guest has if a virtual machine has their node open.
 const OF_MACHINES: &[&[u8]] = &[b"usb"];
 const CLASS_VFIO_DEV: &[u8] = b"vfio-dev";
-const MACVTAP: &[u8] = b"macvtap";
+/// Folders of an interface with the node of its other end.
+const TAPS: [&[u8]; 2] = [b"macvtap", b"ipvtap"];
 const SEE_ALL: &str = "ask as root; a daemon needs CAP_SYS_PTRACE to see the files of others; --force takes the device without knowing";
 
 /// A guest has it, or a program that is one's own guest, such as DPDK: nobody can take it away.
@@ -95,7 +96,7 @@ fn reached(
     seen: &mut HashSet<Vec<u8>>,
     hidden: &mut Vec<Vec<u8>>,
 ) -> Result<Vec<Vec<u8>>> {
-    if basename(parent(&path)) == MACVTAP {
+    if TAPS.contains(&basename(parent(&path))) {
         let interface = basename(parent(parent(&path)));
         return network::devices_below(scene, interface);
     }

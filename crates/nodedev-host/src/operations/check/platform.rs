@@ -88,7 +88,7 @@ pub(super) fn advice(host: &dyn HostAccess) -> Result<String> {
 }
 
 /// Whether the machine runs on Xen: as its first domain, which has the devices, or as a guest.
-fn xen(host: &dyn HostAccess) -> Result<Option<bool>> {
+pub(super) fn xen(host: &dyn HostAccess) -> Result<Option<bool>> {
     let capabilities = host.read(XEN_CAPABILITIES.as_bytes(), SMALL)?;
     let kind = host.read(HYPERVISOR_TYPE.as_bytes(), SMALL)?;
     let is_xen = capabilities.is_some() || kind.is_some_and(|kind| attribute_value(&kind) == b"xen");
@@ -100,7 +100,7 @@ fn xen(host: &dyn HostAccess) -> Result<Option<bool>> {
 
 /// That devices are handed over in another way here.
 pub(super) fn hypervisor(scene: &Scene<'_>, _: &Intent<'_>) -> Result<Vec<Finding>> {
-    let (problem, remedy) = match xen(scene.host)? {
+    let (problem, remedy) = match scene.xen()? {
         Some(true) => {
             ("this host is the first domain of Xen (dom0), which hands devices over in its own way", XEN)
         }

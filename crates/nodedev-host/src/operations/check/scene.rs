@@ -14,7 +14,7 @@ use super::functions::Functions;
 use super::mounts::{Mount, Mounts};
 use super::network::Interfaces;
 use super::nodes::Nodes;
-use super::{storage, user_space};
+use super::{platform, storage, user_space};
 use crate::operations::group::Group;
 use crate::operations::kernel_driver::Drivers;
 use crate::operations::{PciFunction, Result, once};
@@ -48,6 +48,7 @@ pub(crate) struct Scene<'a> {
     holders: OnceCell<HashMap<String, Holder>>,
     below: OnceCell<Below>,
     interfaces: OnceCell<Interfaces<'a>>,
+    xen: OnceCell<Option<bool>>,
     claims: OnceCell<Claims>,
 }
 
@@ -70,6 +71,7 @@ impl<'a> Scene<'a> {
             holders: OnceCell::new(),
             below: OnceCell::new(),
             interfaces: OnceCell::new(),
+            xen: OnceCell::new(),
             claims: OnceCell::new(),
         }
     }
@@ -117,6 +119,11 @@ impl<'a> Scene<'a> {
 
     pub(super) fn interfaces(&self) -> Result<&Interfaces<'a>> {
         once(&self.interfaces, || Interfaces::of(self.host))
+    }
+
+    /// Whether the machine runs on Xen, and if so as its first domain.
+    pub(super) fn xen(&self) -> Result<Option<bool>> {
+        once(&self.xen, || platform::xen(self.host)).copied()
     }
 
     /// Whether what a source of claims tells can be of a function.
