@@ -5,10 +5,11 @@
 
 use std::fs::File;
 use std::io;
-use std::os::fd::{AsRawFd as _, OwnedFd};
+use std::os::fd::OwnedFd;
 use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
 
+use nix::sys::stat::FchmodatFlags;
 use rustix::fs::{AtFlags, FileType, Mode, OFlags, Stat};
 use rustix::io::Errno;
 
@@ -139,22 +140,19 @@ impl Folder {
         }
     }
 
-    /// Sets group and mode of a socket that this process has made.
+    /// Sets group and mode of a socket that this process has made. Links are not followed.
     pub(crate) fn give_socket(&self, name: &Path, group: Option<u32>, mode: u32) -> io::Result<Id> {
-        let flags = OFlags::PATH | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-        let socket = rustix::fs::openat(&self.fd, name, flags, Mode::empty())?;
-        let stat = rustix::fs::fstat(&socket)?;
+        let stat = self.stat(name)?.ok_or(Errno::NOENT)?;
         let is_socket = FileType::from_raw_mode(stat.st_mode) == FileType::Socket;
         if !is_socket || stat.st_uid != rustix::process::geteuid().as_raw() {
             return Err(io::Error::other("somebody has put something else there"));
         }
         if let Some(group) = group {
             let group = Some(rustix::fs::Gid::from_raw(group));
-            rustix::fs::chownat(&socket, "", None, group, AtFlags::EMPTY_PATH)?;
+            rustix::fs::chownat(&self.fd, name, None, group, AtFlags::SYMLINK_NOFOLLOW)?;
         }
-        // What the descriptor stands for, whatever has the name by now.
-        let same = format!("/proc/self/fd/{}", socket.as_raw_fd());
-        std::fs::set_permissions(same, std::fs::Permissions::from_mode(mode))?;
+        let mode = nix::sys::stat::Mode::from_bits_truncate(mode);
+        nix::sys::stat::fchmodat(&self.fd, name, mode, FchmodatFlags::NoFollowSymlink)?;
         Ok((&stat).into())
     }
 }

@@ -18,6 +18,7 @@ use tracing_subscriber::{Layer as _, Registry};
 use crate::config::{Config, LogOutput};
 use crate::exit::{Exit, Fatal};
 use crate::files::Folder;
+use crate::journal::Journal;
 use crate::printable::Lines;
 
 /// Changes the level of messages while the daemon runs.
@@ -50,18 +51,15 @@ impl Logging {
     pub(crate) fn start(config: &Config, verbose: u8) -> Result<Self, Fatal> {
         let (filter, level) = Reloadable::new(wanted(config, verbose));
         let registry = tracing_subscriber::registry().with(filter);
-        let journal =
-            || tracing_journald::layer().map(|layer| layer.with_syslog_identifier("nodedevd".into()));
         let no_journal = |error: io::Error| {
             Fatal::system("log to the journal", &error).help("take journald out of log_outputs")
         };
         let mut file = None;
         let layer = match &config.log.output {
-            LogOutput::Journal => journal().map_err(no_journal)?.boxed(),
-            LogOutput::Default if stderr_is_journal() => match journal() {
-                Ok(journal) => journal.boxed(),
-                Err(_) => to_stderr(),
-            },
+            LogOutput::Journal => entries(Journal::open().map_err(no_journal)?),
+            LogOutput::Default if stderr_is_journal() => {
+                Journal::open().map_or_else(|_| to_stderr(), entries)
+            }
             LogOutput::Default | LogOutput::Stderr => to_stderr(),
             LogOutput::File(path) => {
                 let log = file.insert(LogFile::open(path)?).clone();
@@ -107,6 +105,12 @@ type Layer = Box<
 
 fn to_stderr() -> Layer {
     text(io::stderr)
+}
+
+/// The journal knows time and level of an entry without being told.
+fn entries(journal: Journal) -> Layer {
+    let layer = tracing_subscriber::fmt::layer().with_ansi(false).without_time().with_level(false);
+    layer.with_writer(journal).boxed()
 }
 
 fn text<W>(writer: W) -> Layer

@@ -6,6 +6,7 @@ mod config;
 mod daemon;
 mod exit;
 mod files;
+mod journal;
 mod limits;
 mod listeners;
 mod logging;

@@ -212,6 +212,13 @@ impl AsFd for UeventSocket {
 
 #[cfg(test)]
 mod tests {
+    use std::os::fd::AsRawFd as _;
+
+    use nix::sys::socket::{
+        AddressFamily, ControlMessage, MsgFlags, NetlinkAddr, SockFlag, SockType, UnixCredentials, sendmsg,
+        socket,
+    };
+
     use super::*;
 
     const ADD: &[u8] =
@@ -272,6 +279,50 @@ mod tests {
         for text in [&b""[..], b"\0", b"@", b"add@/devices/a", b"add@/devices/a\0ACTION=add\0SUBSYSTEM=x\0"] {
             assert_eq!(Message::from_kernel(text), None);
         }
+    }
+
+    /// Sends a message to udev's group, or to one socket, as a process of some user. Only root may say who it is.
+    fn send(content: &[u8], uid: u32, to: &NetlinkAddr) {
+        let protocol = SockProtocol::NetlinkKObjectUEvent;
+        let from = socket(AddressFamily::Netlink, SockType::Raw, SockFlag::SOCK_CLOEXEC, protocol).unwrap();
+        let who = libc::ucred { pid: std::process::id().cast_signed(), uid, gid: uid };
+        let who = UnixCredentials::from(who);
+        let parts = [io::IoSlice::new(content)];
+        let control = [ControlMessage::ScmCredentials(&who)];
+        sendmsg(from.as_raw_fd(), &parts, &control, MsgFlags::empty(), Some(to)).unwrap();
+    }
+
+    #[test]
+    fn udev_is_believed_if_it_is_roots_and_speaks_to_all() {
+        if !nix::unistd::geteuid().is_root() {
+            return;
+        }
+        // In a network of its own, where nobody else listens.
+        let alone = std::thread::spawn(|| {
+            nix::sched::unshare(nix::sched::CloneFlags::CLONE_NEWNET).unwrap();
+            let properties = &ADD[ADD.iter().position(|&b| b == 0).unwrap() + 1..];
+            let message = udev(properties);
+            let all = NetlinkAddr::new(0, UDEV);
+            let mut socket = UeventSocket::open(Teller::Udev, 65_536).unwrap();
+            for stranger in [1, 1000, 65_534] {
+                send(&message, stranger, &all);
+                assert_eq!(socket.receive().unwrap(), News::Empty, "user {stranger}");
+            }
+            let port =
+                nix::sys::socket::getsockname::<NetlinkAddr>(socket.as_fd().as_raw_fd()).unwrap().pid();
+            send(&message, 0, &NetlinkAddr::new(port, 0));
+            assert_eq!(socket.receive().unwrap(), News::Empty, "to this socket alone");
+            send(ADD, 0, &NetlinkAddr::new(0, KERNEL));
+            assert_eq!(socket.receive().unwrap(), News::Empty, "in the kernel's place");
+            send(&message, 0, &all);
+            let News::Uevent(told) = socket.receive().unwrap() else { panic!("root's is not believed") };
+            assert_eq!(&*told.path, b"sys/devices/virtual/net/x");
+            // Nor is the kernel's group believed where it is listened to, as a port tells who sent.
+            let mut socket = UeventSocket::open(Teller::Kernel, 65_536).unwrap();
+            send(ADD, 0, &NetlinkAddr::new(0, KERNEL));
+            assert_eq!(socket.receive().unwrap(), News::Empty, "in the kernel's place");
+        });
+        alone.join().unwrap();
     }
 
     #[test]
