@@ -128,7 +128,8 @@ impl Recorder<'_> {
 /// that has several.
 fn is_of_a_disk(line: &[u8]) -> bool {
     let number = line.split(|&b| b == b' ').nth(2).unwrap_or_default();
-    !number.starts_with(b"0:") || line.windows(7).any(|part| part.starts_with(b" /dev/"))
+    let node = format!(" /{}/", paths::DEV);
+    !number.starts_with(b"0:") || line.windows(node.len()).any(|part| part == node.as_bytes())
 }
 
 #[cfg(test)]
