@@ -212,6 +212,17 @@ pub(crate) struct NamesArgs {
 }
 
 #[derive(Debug, Args)]
+#[group(required = true, multiple = false)]
+pub(crate) struct FunctionsArgs {
+    /// Name of a device
+    #[arg(value_name = "NAME", add = ArgValueCandidates::new(device_names))]
+    pub(crate) names: Vec<String>,
+    /// All PCI functions; the host is looked at once
+    #[arg(long)]
+    pub(crate) all: bool,
+}
+
+#[derive(Debug, Args)]
 pub(crate) struct CapsArgs {
     /// Name of a device
     #[arg(value_name = "NAME", add = ArgValueCandidates::new(device_names))]
@@ -325,7 +336,7 @@ impl TellingArgs {
 #[derive(Debug, Args)]
 pub(crate) struct ExplainArgs {
     #[command(flatten)]
-    pub(crate) devices: NamesArgs,
+    pub(crate) devices: FunctionsArgs,
     /// Kernel driver that would have it; without one, the driver for VFIO that fits it
     #[arg(long, value_name = "DRIVER")]
     pub(crate) driver: Option<String>,

@@ -11,7 +11,7 @@ use serde_json::Value;
 
 /// An NVMe controller that is alone in its IOMMU group.
 const NVME: &str = "pci_0000_02_00_0";
-/// A SATA controller that shares its group with two functions that the host uses.
+/// A SATA controller that shares its group with two functions that the host lives by.
 const SATA: &str = "pci_0000_00_1f_2";
 const BRIDGE: &str = "pci_0000_00_06_0";
 
@@ -35,7 +35,7 @@ fn a_dry_run_prints_what_would_be_written_as_a_shell_would_write_it() {
     assert_eq!((ran.code, ran.stdout.as_str()), (0, "Device pci_0000_02_00_0 is not detached\n"));
     let ran = recorded(&format!("reset --force --dry-run {NVME}"));
     assert_eq!((ran.code, ran.stdout.as_str()), (0, "echo 1 > /sys/bus/pci/devices/0000:02:00.0/reset\n"));
-    let ran = recorded(&format!("detach --group --dry-run {SATA}"));
+    let ran = recorded(&format!("detach --group --force --dry-run {SATA}"));
     let unbound = ran.stdout.lines().filter(|line| line.contains("/unbind")).count();
     assert_eq!((ran.code, unbound), (0, 3), "{}", ran.stdout);
 }
@@ -47,7 +47,16 @@ fn refusals_say_what_and_what_to_do_and_a_recording_is_not_changed() {
         (format!("reattach {NVME}"), "belongs to a recording", "leave out --root"),
         (format!("reset {NVME}"), "belongs to a recording", "leave out --root"),
         (format!("handover forget {NVME}"), "belongs to a recording", "leave out --root"),
-        (format!("detach --dry-run {SATA}"), "shares IOMMU group 32 with 0000:00:1f.0", "--group"),
+        (
+            format!("detach --dry-run {SATA}"),
+            "shares IOMMU group 32 with 0000:00:1f.0",
+            "--group would take vital parts",
+        ),
+        (
+            format!("detach --group --dry-run {SATA}"),
+            "0000:00:1f.0 is a vital part of the host",
+            "leave it to the host",
+        ),
         (format!("detach --dry-run --force {BRIDGE}"), "is a bridge", "the devices behind it"),
         (format!("reset --dry-run {BRIDGE}"), "Only PCI endpoint devices can be reset", "behind the bridge"),
         ("detach computer".into(), "device computer is not a PCI device", "list --cap pci"),

@@ -1,16 +1,26 @@
 //! Accepts clients and serves each in a task of its own.
 
+use std::io;
+use std::net::SocketAddr;
+use std::os::unix::net::UnixStream;
 use std::sync::Arc;
 use std::time::Duration;
 
-use nodedev_server::{Identity, Login, Peer, Service, Settings, serve};
-use nodedev_sys::Root;
-use tokio::net::{TcpListener, TcpStream, UnixListener, UnixStream};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
+use nix::errno::Errno;
+use nix::sys::socket::getsockopt;
+use nix::sys::socket::sockopt::{PeerCredentials, PeerPidfd};
+use nodedev_server::{Identity, Login, Peer, Service, Settings, User, serve};
+use nodedev_sys::{Root, processes};
+use tokio::net::{TcpListener, TcpStream, UnixListener};
+use tokio::runtime::Handle;
+use tokio::sync::{Semaphore, watch};
 
 use crate::config::Auth;
+use crate::limits::Limits;
 use crate::listeners::Listener;
+use crate::places::{Place, Places};
 use crate::tls::Gate;
+use crate::wire::Wire;
 
 /// Pause after a client that could not be accepted, for instance since there are too many open files.
 const PAUSE: Duration = Duration::from_millis(100);
@@ -27,24 +37,53 @@ pub(crate) struct Current {
     pub(crate) gate: Option<Gate>,
 }
 
+/// The threads that serve clients.
+#[derive(Clone)]
+pub(crate) struct Threads {
+    /// For root and the daemon's own user: they go before others of the machine.
+    pub(crate) own: Handle,
+    /// For everybody else: what they ask for takes its turn like any program's work.
+    pub(crate) strangers: Handle,
+}
+
 /// Where clients come in.
 pub(crate) struct Door {
     service: Service,
     login: Arc<dyn Login>,
     current: watch::Receiver<Current>,
-    clients: Arc<Semaphore>,
-    anonymous: Arc<Semaphore>,
+    threads: Threads,
+    /// The user as whom the daemon runs.
+    user: u32,
+    clients: Places,
+    /// Clients that have come and wait until there is a place.
+    waiting: Arc<Semaphore>,
+    max_anonymous: usize,
     /// How many there are.
     count: watch::Sender<usize>,
 }
 
-/// A client's place.
-struct Place {
-    _permit: OwnedSemaphorePermit,
+/// Somebody who has come, as what the kernel said when that was.
+struct Guest {
+    came: Came,
+    identity: Identity,
+    /// Where those wait who have not logged in: each listener has its own.
+    anonymous: Arc<Places>,
+}
+
+/// A client that is served.
+struct Served {
+    _place: Place,
     count: watch::Sender<usize>,
 }
 
-impl Drop for Place {
+impl Served {
+    fn new(place: Place, count: &watch::Sender<usize>) -> Self {
+        count.send_modify(|count| *count += 1);
+        Self { _place: place, count: count.clone() }
+    }
+}
+
+impl Drop for Served {
     fn drop(&mut self) {
         self.count.send_modify(|count| *count -= 1);
     }
@@ -55,17 +94,18 @@ impl Door {
         service: Service,
         login: Arc<dyn Login>,
         current: watch::Receiver<Current>,
-        (max_clients, max_anonymous): (usize, usize),
+        (threads, user): (Threads, u32),
+        limits: Limits,
     ) -> Self {
-        let places = |count: usize| Arc::new(Semaphore::new(count.min(Semaphore::MAX_PERMITS)));
-        // As in libvirt, 0 is as many as there may be altogether.
-        let max_anonymous = if max_anonymous == 0 { max_clients } else { max_anonymous };
         Self {
             service,
             login,
             current,
-            clients: places(max_clients),
-            anonymous: places(max_anonymous),
+            threads,
+            user,
+            clients: Places::new(limits.clients, limits.clients / 8),
+            waiting: Arc::new(Semaphore::new(limits.waiting)),
+            max_anonymous: limits.anonymous,
             count: watch::Sender::new(0),
         }
     }
@@ -76,125 +116,166 @@ impl Door {
     }
 
     /// Accepts clients for ever.
-    pub(crate) async fn open(self: Arc<Self>, listener: Listener) -> std::io::Result<()> {
+    pub(crate) async fn open(self: Arc<Self>, listener: Listener) -> io::Result<()> {
+        let anonymous = Arc::new(Places::new(self.max_anonymous, 0));
         match listener {
             Listener::Unix { socket, read_only } => {
                 socket.set_nonblocking(true)?;
                 let socket = UnixListener::from_std(socket)?;
                 loop {
-                    match socket.accept().await {
-                        Ok((stream, _)) => self.admit(Came::Unix { stream, read_only }).await,
+                    match socket.accept().await.and_then(|(stream, _)| stream.into_std()) {
+                        Ok(stream) => {
+                            let identity = identity(&stream);
+                            let came = Came::Unix { stream, read_only };
+                            self.admit(Guest { came, identity, anonymous: Arc::clone(&anonymous) }).await;
+                        }
                         Err(error) => failed(&error).await,
                     }
                 }
             }
-            Listener::Tcp(socket) => self.network(socket, |stream| Came::Tcp { stream }).await,
-            Listener::Tls(socket) => self.network(socket, |stream| Came::Tls { stream }).await,
+            Listener::Tcp(socket) => self.network(socket, &anonymous, |stream| Came::Tcp { stream }).await,
+            Listener::Tls(socket) => self.network(socket, &anonymous, |stream| Came::Tls { stream }).await,
         }
     }
 
     async fn network(
         self: Arc<Self>,
         socket: std::net::TcpListener,
-        came: fn(TcpStream) -> Came,
-    ) -> std::io::Result<()> {
+        anonymous: &Arc<Places>,
+        came: fn(std::net::TcpStream) -> Came,
+    ) -> io::Result<()> {
         socket.set_nonblocking(true)?;
         let socket = TcpListener::from_std(socket)?;
         loop {
-            match socket.accept().await {
-                Ok((stream, _)) => {
+            let accepted = socket.accept().await;
+            match accepted.and_then(|(stream, from)| Ok((stream.into_std()?, from))) {
+                Ok((stream, from)) => {
                     // Messages are written whole; waiting for more only delays them.
                     if let Err(error) = stream.set_nodelay(true) {
                         tracing::debug!(%error, "cannot set TCP_NODELAY");
                     }
-                    self.admit(came(stream)).await;
+                    let identity = of_network(&stream, from);
+                    self.admit(Guest { came: came(stream), identity, anonymous: Arc::clone(anonymous) })
+                        .await;
                 }
                 Err(error) => failed(&error).await,
             }
         }
     }
 
-    /// Serves a client as soon as there is a place for it. Until then nobody else is accepted.
-    async fn admit(self: &Arc<Self>, came: Came) {
-        let Ok(permit) = Arc::clone(&self.clients).acquire_owned().await else { return };
-        let Ok(anonymous) = Arc::clone(&self.anonymous).acquire_owned().await else { return };
-        self.count.send_modify(|count| *count += 1);
-        let place = Place { _permit: permit, count: self.count.clone() };
+    /// Serves a client as soon as there is a place for it. Where there are as many as there may be of a user, those behind it
+    /// are not kept waiting.
+    async fn admit(self: &Arc<Self>, guest: Guest) {
+        let user = guest.identity.user(self.user);
+        let (threads, place) = match user {
+            // Until then nobody else is accepted: the kernel keeps who has come.
+            User::Own => (&self.threads.own, Some(self.clients.enter(user).await)),
+            user => (&self.threads.strangers, self.clients.try_enter(user)),
+        };
         let door = Arc::clone(self);
-        tokio::spawn(async move {
-            door.serve(came, anonymous).await;
-            drop(place);
-        });
+        if let Some(place) = place {
+            let served = Served::new(place, &self.count);
+            threads.spawn(async move { door.serve(guest, user, served).await });
+        } else if let Ok(waits) = Arc::clone(&self.waiting).try_acquire_owned() {
+            threads.spawn(async move {
+                let place = door.clients.enter(user).await;
+                drop(waits);
+                let served = Served::new(place, &door.count);
+                door.serve(guest, user, served).await;
+            });
+        } else {
+            tracing::debug!(
+                ?user,
+                "a client was turned away: there are as many as there may be, and more wait"
+            );
+        }
     }
 
-    async fn serve(&self, came: Came, anonymous: OwnedSemaphorePermit) {
-        let Current { settings, auth, read_only_auth, gate } = self.current.borrow().clone();
-        let logged_in = || drop(anonymous);
+    async fn serve(&self, guest: Guest, user: User, _served: Served) {
+        let Guest { came, identity, anonymous } = guest;
+        let current = self.current.borrow().clone();
+        let anonymous = match user {
+            User::Own => None,
+            user => match tokio::time::timeout(current.settings.login_timeout, anonymous.enter(user)).await {
+                Ok(place) => Some(place),
+                Err(_) => return tracing::debug!(?user, "a client was turned away: too many log in"),
+            },
+        };
+        if let Err(error) = self.talk(came, identity, &current, || drop(anonymous)).await {
+            tracing::warn!(%error, ?user, "a client was not let in");
+        }
+    }
+
+    async fn talk(
+        &self,
+        came: Came,
+        identity: Identity,
+        current: &Current,
+        logged_in: impl FnOnce() + Send,
+    ) -> io::Result<()> {
+        let settings = &current.settings;
         match came {
             Came::Unix { stream, read_only } => {
-                let auth = if read_only { read_only_auth } else { auth };
+                let stream = Wire(tokio::net::UnixStream::from_std(stream)?);
+                let auth = if read_only { current.read_only_auth } else { current.auth };
                 let login = (auth == Auth::Polkit).then(|| Arc::clone(&self.login));
-                let peer = Peer { identity: identity(&stream), read_only, login };
-                serve(&self.service, stream, peer, &settings, logged_in).await;
+                let peer = Peer { identity, read_only, login };
+                serve(&self.service, stream, peer, settings, logged_in).await;
             }
             Came::Tcp { stream } => {
-                let peer = Peer { identity: of_network(&stream), read_only: false, login: None };
-                serve(&self.service, stream, peer, &settings, logged_in).await;
+                let stream = TcpStream::from_std(stream)?;
+                let peer = Peer { identity, read_only: false, login: None };
+                serve(&self.service, stream, peer, settings, logged_in).await;
             }
             Came::Tls { stream } => {
-                let Some(gate) = gate else { return };
-                let address = stream.peer_addr();
-                let identity = of_network(&stream);
-                let entered = tokio::time::timeout(HANDSHAKE, gate.enter(stream)).await;
-                match entered.unwrap_or_else(|_| Err(std::io::ErrorKind::TimedOut.into())) {
-                    Ok((stream, x509_name)) => {
-                        let identity = Identity { x509_name, ..identity };
-                        let peer = Peer { identity, read_only: false, login: None };
-                        serve(&self.service, stream, peer, &settings, logged_in).await;
-                    }
-                    Err(error) => tracing::warn!(%error, ?address, "a client was not let in"),
-                }
+                let Some(gate) = &current.gate else { return Ok(()) };
+                let entered = tokio::time::timeout(HANDSHAKE, gate.enter(TcpStream::from_std(stream)?)).await;
+                let (stream, x509_name) = entered.unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into()))?;
+                let identity = Identity { x509_name, ..identity };
+                let peer = Peer { identity, read_only: false, login: None };
+                serve(&self.service, stream, peer, settings, logged_in).await;
             }
         }
+        Ok(())
     }
 }
 
 /// A client that was accepted.
 enum Came {
     Unix { stream: UnixStream, read_only: bool },
-    Tcp { stream: TcpStream },
-    Tls { stream: TcpStream },
+    Tcp { stream: std::net::TcpStream },
+    Tls { stream: std::net::TcpStream },
 }
 
-async fn failed(error: &std::io::Error) {
+async fn failed(error: &io::Error) {
     tracing::warn!(%error, "cannot accept a client");
     tokio::time::sleep(PAUSE).await;
 }
 
-/// Where somebody of another machine has come in.
-fn of_network(stream: &TcpStream) -> Identity {
+/// Where somebody of another machine has come in, and from where.
+fn of_network(stream: &std::net::TcpStream, from: SocketAddr) -> Identity {
     let connected_at = stream.local_addr().ok().map(|address| address.ip().to_canonical());
-    Identity { connected_at, ..Identity::default() }
+    let connected_from = Some(from.ip().to_canonical());
+    Identity { connected_at, connected_from, ..Identity::default() }
 }
 
-/// Who is at the other end of a Unix socket, as the kernel says.
+/// Who is at the other end of a Unix socket, as the kernel says. It is asked at once: later the process can have gone, and
+/// another one have its number.
 fn identity(stream: &UnixStream) -> Identity {
     let mut identity = Identity::default();
-    if let Ok(peer) = stream.peer_cred() {
+    if let Ok(peer) = getsockopt(stream, PeerCredentials) {
         identity.user_id = Some(peer.uid().into());
         identity.group_id = Some(peer.gid().into());
-        identity.process_id = peer.pid().map(Into::into);
+        identity.process_id = Some(peer.pid().into()).filter(|process| *process > 0);
     }
     // Since Linux 6.5.
-    let process = nix::sys::socket::getsockopt(stream, nix::sys::socket::sockopt::PeerPidfd);
+    let process = getsockopt(stream, PeerPidfd);
+    let may_live = matches!(process, Ok(_) | Err(Errno::ENOPROTOOPT));
     identity.process = process.ok().map(Arc::new);
-    if identity.process.is_none() {
-        // At once, while the process is likely to be the one that connected.
-        identity.process_time = start_time(identity.process_id);
+    let number = identity.process_id.filter(|_| may_live).and_then(|number| u32::try_from(number).ok());
+    if let (Some(number), Ok(host)) = (number, Root::live()) {
+        identity.process_time = processes::start_time(&host, number);
+        identity.program = processes::program(&host, number);
     }
     identity
-}
-
-fn start_time(process: Option<i64>) -> Option<u64> {
-    nodedev_sys::processes::start_time(&Root::live().ok()?, u32::try_from(process?).ok()?)
 }

@@ -8,15 +8,15 @@ use nodedev_driver::{Driver as _, Scope};
 use nodedev_host::HostDriver;
 use nodedev_server::{Access, AllowAll, Options, Service, Settings, Workers};
 use nodedev_sys::Root;
-use rustix::process::Resource;
 use sd_notify::NotifyState;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::watch;
 
 use crate::args::Args;
-use crate::clients::{Current, Door};
+use crate::clients::{Current, Door, Threads};
 use crate::config::{self, Auth, Config};
 use crate::exit::{Exit, Fatal};
+use crate::limits::Limits;
 use crate::listeners::{self, Listener, Listeners, UnixSockets};
 use crate::logging::Logging;
 use crate::polkit::{Polkit, PolkitAccess};
@@ -35,7 +35,7 @@ pub(crate) fn run(args: &Args) -> Result<(), Fatal> {
     let config = read()?;
     let logging = Logging::start(&config, args.verbose)?;
     warn_of(&config);
-    more_files();
+    let limits = Limits::raise(&config)?;
     // So does the thread that follows the devices.
     go_first();
     let driver = HostDriver::watching(open_root(args)?).map_err(|error| {
@@ -48,21 +48,16 @@ pub(crate) fn run(args: &Args) -> Result<(), Fatal> {
         (Some(dir), _) | (None, Some(dir)) => dir.clone(),
         (None, None) => sockets::default_dir(is_root)?,
     };
-    let runtime = tokio::runtime::Builder::new_multi_thread()
-        .enable_all()
-        .worker_threads(std::thread::available_parallelism().map_or(2, usize::from).clamp(2, 8))
-        .thread_name("clients")
-        .on_thread_start(go_first)
-        .build()
-        .map_err(|error| Fatal::system("start threads", &error))?;
+    let runtime = runtime("clients", go_first)?;
+    let strangers = self::runtime("strangers", stand_in_line)?;
     // Before there are sockets: a daemon that can be seen can be sent a signal.
     let signals = Signals::catch(&runtime)?;
-    sockets::make_dir(&dir, is_root)?;
-    let _lock = Lock::take(args.pid_file.clone().unwrap_or_else(|| dir.join("nodedevd.pid")))?;
+    let folder = sockets::make_dir(&dir, is_root)?;
+    let _lock = Lock::take(&args.pid_file.clone().unwrap_or_else(|| dir.join("nodedevd.pid")))?;
     let current = current(&config, is_root)?;
     let by_login = if current.auth == Auth::Polkit { 0o777 } else { 0o700 };
     let mode = config.unix.mode.unwrap_or(by_login);
-    let listeners = listeners::open(&config, UnixSockets { dir: &dir, mode, read_only: is_root })?;
+    let listeners = listeners::open(&config, UnixSockets { dir: &folder, mode, read_only: is_root })?;
     let idle = idle(args, &listeners);
 
     let options = Options {
@@ -85,9 +80,9 @@ pub(crate) fn run(args: &Args) -> Result<(), Fatal> {
             false => Arc::new(AllowAll),
         };
         let service = Service::new(Arc::new(driver), access, options);
-        let places = (config.max_clients, config.max_anonymous_clients);
         let lost = service.clone();
-        let door = Arc::new(Door::new(service, polkit, receiver, places));
+        let threads = Threads { own: tokio::runtime::Handle::current(), strangers: strangers.handle().clone() };
+        let door = Arc::new(Door::new(service, polkit, receiver, (threads, user.as_raw()), limits));
         let reload = || match read().and_then(|config| Ok((self::current(&config, is_root)?, config))) {
             Ok((current, config)) => {
                 warn_of(&config);
@@ -98,7 +93,7 @@ pub(crate) fn run(args: &Args) -> Result<(), Fatal> {
                      workers stay"
                 );
             }
-            Err(fatal) => tracing::error!("the configuration stays as it is: {fatal}"),
+            Err(fatal) => tracing::error!("the configuration stays as it is: {}", fatal.line()),
         };
         tokio::select! {
             ended = serve(door, listeners, signals, idle, reload) => ended,
@@ -108,7 +103,16 @@ pub(crate) fn run(args: &Args) -> Result<(), Fatal> {
     });
     // Calls that still run, and clients that still read, are not waited for.
     runtime.shutdown_background();
+    strangers.shutdown_background();
     result
+}
+
+/// Threads that serve clients.
+fn runtime(name: &str, start: fn()) -> Result<tokio::runtime::Runtime, Fatal> {
+    let threads = std::thread::available_parallelism().map_or(2, usize::from).clamp(2, 8);
+    let mut builder = tokio::runtime::Builder::new_multi_thread();
+    builder.enable_all().worker_threads(threads).thread_name(name).on_thread_start(start);
+    builder.build().map_err(|error| Fatal::system("start threads", &error))
 }
 
 /// The signals that the daemon acts on.
@@ -304,14 +308,5 @@ fn go_first() {
 fn stand_in_line() {
     if rustix::process::getpriority_process(None) == Ok(FIRST) {
         let _ = rustix::process::setpriority_process(None, 0);
-    }
-}
-
-/// Each client is an open file; many come at once on busy hosts.
-fn more_files() {
-    let mut limit = rustix::process::getrlimit(Resource::Nofile);
-    limit.current = limit.maximum;
-    if let Err(error) = rustix::process::setrlimit(Resource::Nofile, limit) {
-        tracing::warn!(%error, "cannot raise the number of files that may be open");
     }
 }

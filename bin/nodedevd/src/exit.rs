@@ -38,6 +38,12 @@ impl Fatal {
         Self { help: Some(help.into()), ..self }
     }
 
+    /// The same in one line, for the log.
+    pub(crate) fn line(&self) -> String {
+        let help = self.help.as_ref().map(|help| format!("; {help}"));
+        format!("{}{}", self.what, help.unwrap_or_default())
+    }
+
     pub(crate) fn exit(&self) -> Exit {
         self.exit
     }

@@ -3,12 +3,12 @@
 use std::env;
 use std::net::TcpListener;
 use std::os::unix::net::UnixListener;
-use std::path::Path;
 
 use listenfd::ListenFd;
 
 use crate::config::Config;
 use crate::exit::{Exit, Fatal};
+use crate::files::Folder;
 use crate::sockets::{self, SocketFile};
 
 /// One place to listen at.
@@ -98,7 +98,7 @@ fn given() -> Result<Option<Listeners>, Fatal> {
 /// How the Unix sockets are made.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct UnixSockets<'a> {
-    pub(crate) dir: &'a Path,
+    pub(crate) dir: &'a Folder,
     pub(crate) mode: u32,
     /// There is one for those who only look.
     pub(crate) read_only: bool,
@@ -109,7 +109,7 @@ fn make(config: &Config, unix: UnixSockets<'_>) -> Result<Listeners, Fatal> {
     let group = config.unix.group.as_deref().map(group).transpose()?;
     let mut listeners = Listeners::default();
     let mut add = |name: &str, mode: u32, read_only: bool| {
-        let (socket, file) = sockets::listen(&unix.dir.join(name), mode, group, config.max_queued_clients)?;
+        let (socket, file) = sockets::listen(unix.dir, name, mode, group, config.max_queued_clients)?;
         listeners.all.push(Listener::Unix { socket, read_only });
         listeners.files.push(file);
         Ok::<_, Fatal>(())

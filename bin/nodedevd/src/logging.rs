@@ -1,13 +1,15 @@
 //! Messages of the daemon and its libraries.
 
-use std::fs::{File, OpenOptions};
+use std::fs::File;
 use std::io;
 use std::os::fd::AsFd as _;
 use std::path::Path;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use rustix::fs::OFlags;
 use tracing::Level;
-use tracing::level_filters::LevelFilter;
+use tracing_subscriber::filter::Targets;
+use tracing_subscriber::fmt::MakeWriter;
 use tracing_subscriber::layer::SubscriberExt as _;
 use tracing_subscriber::reload::{Handle, Layer as Reloadable};
 use tracing_subscriber::util::SubscriberInitExt as _;
@@ -15,10 +17,12 @@ use tracing_subscriber::{Layer as _, Registry};
 
 use crate::config::{Config, LogOutput};
 use crate::exit::{Exit, Fatal};
+use crate::files::Folder;
+use crate::printable::Lines;
 
 /// Changes the level of messages while the daemon runs.
 pub(crate) struct Logging {
-    level: Handle<LevelFilter, Registry>,
+    level: Handle<Targets, Registry>,
     verbose: u8,
     /// The file for messages, if they go to one.
     file: Option<LogFile>,
@@ -75,26 +79,29 @@ impl Logging {
         if let Some(log) = &self.file {
             match open(&log.path) {
                 Ok(file) => *log.lock() = Arc::new(file),
-                Err(fatal) => tracing::error!("messages go where they went: {fatal}"),
+                Err(fatal) => tracing::error!("messages go where they went: {}", fatal.line()),
             }
         }
     }
 }
 
+/// What tells who changed what: whoever looks for it later needs it at any level.
+const AUDIT: &str = "nodedev::audit";
+
 /// The more talkative of what the configuration and the command line want; warnings without either.
-fn wanted(config: &Config, verbose: u8) -> LevelFilter {
+fn wanted(config: &Config, verbose: u8) -> Targets {
     let told = match verbose {
         0 => None,
         1 => Some(Level::INFO),
         _ => Some(Level::DEBUG),
     };
-    LevelFilter::from_level(config.log.level.into_iter().chain(told).max().unwrap_or(Level::WARN))
+    let level = config.log.level.into_iter().chain(told).max().unwrap_or(Level::WARN);
+    Targets::new().with_default(level).with_target(AUDIT, level.max(Level::INFO))
 }
 
 type Layer = Box<
-    dyn tracing_subscriber::Layer<
-            tracing_subscriber::layer::Layered<Reloadable<LevelFilter, Registry>, Registry>,
-        > + Send
+    dyn tracing_subscriber::Layer<tracing_subscriber::layer::Layered<Reloadable<Targets, Registry>, Registry>>
+        + Send
         + Sync,
 >;
 
@@ -104,13 +111,26 @@ fn to_stderr() -> Layer {
 
 fn text<W>(writer: W) -> Layer
 where
-    W: for<'a> tracing_subscriber::fmt::MakeWriter<'a> + Send + Sync + 'static,
+    W: for<'a> MakeWriter<'a> + Send + Sync + 'static,
 {
-    tracing_subscriber::fmt::layer().with_ansi(false).with_target(false).with_writer(writer).boxed()
+    let lines = OneLineEach(writer);
+    tracing_subscriber::fmt::layer().with_ansi(false).with_target(false).with_writer(lines).boxed()
+}
+
+/// Makes [`Lines`] of the writers that another one makes.
+struct OneLineEach<W>(W);
+
+impl<'a, W: MakeWriter<'a>> MakeWriter<'a> for OneLineEach<W> {
+    type Writer = Lines<W::Writer>;
+
+    fn make_writer(&'a self) -> Self::Writer {
+        Lines(self.0.make_writer())
+    }
 }
 
 fn open(path: &Path) -> Result<File, Fatal> {
-    OpenOptions::new().create(true).append(true).open(path).map_err(|error| {
+    let (folder, name) = Folder::of(path)?;
+    folder.open_file(&name, OFlags::APPEND).map_err(|error| {
         Fatal::new(Exit::CannotCreate, format!("cannot open the log file {}: {error}", path.display()))
             .help("make its directory, or change log_outputs")
     })

@@ -5,11 +5,16 @@ mod clients;
 mod config;
 mod daemon;
 mod exit;
+mod files;
+mod limits;
 mod listeners;
 mod logging;
+mod places;
 mod polkit;
+mod printable;
 mod sockets;
 mod tls;
+mod wire;
 mod x509_name;
 
 use std::process::ExitCode;

@@ -6,11 +6,14 @@ use std::sync::Arc;
 use rustls::RootCertStore;
 use rustls::pki_types::pem::PemObject as _;
 use rustls::pki_types::{CertificateDer, CertificateRevocationListDer, PrivateKeyDer};
-use rustls::server::WebPkiClientVerifier;
+use rustls::server::{VerifierBuilderError, WebPkiClientVerifier};
 use tokio::io::AsyncWriteExt as _;
 use tokio::net::TcpStream;
 use tokio_rustls::TlsAcceptor;
 use tokio_rustls::server::TlsStream;
+use x509_parser::prelude::FromDer as _;
+use x509_parser::revocation_list::CertificateRevocationList;
+use x509_parser::time::ASN1Time;
 
 use crate::config::Tls;
 use crate::exit::{Exit, Fatal};
@@ -44,11 +47,14 @@ impl Gate {
             for authority in self::certificates(&config.authority)? {
                 roots.add(authority).map_err(|error| wrong(&config.authority, &error))?;
             }
+            // An expired list does not say who was revoked since: GnuTLS lets nobody in with one, either.
             let verifier = WebPkiClientVerifier::builder_with_provider(Arc::new(roots), provider())
-                .with_crls(revoked(config)?);
-            builder.with_client_cert_verifier(
-                verifier.build().map_err(|error| wrong(&config.authority, &error))?,
-            )
+                .with_crls(revoked(config)?)
+                .enforce_revocation_expiration();
+            builder.with_client_cert_verifier(verifier.build().map_err(|error| match error {
+                VerifierBuilderError::InvalidCrl(_) => wrong(crl(config), &error),
+                _ => wrong(&config.authority, &error),
+            })?)
         };
         let mut server = builder
             .with_single_cert(certificates, key)
@@ -99,15 +105,38 @@ fn certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>, Fatal> {
     }
 }
 
+/// Where the list of revoked certificates is.
+fn crl(config: &Tls) -> &Path {
+    config.revoked.as_deref().unwrap_or(Path::new(REVOKED))
+}
+
 fn revoked(config: &Tls) -> Result<Vec<CertificateRevocationListDer<'static>>, Fatal> {
-    let path = match &config.revoked {
-        Some(path) => path.as_path(),
-        None if Path::new(REVOKED).exists() => Path::new(REVOKED),
-        None => return Ok(Vec::new()),
-    };
+    let path = crl(config);
+    let is_there = path.try_exists().map_err(|error| wrong(path, &error))?;
+    if !is_there && config.revoked.is_none() {
+        return Ok(Vec::new());
+    }
     let read =
         CertificateRevocationListDer::pem_file_iter(path).and_then(Iterator::collect::<Result<Vec<_>, _>>);
-    read.map_err(|error| unreadable(path, &error))
+    let lists = read.map_err(|error| unreadable(path, &error))?;
+    if lists.is_empty() {
+        return Err(unusable(format!("{} holds no list of revoked certificates in PEM", path.display())));
+    }
+    lists.iter().for_each(|list| warn_of_age(path, list));
+    Ok(lists)
+}
+
+/// Says so if a list has expired: nobody gets in then.
+fn warn_of_age(path: &Path, list: &CertificateRevocationListDer<'_>) {
+    let Ok((_, list)) = CertificateRevocationList::from_der(list) else { return };
+    if let Some(next) = list.next_update().filter(|next| *next < ASN1Time::now()) {
+        tracing::warn!(
+            path = %path.display(),
+            next = %next,
+            "the list of revoked certificates has expired, so nobody gets in over TLS; get a new one from the authority \
+             and send SIGHUP"
+        );
+    }
 }
 
 fn unusable(what: String) -> Fatal {

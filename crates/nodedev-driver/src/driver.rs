@@ -298,6 +298,36 @@ pub trait Driver: Send + Sync {
         Err(Error::no_native_call("explain"))
     }
 
+    /// [`Driver::explain`] of several devices, each of which is told until `tell` says stop. A driver that looks at the host itself
+    /// looks once for all of them.
+    fn explain_each(
+        &self,
+        names: &[&str],
+        options: &ExplainOptions,
+        tell: &mut dyn FnMut(&str, Result<Explanation>) -> ControlFlow<()>,
+    ) {
+        for name in names {
+            if tell(name, self.explain(name, options)).is_break() {
+                break;
+            }
+        }
+    }
+
+    /// [`Driver::detach_with`] of several devices, one after the other, each of which is told until `tell` says stop. Where
+    /// nothing is done (`dry_run`), a driver that looks at the host itself looks once for all of them.
+    fn detach_each(
+        &self,
+        names: &[&str],
+        options: &DetachOptions,
+        tell: &mut dyn FnMut(&str, Result<HandoverPlan>) -> ControlFlow<()>,
+    ) {
+        for name in names {
+            if tell(name, self.detach_with(name, options)).is_break() {
+                break;
+            }
+        }
+    }
+
     /// The devices that were taken from the host, and what is to be given back.
     ///
     /// # Errors

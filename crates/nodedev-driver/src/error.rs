@@ -77,6 +77,7 @@ codes! {
     NO_NODE_DEVICE = 53, "Node device not found: %s", "There is no such device.";
     OPERATION_INVALID = 55, "Requested operation is not valid: %s", "Not possible in the device's present state.";
     CONFIG_UNSUPPORTED = 67, "unsupported configuration: %s", "Not possible for such a device.";
+    OPERATION_TIMEOUT = 68, "Timed out during operation: %s", "It takes longer than was waited for.";
     ARGUMENT_UNSUPPORTED = 74, "argument unsupported: %s", "An argument is not supported.";
     OVERFLOW = 82, "numerical overflow: %s", "A number is too big.";
     OPERATION_UNSUPPORTED = 84, "Operation not supported: %s", "Never possible for such a device.";

@@ -27,6 +27,8 @@ const CAPABILITY_EXPRESS: u8 = 0x10;
 const EXPRESS_FLAGS: usize = 0x02;
 const LINK_CAPABILITIES: usize = 0x0c;
 const LINK_STATUS: usize = 0x12;
+const PORT_ENDPOINT: u16 = 0x0;
+const PORT_LEGACY_ENDPOINT: u16 = 0x1;
 const PORT_ROOT: u16 = 0x4;
 const PORT_DOWNSTREAM: u16 = 0x6;
 const PORT_TO_CONVENTIONAL: u16 = 0x7;
@@ -47,6 +49,8 @@ pub struct Summary {
     /// PCI Express, with its link. Present without link for a device that has an extended configuration space but no
     /// PCI Express capability, as in libvirt.
     pub express: Option<PciExpress>,
+    /// Whether nobody answers, as [`is_silent`].
+    pub is_silent: bool,
 }
 
 /// Reads the first [`LENGTH`] bytes of a configuration space of `length` bytes. Registers that are missing count as zero,
@@ -62,7 +66,7 @@ pub fn parse(space: &[u8], length: u64) -> Summary {
         Some(at) => Some(link(space, at)),
         None => (length != CONVENTIONAL as u64).then(PciExpress::default),
     };
-    Summary { ids: (word(space, VENDOR), word(space, DEVICE)), header, express }
+    Summary { ids: (word(space, VENDOR), word(space, DEVICE)), header, express, is_silent: is_silent(space) }
 }
 
 /// Whether nobody answers: the whole header reads as ones. Vendor and device alone say nothing, as those of a virtual function
@@ -74,6 +78,13 @@ pub fn is_silent(space: &[u8]) -> bool {
 /// Whether the header is that of an endpoint, and not that of a bridge.
 pub fn is_endpoint(space: &[u8]) -> bool {
     byte(space, HEADER_TYPE) & 0x7f == 0
+}
+
+/// Whether the function is a card's of PCI Express, and no part of the chipset (an endpoint that is not integrated there).
+pub fn is_express_card(space: &[u8]) -> bool {
+    let kind =
+        find_capability(space, CAPABILITY_EXPRESS).map(|at| word(space, at + EXPRESS_FLAGS) >> 4 & 0xf);
+    matches!(kind, Some(PORT_ENDPOINT | PORT_LEGACY_ENDPOINT))
 }
 
 /// Whether a bridge keeps the devices below it apart from each other and from those beside it.
@@ -89,12 +100,17 @@ pub enum Isolation {
     Conventional,
     /// It is no place where devices could be kept apart.
     NotNeeded,
+    /// It does not answer.
+    Silent,
     /// Not enough of configuration space could be read.
     Unknown,
 }
 
 /// Whether the bridge with this configuration space keeps devices apart, as the kernel wants it for IOMMU groups of their own.
 pub fn isolation(space: &[u8]) -> Isolation {
+    if is_silent(space) {
+        return Isolation::Silent;
+    }
     let Some(express) = find_capability(space, CAPABILITY_EXPRESS) else {
         return if space.len() < CONVENTIONAL { Isolation::Unknown } else { Isolation::Conventional };
     };
@@ -265,6 +281,7 @@ mod tests {
             (port(4, Some(0x1d))[..256].to_vec(), Isolation::Unknown),
             (vec![0; 256], Isolation::Conventional),
             (vec![0; 64], Isolation::Unknown),
+            (vec![0xff; 4096], Isolation::Silent),
         ] {
             assert_eq!(isolation(&space), want);
         }

@@ -78,7 +78,7 @@ fn telling() -> Tree {
         ),
         (
             "proc/1/net/route",
-            "Iface\tDestination\tGateway\nx\neth0\t00000000\t0100A8C0\t0003\t0\t0\t100\t00000000\t0\t0\t0\n",
+            "Iface\tDestination\tGateway\neth0\t00000000\t0100A8C0\t0003\t0\t0\t100\t00000000\t0\t0\t0\n",
         ),
         ("proc/swaps", "Filename\n"),
     ] {

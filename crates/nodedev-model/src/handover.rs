@@ -139,6 +139,14 @@ pub enum FindingKind {
     HostNetwork,
     /// The console is on it.
     HostConsole,
+    /// Its memory is a part of the host's, or other devices use it.
+    HostMemory,
+    /// The host lives by it: a part of the chipset, a watchdog that runs, the only keyboard.
+    VitalPart,
+    /// VFIO's mode without an IOMMU is on for it, or could be.
+    NoIommuMode,
+    /// The host runs on a hypervisor that hands devices over in another way.
+    OtherHypervisor,
     /// It has virtual functions, which go with its driver.
     VirtualFunctions,
     /// There is no such kernel driver.
@@ -147,12 +155,18 @@ pub enum FindingKind {
     ModuleNotLoaded,
     /// The kernel is locked down (Secure Boot).
     Lockdown,
+    /// It is being detached or given back, and the kernel waits for somebody who has it open.
+    UnderWay,
     /// It is detached already.
     Detached,
+    /// A driver of the host serves it for VFIO itself, so that guests get it without it being detached.
+    ProvidesVfioItself,
     /// How it is reset, or that it cannot be.
     Reset,
     /// The host serves it, and would not notice that it was reset.
     HostDriver,
+    /// It does not answer: it sleeps, is dead or was unplugged.
+    NoAnswer,
     /// What could not be read, and so is not known.
     Unknown,
 }

@@ -51,7 +51,7 @@ pub use net::{NetCapability, NetFeature, NetFeatures, NetKind, NetLink, NetLinkS
 pub use number::CNumber;
 pub use pci::{
     IdName, InvalidPciAddress, IommuGroup, PciAddress, PciCapability, PciExpress, PciHeader, PciLink,
-    PcieSpeed, VirtualFunctions,
+    PciPower, PcieSpeed, VirtualFunctions,
 };
 pub use printable::{is_obeyed, printable};
 pub use scsi::{

@@ -150,6 +150,24 @@ pub struct PciCapability {
     /// be read.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub express: Option<PciExpress>,
+    /// How awake it is. Only the native view has it, and only of devices of a host; absent where sysfs does not say.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub power: Option<PciPower>,
+}
+
+/// How awake a PCI function is.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, JsonSchema)]
+pub struct PciPower {
+    /// Its power state (`power_state`, Linux 5.8): `D0` is on, `D3hot` and `D3cold` sleep. Absent if the kernel does not say.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub state: Option<Text>,
+    /// Whether the kernel lets it sleep while nobody uses it (`power/runtime_status`): `active`, `suspended`, `unsupported` and
+    /// so on. Absent if the kernel does not say.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub runtime_status: Option<Text>,
+    /// Whether it answers: the header of its configuration space does not read as ones only. Absent if that could not be read.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub answers: Option<bool>,
 }
 
 /// Virtual functions of a physical one.

@@ -5,8 +5,6 @@ use crate::frame::{FrameError, Packet};
 
 /// What a connection that says little needs.
 const SMALL: usize = 4096;
-/// A larger buffer is given back once what it was for has gone.
-const KEEP: usize = 65_536;
 
 /// Collects the bytes that a peer sends and cuts them into messages.
 ///
@@ -63,7 +61,8 @@ impl Decoder {
         self.drop_carriers();
         if self.start == self.end {
             (self.start, self.end) = (0, 0);
-            if self.buffer.len() > KEEP {
+            // A larger one is given back once what it was for has gone.
+            if self.buffer.len() > SMALL {
                 self.buffer = Vec::new();
             }
         }
@@ -115,6 +114,13 @@ impl Decoder {
         let packet = Packet::parse(self.buffer.get(start..end).unwrap_or_default())?;
         self.carriers = usize::try_from(packet.descriptors).unwrap_or(usize::MAX);
         Ok(Some(packet))
+    }
+
+    /// How long the message is that is being collected, with its length word: what [`Decoder::space`] will make room for.
+    /// Nothing as long as its first four bytes are not there, or if they say what no message can.
+    pub fn expected(&mut self) -> Option<usize> {
+        self.drop_carriers();
+        Packet::length(self.waiting(), self.limit).ok().flatten()
     }
 
     /// Whether part of a message is here and the rest is not: the peer went in the middle of it.

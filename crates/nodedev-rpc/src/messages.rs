@@ -262,7 +262,7 @@ structures! { STRUCTURES 'a
     }
     /// A registration for events.
     Callback {
-        /// Its number, by which the server tells the registrations of all its clients apart.
+        /// Its number, by which the server tells the client's registrations apart.
         callback: i32,
     }
     /// A device came, went, was defined or undefined.

@@ -49,7 +49,7 @@ structures! { NATIVE_STRUCTURES 'a
     }
     /// A watch that has begun.
     WatchBegun<'a> {
-        /// Its number, by which the server tells the registrations of all its clients apart.
+        /// Its number, by which the server tells the client's registrations apart.
         callback: i32,
         /// From where on it tells.
         revision: Str<'a>,

@@ -21,7 +21,7 @@ use crate::failure::Failure;
 use crate::hub::Listener;
 use crate::identity::Identity;
 use crate::lists::Names;
-use crate::outbox::Frame;
+use crate::outbox::{Frame, Prefix};
 use crate::service::Shared;
 
 /// What a client has opened.
@@ -288,10 +288,16 @@ impl Caller {
 
 /// The reply of names, with what follows them.
 fn list(header: &Header, names: &Names, tail: &[u8]) -> Answer {
+    let count = u32::try_from(names.count).unwrap_or(u32::MAX).to_be_bytes();
+    framed(header, &count, names.encoded.clone(), tail).map(Some)
+}
+
+/// The reply whose middle may be shared with others.
+pub(crate) fn framed(header: &Header, first: &[u8], body: Prefix, tail: &[u8]) -> Result<Frame, Failure> {
     let mut head = vec![0; LENGTH_SIZE];
     header.reply(nodedev_rpc::Status::Ok).encode(&mut head);
-    u32::try_from(names.count).unwrap_or(u32::MAX).encode(&mut head);
-    let length = head.len() + names.encoded.len() + tail.len();
+    head.extend_from_slice(first);
+    let length = head.len() + body.length + tail.len();
     if length > MESSAGE_MAX {
         return Err(Fault::unencodable().into());
     }
@@ -299,5 +305,5 @@ fn list(header: &Header, names: &Names, tail: &[u8]) -> Answer {
     if let Some(place) = head.first_chunk_mut() {
         *place = word;
     }
-    Ok(Some(Frame { head, body: Some(Arc::clone(&names.encoded)), tail: tail.to_vec() }))
+    Ok(Frame { head, body: Some(body), tail: tail.to_vec() })
 }

@@ -1,12 +1,13 @@
 //! Events: who asked for which, and one thread that follows the driver and tells them.
 
+mod registrations;
 mod watchers;
 
-use std::collections::{BTreeSet, HashMap, VecDeque};
+use std::collections::VecDeque;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 
-use nodedev_driver::{Driver, Error, ErrorDomain, LibvirtEvent, ListFlags, Stopper, Watch};
+use nodedev_driver::{Driver, Error, LibvirtEvent, ListFlags, Stopper, Watch};
 use nodedev_model::DeviceName;
 use nodedev_rpc::{Fault, LifecycleEvent, LifecycleKind, NodeDeviceEventId, Procedure, Str, UpdateEvent};
 use tokio::sync::watch;
@@ -15,11 +16,13 @@ use crate::access::Access;
 use crate::follower::Follower;
 use crate::identity::Identity;
 use crate::lanes::{Lane, Lanes};
+use crate::ledger::{Charge, Kind as Held};
 use crate::outbox::Outbox;
-use watchers::Watchers;
+use registrations::{Kind, Registrations};
 
-/// Registrations that one client may have: one for each device that a list can hold, for both kinds of events.
-const REGISTRATIONS_MAX: usize = 2 * nodedev_rpc::bounds::NODE_DEVICE_LIST_MAX;
+/// The longest name that somebody may register for of a device that is not there: the kernel's names have at most 255
+/// bytes, to which the subsystem comes and for some a serial number.
+const NAME_MAX: usize = 1024;
 /// Where in the message of an event the number of the registration is: it comes first in the payload.
 const CALLBACK: std::ops::Range<usize> =
     nodedev_rpc::bounds::MESSAGE_MIN..nodedev_rpc::bounds::MESSAGE_MIN + 4;
@@ -37,8 +40,17 @@ pub(crate) struct Listener {
 
 #[derive(Debug, Default)]
 struct Unchecked {
-    events: VecDeque<(i32, Arc<Identity>, Arc<Told>)>,
+    events: VecDeque<Question>,
     is_being_checked: bool,
+}
+
+/// An event that a client may get, if it may know of the device.
+#[derive(Debug)]
+struct Question {
+    number: i32,
+    identity: Arc<Identity>,
+    told: Arc<Told>,
+    _charge: Charge,
 }
 
 impl Listener {
@@ -49,37 +61,6 @@ impl Listener {
     fn unchecked(&self) -> MutexGuard<'_, Unchecked> {
         self.unchecked.lock().unwrap_or_else(PoisonError::into_inner)
     }
-}
-
-/// The two kinds of events that there are.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-enum Kind {
-    Lifecycle,
-    Update,
-}
-
-/// Which events somebody wants: of a kind, perhaps of one device alone.
-type Wanted = (Kind, Option<Box<[u8]>>);
-
-struct Registration {
-    listener: Arc<Listener>,
-    identity: Arc<Identity>,
-    wanted: Wanted,
-    /// Changes up to this one were there before the registration.
-    since: u64,
-}
-
-#[derive(Default)]
-struct Registrations {
-    /// The number of the next registration: one for the whole daemon, and none is used twice.
-    next: i32,
-    by_number: HashMap<i32, Registration>,
-    /// Who wants what, in the order of their numbers.
-    wanting: HashMap<Wanted, BTreeSet<i32>>,
-    /// Each client's own.
-    by_client: HashMap<u64, HashMap<Wanted, i32>>,
-    /// Those who watch by program NODEDEV.
-    watchers: Watchers,
 }
 
 /// An event as its message, which is the same for all but the number of the registration.
@@ -235,64 +216,38 @@ impl Hub {
             NodeDeviceEventId::Update => Kind::Update,
             NodeDeviceEventId::Unknown(id) => return Err(Fault::unsupported_event(id).into()),
         };
-        let wanted = (kind, device.map(|name| name.as_bytes().into()));
         self.wait_begun();
+        if let Some(name) = device.filter(|name| name.as_bytes().len() > NAME_MAX) {
+            self.driver.lookup(&name.to_string_lossy())?;
+        }
+        let wanted = (kind, device.map(|name| name.as_bytes().into()));
         let mut all = self.lock_for(listener)?;
-        let own = all.by_client.entry(listener.id).or_default();
-        if own.contains_key(&wanted) {
-            return Err(Fault::already_tracked().into());
-        }
-        if own.len() >= REGISTRATIONS_MAX {
-            let detail = format!("a client can't have more than {REGISTRATIONS_MAX} event registrations");
-            return Err(Error::internal(ErrorDomain::RPC, detail).into());
-        }
-        let number = all.take_number()?;
-        all.by_client.entry(listener.id).or_default().insert(wanted.clone(), number);
-        all.wanting.entry(wanted.clone()).or_default().insert(number);
         let since = self.driver.watch(None).map_or(0, |watch| watch.revision().number);
-        let registration =
-            Registration { listener: Arc::clone(listener), identity: Arc::clone(identity), wanted, since };
-        all.by_number.insert(number, registration);
-        reply(number);
+        reply(all.add(listener, identity, wanted, since)?);
         Ok(())
     }
 
     /// Ends a registration of a client.
     pub(crate) fn deregister(&self, listener: &Listener, number: i32) -> Result<(), Fault> {
-        let mut all = self.lock();
-        match all.by_number.get(&number) {
-            Some(registration) if registration.listener.id == listener.id => {}
-            _ => return Err(Fault::not_registered(number)),
-        }
-        all.remove(number);
-        Ok(())
+        self.lock().remove(listener.id, number)
     }
 
     /// Ends all registrations of a client that has gone.
     pub(crate) fn forget(&self, client: u64) {
-        let mut all = self.lock();
-        let own = all.by_client.get(&client);
-        let numbers: Vec<i32> = own.into_iter().flat_map(HashMap::values).copied().collect();
-        numbers.into_iter().for_each(|number| all.remove(number));
-        all.by_client.remove(&client);
-        all.watchers.forget(client);
+        self.lock().forget(client);
     }
 
     /// Tells those who want it what happened to a device, as the change of this number.
     pub(crate) fn tell(&self, name: &DeviceName, event: LibvirtEvent, number: u64) {
         let all = self.lock();
-        if all.by_number.is_empty() {
+        if all.is_empty() {
             return;
         }
         let Some((kind, told)) = encode(name, event) else { return };
         let told = Arc::new(told);
-        for device in [None, Some(name.as_str().as_bytes().into())] {
-            for id in all.wanting.get(&(kind, device)).into_iter().flatten() {
-                if let Some(registration) = all.by_number.get(id)
-                    && registration.since < number
-                {
-                    self.deliver(*id, &registration.listener, &registration.identity, &told);
-                }
+        for registration in all.wanting(kind, name.as_str().as_bytes()) {
+            if registration.since < number {
+                self.deliver(registration.number, &registration.listener, &registration.identity, &told);
             }
         }
     }
@@ -303,10 +258,14 @@ impl Hub {
             return;
         }
         let mut unchecked = listener.unchecked();
-        if unchecked.events.len() >= listener.outbox.events_max() {
+        let account = listener.outbox.account();
+        let charge = account.try_charge(Held::Output, size_of::<Question>() + told.message.len());
+        let Some(charge) = charge.filter(|_| unchecked.events.len() < listener.outbox.events_max()) else {
+            drop(unchecked);
             return listener.outbox.close(crate::outbox::Closed::TooSlow);
-        }
-        unchecked.events.push_back((number, Arc::clone(identity), Arc::clone(told)));
+        };
+        let (identity, told) = (Arc::clone(identity), Arc::clone(told));
+        unchecked.events.push_back(Question { number, identity, told, _charge: charge });
         if !std::mem::replace(&mut unchecked.is_being_checked, true) {
             let (access, outbox) = (Arc::clone(&self.access), &listener.outbox);
             let listener = Arc::clone(listener);
@@ -329,7 +288,7 @@ impl Drop for FollowerEnd<'_> {
 /// Sends a client those of its unchecked events that it may know of.
 fn check(access: &dyn Access, listener: &Listener) {
     loop {
-        let (number, identity, told) = {
+        let Question { number, identity, told, .. } = {
             let mut unchecked = listener.unchecked();
             match unchecked.events.pop_front() {
                 Some(event) => event,
@@ -345,30 +304,6 @@ fn check(access: &dyn Access, listener: &Listener) {
             |name| filter.all(|wanted| access.allows(&identity, wanted, Some(name)).unwrap_or(false));
         if told.name.as_deref().is_none_or(&mut may_know) {
             told.send(&listener.outbox, number);
-        }
-    }
-}
-
-impl Registrations {
-    fn take_number(&mut self) -> Result<i32, Error> {
-        let number = self.next;
-        self.next = number.checked_add(1).ok_or_else(|| {
-            let detail = "all numbers of event registrations are used up; restart the daemon";
-            Error::internal(ErrorDomain::RPC, detail)
-        })?;
-        Ok(number)
-    }
-
-    fn remove(&mut self, number: i32) {
-        let Some(Registration { listener, wanted, .. }) = self.by_number.remove(&number) else { return };
-        if let Some(wanting) = self.wanting.get_mut(&wanted) {
-            wanting.remove(&number);
-            if wanting.is_empty() {
-                self.wanting.remove(&wanted);
-            }
-        }
-        if let Some(own) = self.by_client.get_mut(&listener.id) {
-            own.remove(&wanted);
         }
     }
 }
@@ -425,7 +360,9 @@ mod tests {
 
     use super::*;
     use crate::access::AllowAll;
+    use crate::identity::User;
     use crate::lanes::Workers;
+    use crate::ledger::Ledger;
     use crate::outbox::{Bounds, Closed};
 
     fn hub() -> Arc<Hub> {
@@ -435,7 +372,8 @@ mod tests {
 
     fn listener() -> Arc<Listener> {
         let bounds = Bounds { calls: 5, events: 10, event_bytes: 10_000 };
-        Arc::new(Listener::new(1, Arc::new(Outbox::new(bounds))))
+        let account = Ledger::new().account(User::Id(1000));
+        Arc::new(Listener::new(1, Arc::new(Outbox::new(bounds, account))))
     }
 
     #[test]
@@ -452,8 +390,52 @@ mod tests {
         assert!(register(&mut || replies += 1).is_err());
         assert!(hub.watch_changes(&listener, &identity, None, |_, _| replies += 1).is_err());
         let all = hub.lock();
-        assert_eq!((replies, all.by_number.len(), all.by_client.len()), (1, 0, 0));
+        assert_eq!((replies, all.is_empty(), all.clients()), (1, true, 0));
         assert!(all.watchers.is_empty());
+        drop(all);
+        hub.stop();
+    }
+
+    /// Registers for the events of a device; whether that went well.
+    fn registered(hub: &Hub, listener: &Arc<Listener>, name: &str) -> bool {
+        let identity = Arc::new(Identity::default());
+        let name = Str::new(name).ok();
+        hub.register(listener, &identity, NodeDeviceEventId::Lifecycle, name, |_| ()).is_ok()
+    }
+
+    #[test]
+    fn names_that_no_device_has_are_not_kept_and_those_of_devices_are() {
+        let (hub, listener) = (hub(), listener());
+        assert!(registered(&hub, &listener, &"x".repeat(NAME_MAX)));
+        assert!(!registered(&hub, &listener, &"x".repeat(NAME_MAX + 1)));
+        assert!(registered(&hub, &listener, "computer"));
+        hub.stop();
+    }
+
+    #[test]
+    fn registrations_are_bounded_in_bytes_for_a_user_and_leave_nothing_behind() {
+        let hub = hub();
+        let listener = listener();
+        let account = Arc::clone(listener.outbox.account());
+        let long = "x".repeat(NAME_MAX - 8);
+        let count = (0..200_000)
+            .take_while(|number| registered(&hub, &listener, &format!("{long}{number:08}")))
+            .count();
+        let held = account.held(Held::Registrations);
+        // Another client of the user has no more room, one of another user has.
+        let same = Arc::new(Listener::new(2, Arc::clone(&listener.outbox)));
+        let other = self::listener();
+        assert!(!registered(&hub, &same, &long) && registered(&hub, &other, &long));
+        assert!((10_000..40_000).contains(&count) && held <= 32 << 20, "{count} registrations, {held} bytes");
+        for number in [0, 1, 2] {
+            assert!(hub.deregister(&listener, number).is_ok());
+        }
+        assert!(hub.deregister(&same, 3).is_err(), "it is another client's");
+        hub.forget(other.id);
+        hub.forget(listener.id);
+        assert_eq!(account.held(Held::Registrations), 0);
+        let all = hub.lock();
+        assert!(all.is_empty() && all.clients() == 0 && all.capacity() < 256, "{}", all.capacity());
         drop(all);
         hub.stop();
     }

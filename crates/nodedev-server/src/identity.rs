@@ -33,6 +33,23 @@ pub struct Identity {
     /// Address of this machine that the client is connected to over a network: what the connection leads through is not taken
     /// from the host for it.
     pub connected_at: Option<IpAddr>,
+    /// Address of the machine that the client is connected from.
+    pub connected_from: Option<IpAddr>,
+    /// The client's program, as the process calls itself: for the log, and no proof of anything.
+    pub program: Option<String>,
+}
+
+/// Whose share of places, threads and memory a client uses.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum User {
+    /// Root, or the user as whom the server runs.
+    Own,
+    /// Another user of this machine.
+    Id(u64),
+    /// Another machine; of IPv6 the first 64 bits, of which one machine can have all addresses.
+    Address(IpAddr),
+    /// Nobody knows.
+    Unknown,
 }
 
 /// The parameters of `CONNECT_SET_IDENTITY`, with libvirt's name of the type of each.
@@ -50,6 +67,20 @@ const PARAMETERS: &[(&str, &str)] = &[
 ];
 
 impl Identity {
+    /// Whose share the client uses, where the server runs as the user with the number `own`.
+    pub fn user(&self, own: u32) -> User {
+        match (self.user_id, self.connected_from) {
+            (Some(id), _) if id == 0 || id == u64::from(own) => User::Own,
+            (Some(id), _) => User::Id(id),
+            (None, Some(IpAddr::V6(address))) => {
+                let network = address.to_bits() & !u128::from(u64::MAX);
+                User::Address(IpAddr::V6(network.into()))
+            }
+            (None, Some(address)) => User::Address(address),
+            (None, None) => User::Unknown,
+        }
+    }
+
     /// Whether the client's process runs as root or as `user`: such a one may speak for others.
     pub(crate) fn may_speak_for_others(&self, user: u32) -> bool {
         matches!(self.user_id, Some(id) if id == 0 || id == u64::from(user))

@@ -1,13 +1,17 @@
 //! The threads on which the driver is called.
 
-use std::collections::VecDeque;
+mod queue;
+
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread;
 
 use nodedev_rpc::{Priority, Procedure};
 
+use crate::identity::User;
+use crate::ledger::Kind;
 use crate::outbox::{Closed, Outbox};
+use queue::Queue;
 
 /// How many threads call the driver at once, for each kind of call. Threads are started when they are needed first.
 #[derive(Debug, Clone, Copy)]
@@ -68,6 +72,15 @@ struct Job {
 }
 
 impl Job {
+    fn user(&self) -> User {
+        self.client.account().user()
+    }
+
+    /// Whether the reply may be added to what waits for the client's user.
+    fn may_run(&self) -> bool {
+        self.client.account().has_room(Kind::Output)
+    }
+
     fn run(self) {
         if self.client.closed().is_some_and(|reason| reason != Closed::Finished) {
             return;
@@ -109,6 +122,13 @@ impl Lanes {
         };
         pool.submit(Job { client: Arc::clone(client), run: Box::new(run) });
     }
+
+    /// Looks again at calls that waited for room.
+    pub(crate) fn wake(&self) {
+        for pool in [&self.quick, &self.look, &self.change] {
+            pool.wake();
+        }
+    }
 }
 
 struct Pool(Arc<Shared>);
@@ -123,8 +143,7 @@ struct Shared {
 
 #[derive(Default)]
 struct State {
-    /// At most a few for each client: clients are not read meanwhile.
-    jobs: VecDeque<Job>,
+    queue: Queue,
     threads: usize,
     idle: usize,
     ended: bool,
@@ -132,14 +151,21 @@ struct State {
 
 impl Pool {
     fn new(name: &'static str, limit: usize, start: fn()) -> Self {
-        let (state, news) = (Mutex::default(), Condvar::new());
-        Self(Arc::new(Shared { name, limit: limit.max(1), start, state, news }))
+        let limit = limit.max(1);
+        let state = Mutex::new(State { queue: Queue::new(limit), ..State::default() });
+        Self(Arc::new(Shared { name, limit, start, state, news: Condvar::new() }))
+    }
+
+    /// Looks again at calls that waited for room.
+    fn wake(&self) {
+        drop(self.0.lock());
+        self.0.news.notify_all();
     }
 
     fn submit(&self, job: Job) {
         let mut state = self.0.lock();
-        state.jobs.push_back(job);
-        if state.idle >= state.jobs.len() || state.threads >= self.0.limit {
+        state.queue.push(job);
+        if state.idle >= state.queue.waiting() || state.threads >= self.0.limit {
             drop(state);
             return self.0.news.notify_one();
         }
@@ -155,10 +181,10 @@ impl Pool {
             state.threads -= 1;
             tracing::warn!(%error, threads = state.threads, "cannot start another thread");
             // Without any thread nobody else would take it.
-            let alone = if state.threads == 0 { state.jobs.pop_front() } else { None };
+            let alone = if state.threads == 0 { state.queue.next() } else { None };
             drop(state);
             if let Some(job) = alone {
-                job.run();
+                self.0.run(job);
             }
         }
     }
@@ -168,8 +194,10 @@ impl Drop for Pool {
     fn drop(&mut self) {
         let mut state = self.0.lock();
         state.ended = true;
-        state.jobs.clear();
+        // What is dropped tells that there is room, for which this state is looked at.
+        let waiting = std::mem::take(&mut state.queue);
         drop(state);
+        drop(waiting);
         self.0.news.notify_all();
     }
 }
@@ -179,13 +207,19 @@ impl Shared {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    fn run(&self, job: Job) {
+        let user = job.user();
+        job.run();
+        self.lock().queue.done(user);
+    }
+
     fn work(&self) {
         let mut state = self.lock();
         while !state.ended {
-            match state.jobs.pop_front() {
+            match state.queue.next() {
                 Some(job) => {
                     drop(state);
-                    job.run();
+                    self.run(job);
                     state = self.lock();
                 }
                 None => {

@@ -39,6 +39,7 @@ mod host;
 mod hub;
 mod identity;
 mod lanes;
+mod ledger;
 mod lists;
 mod native;
 mod outbox;
@@ -49,7 +50,7 @@ mod session;
 mod uri;
 
 pub use access::{Access, AllowAll};
-pub use identity::Identity;
+pub use identity::{Identity, User};
 pub use lanes::Workers;
 pub use serve::{Decision, End, Login, Peer, Settings, serve};
 pub use service::{Options, Service};

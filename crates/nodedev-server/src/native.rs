@@ -1,17 +1,20 @@
 //! Calls of program NODEDEV, and changes as it tells them.
 
+use std::sync::Arc;
+
 use nodedev_driver::{
     Entry, Error, ErrorCode, ErrorDomain, Event, LibvirtChange, LibvirtEvent, Revision, Snapshot, View,
 };
 use nodedev_model::Visibility;
 use nodedev_rpc::{
     Array, Callback, Fault, Header, NativeCall, NativeChange, NativeEntry, NativeProcedure, NativeReply,
-    NativeSnapshot, Procedure, Str, Void, WatchBegun,
+    NativeSnapshot, Procedure, Str, Void, WatchBegun, Wire as _,
 };
 
-use crate::dispatch::Caller;
+use crate::dispatch::{Caller, framed};
 use crate::failure::Failure;
 use crate::lanes::Lane;
+use crate::ledger::Incoming;
 
 /// The revision of every recording.
 const RECORDED: Revision = Revision { history: 0, number: 0 };
@@ -22,6 +25,8 @@ pub(crate) struct NativeWork {
     pub(crate) procedure: NativeProcedure,
     pub(crate) payload: Vec<u8>,
     pub(crate) caller: Caller,
+    /// What it counts as until it was run.
+    pub(crate) _charge: Option<Incoming>,
 }
 
 impl NativeWork {
@@ -36,7 +41,7 @@ impl NativeWork {
 
     /// Runs the call; its reply is in the client's queue afterwards.
     pub(crate) fn run(self) {
-        let Self { header, procedure, payload, caller } = &self;
+        let Self { header, procedure, payload, caller, .. } = &self;
         let answer = NativeCall::decode(*procedure, payload)
             .map_err(|_| Fault::undecodable().into())
             .and_then(|call| caller.answer_native(header, &call));
@@ -55,17 +60,13 @@ impl Caller {
         match call {
             NativeCall::Snapshot(question) => {
                 let view = if question.native { View::Native } else { View::Libvirt };
-                let snapshot = self.snapshot(view)?;
-                let revision = snapshot.revision.to_string();
-                let mut entries = Vec::with_capacity(snapshot.entries.len());
-                for known in &snapshot.entries {
-                    if self.may_know(Procedure::ConnectListAllNodeDevices, known.name.as_str())? {
-                        entries.push(entry(known));
-                    }
-                }
-                let entries = Array::new(entries).map_err(|_| Fault::unencodable())?;
-                let snapshot = NativeSnapshot { revision: Str::truncated(&revision), entries };
-                self.reply_native(header, &NativeReply::Snapshot(snapshot))
+                let service = &self.service;
+                let body = match service.access.allows_all() {
+                    true => service.lists.snapshot(&*service.driver, view, || self.encode_snapshot(view))?,
+                    false => Arc::<[u8]>::from(self.encode_snapshot(view)?).into(),
+                };
+                self.listener.outbox.reply(framed(header, &[], body, &[])?);
+                Ok(())
             }
             NativeCall::Watch(question) => {
                 let since = question.since.map(revision).transpose()?;
@@ -87,6 +88,22 @@ impl Caller {
                 self.reply_native(header, &NativeReply::Unwatch(Void))
             }
         }
+    }
+
+    /// The devices that the caller may know of, as they go over the wire.
+    fn encode_snapshot(&self, view: View) -> Result<Vec<u8>, Failure> {
+        let snapshot = self.snapshot(view)?;
+        let revision = snapshot.revision.to_string();
+        let mut entries = Vec::with_capacity(snapshot.entries.len());
+        for known in &snapshot.entries {
+            if self.may_know(Procedure::ConnectListAllNodeDevices, known.name.as_str())? {
+                entries.push(entry(known));
+            }
+        }
+        let entries = Array::new(entries).map_err(|_| Fault::unencodable())?;
+        let mut out = Vec::new();
+        NativeSnapshot { revision: Str::truncated(&revision), entries }.encode(&mut out);
+        Ok(out)
     }
 
     /// The devices and their revision. A recording has one for ever, as nothing changes.

@@ -6,14 +6,32 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tokio::sync::Notify;
 
+use crate::ledger::{Account, Charge, Held, Kind};
+
 /// Messages are joined up to this size, so that many small ones are one system call.
 const JOIN: usize = 16 * 1024;
+
+/// What a queued piece costs beside its bytes.
+const PIECE: usize = 64;
+
+/// The first bytes of some that many may share.
+#[derive(Debug, Clone)]
+pub(crate) struct Prefix {
+    pub(crate) bytes: Arc<[u8]>,
+    pub(crate) length: usize,
+}
+
+impl From<Arc<[u8]>> for Prefix {
+    fn from(bytes: Arc<[u8]>) -> Self {
+        Self { length: bytes.len(), bytes }
+    }
+}
 
 /// A message, whose middle may be shared by many.
 #[derive(Debug, Default)]
 pub(crate) struct Frame {
     pub(crate) head: Vec<u8>,
-    pub(crate) body: Option<Arc<[u8]>>,
+    pub(crate) body: Option<Prefix>,
     pub(crate) tail: Vec<u8>,
 }
 
@@ -41,15 +59,19 @@ struct Count {
 
 #[derive(Debug)]
 enum Bytes {
-    Own(Vec<u8>),
-    Shared(Arc<[u8]>),
+    /// With what they count as.
+    Own(Vec<u8>, Charge),
+    Shared {
+        held: Held,
+        length: usize,
+    },
 }
 
 impl Chunk {
     pub(crate) fn bytes(&self) -> &[u8] {
         match &self.bytes {
-            Bytes::Own(bytes) => bytes,
-            Bytes::Shared(bytes) => bytes,
+            Bytes::Own(bytes, _) => bytes,
+            Bytes::Shared { held, length } => held.bytes().get(..*length).unwrap_or_default(),
         }
     }
 }
@@ -82,6 +104,7 @@ pub(crate) enum Closed {
 #[derive(Debug)]
 pub(crate) struct Outbox {
     bounds: Bounds,
+    account: Arc<Account>,
     state: Mutex<State>,
     /// Something can be written, or the end has come.
     filled: Notify,
@@ -97,8 +120,13 @@ struct State {
 }
 
 impl Outbox {
-    pub(crate) fn new(bounds: Bounds) -> Self {
-        Self { bounds, state: Mutex::default(), filled: Notify::new(), emptied: Notify::new() }
+    pub(crate) fn new(bounds: Bounds, account: Arc<Account>) -> Self {
+        Self { bounds, account, state: Mutex::default(), filled: Notify::new(), emptied: Notify::new() }
+    }
+
+    /// For whom what waits is counted.
+    pub(crate) fn account(&self) -> &Arc<Account> {
+        &self.account
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
@@ -128,17 +156,19 @@ impl Outbox {
 
     /// Adds the reply to a call that was taken.
     pub(crate) fn reply(&self, frame: Frame) {
+        let charge = |bytes: &[u8]| self.account.charge(Kind::Output, bytes.len() + PIECE);
         let mut state = self.lock();
         if state.closed.is_some() {
             return;
         }
         let Frame { head, body, tail } = frame;
         match body {
-            None => state.append(&[&head], Count { replies: 1, ..Count::default() }),
-            Some(body) => {
-                state.append(&[&head], Count::default());
-                state.chunks.push_back(Chunk { bytes: Bytes::Shared(body), count: Count::default() });
-                state.append(&[&tail], Count { replies: 1, ..Count::default() });
+            None => state.append(&[&head], Count { replies: 1, ..Count::default() }, charge(&head)),
+            Some(Prefix { bytes, length }) => {
+                state.append(&[&head], Count::default(), charge(&head));
+                let bytes = Bytes::Shared { held: self.account.hold(&bytes), length };
+                state.chunks.push_back(Chunk { bytes, count: Count::default() });
+                state.append(&[&tail], Count { replies: 1, ..Count::default() }, charge(&tail));
             }
         }
         drop(state);
@@ -149,7 +179,8 @@ impl Outbox {
     pub(crate) fn message(&self, bytes: Vec<u8>) {
         let mut state = self.lock();
         if state.closed.is_none() {
-            state.append(&[&bytes], Count::default());
+            let charge = self.account.charge(Kind::Output, bytes.len() + PIECE);
+            state.append(&[&bytes], Count::default(), charge);
             drop(state);
             self.filled.notify_one();
         }
@@ -163,18 +194,21 @@ impl Outbox {
             return false;
         }
         let waiting = state.waiting.event_bytes + length;
-        let full = state.waiting.events >= self.bounds.events || waiting > self.bounds.event_bytes;
-        if full {
-            state.close(Closed::TooSlow);
-        } else {
-            let count = Count { replies: 0, events: 1, event_bytes: length };
-            state.waiting.events += 1;
-            state.waiting.event_bytes = waiting;
-            state.append(&parts, count);
+        let fits = state.waiting.events < self.bounds.events && waiting <= self.bounds.event_bytes;
+        let charge = self.account.try_charge(Kind::Output, length + PIECE).filter(|_| fits);
+        let may_come = charge.is_some();
+        match charge {
+            None => state.close(Closed::TooSlow),
+            Some(charge) => {
+                let count = Count { replies: 0, events: 1, event_bytes: length };
+                state.waiting.events += 1;
+                state.waiting.event_bytes = waiting;
+                state.append(&parts, count, charge);
+            }
         }
         drop(state);
         self.filled.notify_one();
-        !full
+        may_come
     }
 
     /// Ends the queue. Only after [`Closed::Finished`] is what waits still written.
@@ -235,16 +269,19 @@ impl Outbox {
 }
 
 impl State {
-    fn append(&mut self, parts: &[&[u8]], count: Count) {
+    fn append(&mut self, parts: &[&[u8]], count: Count, charge: Charge) {
         let length = parts.iter().map(|part| part.len()).sum::<usize>();
         match self.chunks.back_mut() {
-            Some(Chunk { bytes: Bytes::Own(last), count: before }) if last.len() + length <= JOIN => {
+            Some(Chunk { bytes: Bytes::Own(last, counted), count: before })
+                if last.len() + length <= JOIN =>
+            {
                 parts.iter().for_each(|part| last.extend_from_slice(part));
+                counted.join(charge);
                 before.replies += count.replies;
                 before.events += count.events;
                 before.event_bytes += count.event_bytes;
             }
-            _ => self.chunks.push_back(Chunk { bytes: Bytes::Own(parts.concat()), count }),
+            _ => self.chunks.push_back(Chunk { bytes: Bytes::Own(parts.concat(), charge), count }),
         }
     }
 

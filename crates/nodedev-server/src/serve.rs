@@ -17,6 +17,7 @@ use crate::dispatch::Caller;
 use crate::hub::Listener;
 use crate::identity::Identity;
 use crate::lanes::{Lane, guarded};
+use crate::ledger::{Incoming, Kind};
 use crate::outbox::{Bounds, Chunk, Closed, Outbox};
 use crate::pings::Pings;
 use crate::service::{Service, Shared};
@@ -27,6 +28,8 @@ const LARGE: usize = 64 * 1024;
 /// The longest message of a client that has not logged in, or may only look: such have no long calls, and half a message
 /// is kept until the rest comes.
 const SHORT: usize = 64 * 1024;
+/// What a call that waits for its turn costs beside its bytes.
+const CALL: usize = 512;
 
 /// Bounds and habits for a client; those of a daemon may change between one client and the next.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -139,11 +142,13 @@ where
 {
     let shared = &service.0;
     let id = shared.counters.clients.fetch_add(1, Ordering::Relaxed) + 1;
-    let outbox = Arc::new(Outbox::new(Bounds {
+    let account = shared.ledger.account(peer.identity.user(shared.options.user));
+    let bounds = Bounds {
         calls: settings.max_requests,
         events: settings.max_queued_events,
         event_bytes: settings.max_queued_event_bytes,
-    }));
+    };
+    let outbox = Arc::new(Outbox::new(bounds, account));
     let listener = Arc::new(Listener::new(id, Arc::clone(&outbox)));
     tracing::debug!(client = id, ?peer, "a client has come");
     let _forget = Forget { service: shared, outbox: &outbox, id };
@@ -166,6 +171,7 @@ where
         session,
         deadline: began + settings.login_timeout,
         last: began + settings.login_timeout + settings.decision_timeout,
+        incoming: None,
         logged_in: Some(logged_in),
     };
     let end = tokio::select! {
@@ -221,6 +227,8 @@ struct Reading<'a, F> {
     deadline: Instant,
     /// And when it must have been decided.
     last: Instant,
+    /// What the message counts as that is being collected: its bytes here, and those of the call that it will be.
+    incoming: Option<Incoming>,
     logged_in: Option<F>,
 }
 
@@ -252,6 +260,11 @@ impl<F: FnOnce()> Reading<'_, F> {
         self.follow(step, decoder, stream).await
     }
 
+    /// Whether there is room for a reply just now; else the call waits for it.
+    fn may_be_instant(&self) -> bool {
+        self.outbox.account().has_room(Kind::Output)
+    }
+
     /// Waits until another call may be taken, and for it.
     async fn next(
         &mut self,
@@ -259,12 +272,22 @@ impl<F: FnOnce()> Reading<'_, F> {
         stream: &mut (impl AsyncRead + Unpin),
     ) -> Result<Step, End> {
         self.outbox.room().await;
+        let account = self.outbox.account();
+        account.room_for_replies().await;
         let is_trusted = self.session.is_logged_in() && !self.session.is_read_only();
         decoder.set_limit(if is_trusted { MESSAGE_MAX } else { SHORT });
+        // The bytes of the message before this one are given back when this one's are made room for.
+        self.incoming = None;
         loop {
+            if let Some(length) = decoder.expected().filter(|_| self.incoming.is_none()) {
+                // Twice: here, and as the call that is made of it.
+                self.incoming = Some(account.room_for_message(2 * length + CALL, length > SHORT).await);
+            }
             if let Some(packet) = decoder.next_packet().map_err(End::Malformed)? {
                 self.pings.heard();
-                return Ok(self.session.take(&packet));
+                let length = packet.payload.len();
+                let charge = self.incoming.as_mut().map(|incoming| incoming.split(length + CALL));
+                return Ok(self.session.take(&packet, charge));
             }
             match stream.read(decoder.space()).await {
                 Ok(0) | Err(_) => return Err(End::Gone),
@@ -315,9 +338,11 @@ impl<F: FnOnce()> Reading<'_, F> {
                     self.pings.begin();
                 }
             }
-            Step::Run(_, work) if work.is_instant() => guarded(self.outbox, || work.run()),
+            Step::Run(_, work) if self.may_be_instant() && work.is_instant() => {
+                guarded(self.outbox, || work.run());
+            }
             Step::Run(lane, work) => {
-                if let Some(_leave) = work.leave_to_look() {
+                if let Some(_leave) = work.leave_to_look().filter(|_| self.may_be_instant()) {
                     guarded(self.outbox, || work.run());
                 } else {
                     self.service.lanes.submit(lane, self.outbox, move || work.run());

@@ -10,6 +10,7 @@ use crate::access::Access;
 use crate::bulk::Bulk;
 use crate::hub::Hub;
 use crate::lanes::{Lanes, Workers};
+use crate::ledger::Ledger;
 use crate::lists::Lists;
 
 /// What a service is told once, at its start.
@@ -35,6 +36,8 @@ pub(crate) struct Shared {
     pub(crate) options: Options,
     pub(crate) lists: Lists,
     pub(crate) lanes: Arc<Lanes>,
+    /// What is held for whom.
+    pub(crate) ledger: Arc<Ledger>,
     pub(crate) hub: Arc<Hub>,
     /// Writes large replies.
     pub(crate) bulk: Bulk,
@@ -54,6 +57,13 @@ impl Service {
     /// Begins to serve `driver`: starts to follow its changes. Clients are added with [`serve`](crate::serve).
     pub fn new(driver: Arc<dyn Driver>, access: Arc<dyn Access>, options: Options) -> Self {
         let lanes = Arc::new(Lanes::new(options.workers));
+        let ledger = Ledger::new();
+        let waiting = Arc::downgrade(&lanes);
+        ledger.on_room(move || {
+            if let Some(lanes) = waiting.upgrade() {
+                lanes.wake();
+            }
+        });
         let hub = Hub::start(Arc::clone(&driver), Arc::clone(&access), Arc::clone(&lanes));
         Self(Arc::new(Shared {
             driver,
@@ -61,6 +71,7 @@ impl Service {
             options,
             lists: Lists::new(options.is_recording),
             lanes,
+            ledger,
             hub,
             bulk: Bulk::new(options.workers.bulk, options.workers.start),
             lookers: Semaphore::new(options.workers.at_once),

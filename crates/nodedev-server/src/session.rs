@@ -13,6 +13,7 @@ use crate::dispatch::{Caller, Connection, Work, reply};
 use crate::failure::Failure;
 use crate::identity::Identity;
 use crate::lanes::Lane;
+use crate::ledger::Incoming;
 use crate::native::NativeWork;
 use crate::outbox::Frame;
 use crate::uri;
@@ -106,8 +107,8 @@ impl Session {
         self.read_only
     }
 
-    /// Looks at a message.
-    pub(crate) fn take(&mut self, packet: &Packet<'_>) -> Step {
+    /// Looks at a message. What it counts as, the call that is made of it goes on to count as.
+    pub(crate) fn take(&mut self, packet: &Packet<'_>, charge: Option<Incoming>) -> Step {
         let header = &packet.header;
         let answered = match Request::of(header) {
             Request::Keepalive(Keepalive::Ping) => {
@@ -122,7 +123,13 @@ impl Session {
             }
             Request::Native(procedure) => {
                 let (payload, caller) = (packet.payload.to_vec(), self.caller.clone());
-                Ok(Step::RunNative(Box::new(NativeWork { header: *header, procedure, payload, caller })))
+                Ok(Step::RunNative(Box::new(NativeWork {
+                    header: *header,
+                    procedure,
+                    payload,
+                    caller,
+                    _charge: charge,
+                })))
             }
             Request::Refused(fault) => Err(fault.into()),
             Request::Foreign(_) if !self.is_logged_in => Err(Fault::authentication_required().into()),
@@ -130,12 +137,17 @@ impl Session {
                 Err(Fault::connection_not_open().into())
             }
             Request::Foreign(known) => Err(Fault::no_support(known.number).into()),
-            Request::Call(procedure) => self.call(procedure, packet),
+            Request::Call(procedure) => self.call(procedure, packet, charge),
         };
         answered.unwrap_or_else(|failure| Step::Reply(failure.encode(header).into()))
     }
 
-    fn call(&mut self, procedure: Procedure, packet: &Packet<'_>) -> Result<Step, Failure> {
+    fn call(
+        &mut self,
+        procedure: Procedure,
+        packet: &Packet<'_>,
+        charge: Option<Incoming>,
+    ) -> Result<Step, Failure> {
         let header = packet.header;
         if !self.is_logged_in && !procedure.is_login() {
             return Err(Fault::authentication_required().into());
@@ -159,7 +171,8 @@ impl Session {
             }
             _ => {
                 let caller = self.caller.clone();
-                let work = Work { header, procedure, payload: packet.payload.to_vec(), caller };
+                let work =
+                    Work { header, procedure, payload: packet.payload.to_vec(), caller, _charge: charge };
                 Ok(Step::Run(Lane::of(procedure), Box::new(work)))
             }
         }

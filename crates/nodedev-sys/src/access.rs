@@ -1,13 +1,12 @@
 //! All that an operation that changes a host does with it.
 
 use std::fmt;
-use std::net::IpAddr;
 use std::time::Duration;
 
 use crate::change::{self, FileLock};
+use crate::network::{self, Network};
 use crate::paths::{basename, parent};
-use crate::processes::NodeNumber;
-use crate::{Root, SysError, interfaces, modules};
+use crate::{DeviceNode, PendingWrite, Root, SysError, modules, slow_write};
 
 /// A host that can be looked at and changed. [`Root`] is one; tests have another that reacts like a kernel and fails where it
 /// is told to.
@@ -55,6 +54,19 @@ pub trait HostAccess: fmt::Debug + Send + Sync {
     /// [`SysError::Io`] with what the kernel says; [`SysError::ReadOnly`] for a recording.
     fn write(&self, path: &[u8], value: &[u8]) -> Result<(), SysError>;
 
+    /// Begins to give an attribute a value that the kernel may wait for others with, perhaps for ever: it lets go of a device when
+    /// those who have it open are done. `locks` stay taken until the write is done, whatever becomes of this process, if they
+    /// are [left](FileLock::leave).
+    ///
+    /// # Errors
+    /// As [`HostAccess::write`]; what the kernel says to the write itself is told by what is returned.
+    fn start_write(
+        &self,
+        path: &[u8],
+        value: &[u8],
+        locks: &[FileLock],
+    ) -> Result<Box<dyn PendingWrite>, SysError>;
+
     /// Makes a file with this content, which is on its medium when this returns; its folder is made if necessary, and a file
     /// that a crash left there is replaced.
     ///
@@ -89,17 +101,30 @@ pub trait HostAccess: fmt::Debug + Send + Sync {
     /// [`SysError::Io`], as where the file is another user's; [`SysError::ReadOnly`] for a recording.
     fn is_locked(&self, path: &[u8]) -> Result<bool, SysError>;
 
-    /// Numbers of the device node that a path leads to, links of `/proc/PID/fd` included; `None` if it is no device node.
+    /// The device node that a path leads to, links of `/proc/PID/fd` included; `None` if it is no device node.
     ///
     /// # Errors
     /// [`SysError::Io`]; [`SysError::ReadOnly`] where there are no nodes, as in a recording.
-    fn node_number(&self, path: &[u8]) -> Result<Option<NodeNumber>, SysError>;
+    fn node(&self, path: &[u8]) -> Result<Option<DeviceNode>, SysError>;
 
-    /// Names of the network interfaces of this process's network that have an address; none in a recording.
+    /// Whether somebody has a block device for himself (`O_EXCL`): a file system, the device mapper, RAID, a swap space, a
+    /// target, a program, in whichever namespace. Asked by opening its node for a moment; nothing is read of it.
+    ///
+    /// # Errors
+    /// [`SysError::Io`], also if the node at `path` is not this device's; [`SysError::ReadOnly`] where there are no nodes.
+    fn is_claimed(&self, path: &[u8], device: DeviceNode) -> Result<bool, SysError>;
+
+    /// Calls `visit` with each line of a file, which can be of any length. `false` if there is no such file.
+    ///
+    /// # Errors
+    /// As [`Root::lines`].
+    fn lines(&self, path: &[u8], longest: usize, visit: &mut dyn FnMut(&[u8])) -> Result<bool, SysError>;
+
+    /// The network of this process, asked from the kernel; empty in a recording.
     ///
     /// # Errors
     /// [`SysError::Io`] if the kernel does not tell.
-    fn interfaces_of(&self, address: IpAddr) -> Result<Vec<String>, SysError>;
+    fn network(&self) -> Result<Network, SysError>;
 
     /// Loads a kernel module and what it depends on, unless the administrator's configuration forbids it (`modprobe -b`).
     ///
@@ -153,6 +178,15 @@ impl HostAccess for Root {
         change::write(self, path, value)
     }
 
+    fn start_write(
+        &self,
+        path: &[u8],
+        value: &[u8],
+        locks: &[FileLock],
+    ) -> Result<Box<dyn PendingWrite>, SysError> {
+        slow_write::start(self, path, value, locks)
+    }
+
     fn create_file(&self, path: &[u8], content: &[u8]) -> Result<(), SysError> {
         change::create_file(self, path, content)
     }
@@ -173,12 +207,20 @@ impl HostAccess for Root {
         change::is_locked(self, path)
     }
 
-    fn node_number(&self, path: &[u8]) -> Result<Option<NodeNumber>, SysError> {
-        Self::node_number(self, path)
+    fn node(&self, path: &[u8]) -> Result<Option<DeviceNode>, SysError> {
+        Self::node(self, path)
     }
 
-    fn interfaces_of(&self, address: IpAddr) -> Result<Vec<String>, SysError> {
-        interfaces::with_address(self, address)
+    fn is_claimed(&self, path: &[u8], device: DeviceNode) -> Result<bool, SysError> {
+        Self::is_claimed(self, path, device)
+    }
+
+    fn lines(&self, path: &[u8], longest: usize, visit: &mut dyn FnMut(&[u8])) -> Result<bool, SysError> {
+        Self::lines(self, path, longest, visit)
+    }
+
+    fn network(&self) -> Result<Network, SysError> {
+        if self.is_live() { network::ask() } else { Ok(Network::default()) }
     }
 
     fn load_module(&self, name: &str) -> Result<(), SysError> {

@@ -1,6 +1,7 @@
 //! Writing to a host: attributes, and the few files that must survive a crash.
 
-use std::os::fd::OwnedFd;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use rustix::fs::{
     AtFlags, FlockOperation, Mode, OFlags, fchmod, flock, fstat, fsync, ftruncate, mkdirat, renameat,
@@ -21,26 +22,54 @@ const LOCK_MODE: Mode = Mode::RUSR.union(Mode::WUSR);
 
 /// A file that is locked as long as this value lives ([`HostAccess::try_lock`](crate::HostAccess::try_lock)).
 #[derive(Debug)]
-pub struct FileLock(OwnedFd);
+pub struct FileLock {
+    fd: OwnedFd,
+    is_left: AtomicBool,
+}
+
+impl FileLock {
+    fn new(fd: OwnedFd) -> Self {
+        Self { fd, is_left: AtomicBool::new(false) }
+    }
+
+    /// Leaves the lock to a process that a write was left to ([`PendingWrite`](crate::PendingWrite)): it ends with that one, and not
+    /// with this value.
+    pub fn leave(&self) {
+        self.is_left.store(true, Ordering::Relaxed);
+    }
+}
+
+impl AsFd for FileLock {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.fd.as_fd()
+    }
+}
 
 impl Drop for FileLock {
     fn drop(&mut self) {
+        if *self.is_left.get_mut() {
+            return;
+        }
         // A child that was forked meanwhile has the same open file, and would keep it locked. There is nothing to be done
         // about an error, and closing the file is mostly enough.
-        let _ = flock(&self.0, FlockOperation::Unlock);
+        let _ = flock(&self.fd, FlockOperation::Unlock);
     }
 }
 
 pub(crate) fn write(root: &Root, path: &[u8], value: &[u8]) -> Result<(), SysError> {
-    // A file that is not there is an error: an attribute is never made. sysfs ignores that the rest is to be cut off.
-    let flags = OFlags::WRONLY | OFlags::TRUNC | OFlags::NOCTTY;
-    let fd = open(root, path, flags)?;
+    let fd = open_attribute(root, path)?;
     match retried(|| write_once(&fd, value)) {
         Ok(length) if length == value.len() => Ok(()),
         // The kernel took a part of it, which no attribute should do; it would be no value.
         Ok(_) => Err(SysError::io(Operation::Write, path, Errno::IO)),
         Err(errno) => Err(SysError::io(Operation::Write, path, errno)),
     }
+}
+
+/// Opens an attribute to write its value.
+pub(crate) fn open_attribute(root: &Root, path: &[u8]) -> Result<OwnedFd, SysError> {
+    // A file that is not there is an error: an attribute is never made. sysfs ignores that the rest is to be cut off.
+    open(root, path, OFlags::WRONLY | OFlags::TRUNC | OFlags::NOCTTY)
 }
 
 pub(crate) fn create_file(root: &Root, path: &[u8], content: &[u8]) -> Result<(), SysError> {
@@ -90,7 +119,7 @@ pub(crate) fn try_lock(root: &Root, path: &[u8]) -> Result<Option<FileLock>, Sys
     // For people who wait: a lock that cannot say whose it is is one all the same.
     let owner = format!("{}\n", std::process::id());
     let _ = pwrite(&fd, owner.as_bytes(), 0).and_then(|length| ftruncate(&fd, length as u64));
-    Ok(Some(FileLock(fd)))
+    Ok(Some(FileLock::new(fd)))
 }
 
 pub(crate) fn is_locked(root: &Root, path: &[u8]) -> Result<bool, SysError> {
@@ -238,7 +267,7 @@ mod tests {
         let (_folder, root) = host();
         let lock = root.try_lock(b"run/a.lock").unwrap().unwrap();
         // What a child that is forked and runs no other program has.
-        let _of_child = lock.0.try_clone().unwrap();
+        let _of_child = lock.fd.try_clone().unwrap();
         drop(lock);
         assert!(root.try_lock(b"run/a.lock").unwrap().is_some());
     }

@@ -9,6 +9,9 @@ use rustix::net::{
     AddressFamily, RecvFlags, SendFlags, SocketFlags, SocketType, connect, recv, send, socket_with,
 };
 
+use crate::attributes::{self, Attributes, Messages, push, u16_at};
+use crate::dump::GENERIC_HEADER;
+
 const NLMSG_ERROR: u16 = 2;
 const NLM_F_REQUEST: u16 = 1;
 /// Message type of the controller that knows the families.
@@ -21,8 +24,6 @@ const DEVLINK_ATTR_BUS_NAME: u16 = 1;
 const DEVLINK_ATTR_DEV_NAME: u16 = 2;
 const DEVLINK_ATTR_ESWITCH_MODE: u16 = 25;
 const ESWITCH_MODE_SWITCHDEV: u16 = 1;
-/// Length of a netlink header and the generic one behind it.
-const HEADERS: usize = 16 + 4;
 
 /// Asks devlink.
 #[derive(Debug)]
@@ -60,22 +61,12 @@ impl Devlink {
 }
 
 fn message(kind: u16, command: u8, version: u8, attributes: &[(u16, &[u8])]) -> Vec<u8> {
-    let mut message = Vec::with_capacity(64);
-    message.extend([0; 4]);
-    message.extend(kind.to_ne_bytes());
-    message.extend(NLM_F_REQUEST.to_ne_bytes());
-    // Sequence number and sender: one question at a time needs neither.
-    message.extend([0; 8]);
-    message.extend([command, version, 0, 0]);
+    let mut body = vec![command, version, 0, 0];
     for (number, value) in attributes {
-        message.extend((value.len() as u16 + 4).to_ne_bytes());
-        message.extend(number.to_ne_bytes());
-        message.extend(*value);
-        message.resize(message.len().next_multiple_of(4), 0);
+        push(&mut body, *number, value);
     }
-    let length = message.len() as u32;
-    message[..4].copy_from_slice(&length.to_ne_bytes());
-    message
+    // One question at a time needs no number.
+    attributes::message(kind, NLM_F_REQUEST, 0, &body)
 }
 
 /// Sends a question and gives the attributes of the answer. `None` if the kernel refuses.
@@ -89,28 +80,17 @@ fn ask(socket: &OwnedFd, request: &[u8]) -> Option<Vec<u8>> {
 
 /// The attributes in an answer; `None` for an error or a broken message.
 fn payload(answer: &[u8]) -> Option<&[u8]> {
-    let length = usize::try_from(u32::from_ne_bytes(*answer.first_chunk()?)).ok()?;
-    if u16_of(answer.get(4..6)?)? == NLMSG_ERROR {
-        return None;
-    }
-    answer.get(HEADERS..length)
+    let message = Messages(answer).next().filter(|message| message.kind != NLMSG_ERROR)?;
+    message.body.get(GENERIC_HEADER..)
 }
 
 /// The value of the first attribute of a number.
-fn attribute(mut attributes: &[u8], wanted: u16) -> Option<&[u8]> {
-    loop {
-        let length = usize::from(u16_of(attributes.get(..2)?)?);
-        let number = u16_of(attributes.get(2..4)?)?;
-        let value = attributes.get(4..length)?;
-        if number == wanted {
-            return Some(value);
-        }
-        attributes = attributes.get(length.next_multiple_of(4)..)?;
-    }
+fn attribute(attributes: &[u8], wanted: u16) -> Option<&[u8]> {
+    Attributes(attributes).find(wanted)
 }
 
 fn u16_of(bytes: &[u8]) -> Option<u16> {
-    Some(u16::from_ne_bytes(*bytes.first_chunk()?))
+    u16_at(bytes, 0)
 }
 
 #[cfg(test)]

@@ -26,6 +26,8 @@ pub enum Operation {
     Lock,
     /// Run a program.
     Run,
+    /// Ask the kernel over a socket; what is asked for stands in place of a file.
+    Ask,
 }
 
 impl fmt::Display for Operation {
@@ -40,6 +42,7 @@ impl fmt::Display for Operation {
             Self::Remove => "cannot remove",
             Self::Lock => "cannot lock",
             Self::Run => "cannot run",
+            Self::Ask => "cannot ask the kernel for its",
         })
     }
 }
@@ -80,6 +83,14 @@ pub enum SysError {
         /// The file, as an absolute path of the host.
         path: String,
     },
+    /// A file of the kernel's holds what cannot be understood.
+    #[error("{path} cannot be understood: {problem}")]
+    Malformed {
+        /// The file, as an absolute path of the host.
+        path: String,
+        /// What is wrong with it.
+        problem: String,
+    },
     /// A kernel module could not be loaded.
     #[error("cannot load the kernel module {name}: {problem}")]
     Module {
@@ -95,12 +106,18 @@ impl SysError {
         Self::Io { operation, path: display_path(path), source: source.into() }
     }
 
+    /// An error for a file that cannot be understood; the path is relative to the root.
+    pub fn malformed(path: &[u8], problem: impl Into<String>) -> Self {
+        Self::Malformed { path: display_path(path), problem: problem.into() }
+    }
+
     /// The same error for the file's full path.
     pub(crate) fn at(mut self, full: Vec<u8>) -> Self {
         match &mut self {
             Self::Io { path, .. }
             | Self::TooLarge { path, .. }
             | Self::NotAHost { path, .. }
+            | Self::Malformed { path, .. }
             | Self::ReadOnly { path } => *path = display_path(&full),
             Self::Module { .. } => {}
         }
@@ -113,6 +130,7 @@ impl SysError {
             Self::Io { path, .. }
             | Self::TooLarge { path, .. }
             | Self::NotAHost { path, .. }
+            | Self::Malformed { path, .. }
             | Self::ReadOnly { path } => path,
             Self::Module { name, .. } => name,
         }
@@ -133,13 +151,18 @@ impl SysError {
             Self::TooLarge { limit, .. } => format!("larger than {limit} bytes"),
             Self::NotAHost { problem, .. } => (*problem).to_owned(),
             Self::ReadOnly { .. } => "a recording is not changed".to_owned(),
-            Self::Module { problem, .. } => problem.clone(),
+            Self::Malformed { problem, .. } | Self::Module { problem, .. } => problem.clone(),
         }
     }
 
     /// Whether the caller may not read the file, as opposed to the file being broken.
     pub fn is_permission(&self) -> bool {
         matches!(self, Self::Io { source, .. } if source.kind() == io::ErrorKind::PermissionDenied)
+    }
+
+    /// Whether the kernel says that the process is gone whose files were looked at.
+    pub fn is_over(&self) -> bool {
+        self.is_vanished() || self.errno() == Some(libc::ESRCH)
     }
 
     /// Whether the kernel says that the device is gone.

@@ -7,18 +7,16 @@ use std::os::fd::{AsFd, BorrowedFd};
 
 use nix::sys::socket::SockProtocol;
 
+use crate::attributes::{self, Attributes, Messages};
 use crate::netlink::{Listener, Received};
 
 /// `RTMGRP_LINK` of `include/uapi/linux/rtnetlink.h`.
 const GROUP: u32 = 1;
 const RTM_NEWLINK: u16 = 16;
-/// `struct nlmsghdr`, and `struct ifinfomsg` behind it.
-const HEADER: usize = 16;
+/// `struct ifinfomsg`.
 const LINK_HEADER: usize = 16;
 const IFLA_ADDRESS: u16 = 1;
 const IFLA_IFNAME: u16 = 3;
-/// Two bits of a type are flags (`NLA_F_NESTED`, `NLA_F_NET_BYTEORDER`).
-const TYPE: u16 = 0x3fff;
 
 /// An interface and its hardware address, at the time of the message.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -30,24 +28,13 @@ pub struct LinkAddress {
 }
 
 /// Reads a message of rtnetlink: the interfaces in it with their addresses.
-pub fn addresses(mut content: &[u8]) -> Vec<LinkAddress> {
+pub fn addresses(content: &[u8]) -> Vec<LinkAddress> {
     let mut found = Vec::new();
-    while let Some((kind, message)) = chop(&mut content, 4, |head| {
-        let length = u32::from_ne_bytes(head.get(..4)?.try_into().ok()?);
-        Some((usize::try_from(length).ok()?, u16::from_ne_bytes(head.get(4..6)?.try_into().ok()?)))
-    }) {
-        if kind != RTM_NEWLINK {
-            continue;
-        }
-        let Some(mut attributes) = message.get(HEADER + LINK_HEADER..) else { continue };
+    for message in Messages(content).filter(|message| message.kind == RTM_NEWLINK) {
         let (mut name, mut address) = (None, None);
-        while let Some((kind, attribute)) = chop(&mut attributes, 4, |head| {
-            let number = |at: usize| Some(u16::from_ne_bytes(head.get(at..at + 2)?.try_into().ok()?));
-            Some((usize::from(number(0)?), number(2)? & TYPE))
-        }) {
-            let value = attribute.get(4..).unwrap_or_default();
+        for (kind, value) in Attributes::behind(message.body, LINK_HEADER) {
             match kind {
-                IFLA_IFNAME => name = value.split(|&b| b == 0).next().map(Into::into),
+                IFLA_IFNAME => name = Some(attributes::text(value).into()),
                 IFLA_ADDRESS => address = Some(text(value)),
                 _ => {}
             }
@@ -57,19 +44,6 @@ pub fn addresses(mut content: &[u8]) -> Vec<LinkAddress> {
         }
     }
     found
-}
-
-/// Cuts the first part off, whose head says its length and kind. Parts begin at multiples of `align`.
-fn chop<'a>(
-    content: &mut &'a [u8],
-    align: usize,
-    head: impl Fn(&[u8]) -> Option<(usize, u16)>,
-) -> Option<(u16, &'a [u8])> {
-    let (length, kind) = head(content)?;
-    // A part that is shorter than its head would never end.
-    let part = content.get(..length).filter(|_| length >= align)?;
-    *content = content.get(length.next_multiple_of(align)..).unwrap_or_default();
-    Some((kind, part))
 }
 
 fn text(address: &[u8]) -> String {

@@ -44,6 +44,20 @@ pub const PCI_DRIVERS: &str = "sys/bus/pci/drivers";
 pub const PCI_DRIVERS_PROBE: &str = "sys/bus/pci/drivers_probe";
 /// Links from the numbers of block devices (`8:0`) to them.
 pub const DEV_BLOCK: &str = "sys/dev/block";
+/// Links from the numbers of character devices (`226:1`) to them.
+pub const DEV_CHAR: &str = "sys/dev/char";
+/// File systems that tell of themselves: one folder for each kind, with one for each that is mounted.
+pub const FILE_SYSTEMS: &str = "sys/fs";
+/// Numbers of the block device that hibernation writes to; `0:0` if it is off.
+pub const RESUME: &str = "sys/power/resume";
+/// Backstores of the kernel's SCSI target (LIO): one folder for each adapter, with one for each backstore.
+pub const TARGET_CORE: &str = "sys/kernel/config/target/core";
+/// Subsystems of the kernel's NVMe target, one folder for each.
+pub const NVME_TARGETS: &str = "sys/kernel/config/nvmet/subsystems";
+/// Imported pools of ZFS, one folder for each.
+pub const ZFS_POOLS: &str = "proc/spl/kstat/zfs";
+/// What the NVIDIA driver says of its devices, one folder for each address.
+pub const NVIDIA_DEVICES: &str = "proc/driver/nvidia/gpus";
 /// Block devices and their partitions, one link for each.
 pub const CLASS_BLOCK: &str = "sys/class/block";
 /// Groups that have a node of VFIO's, by number.
@@ -52,6 +66,56 @@ pub const CLASS_VFIO: &str = "sys/class/vfio";
 pub const CLASS_VFIO_DEV: &str = "sys/class/vfio-dev";
 /// Network interfaces, one link for each.
 pub const CLASS_NET: &str = "sys/class/net";
+/// What interfaces lie below that stand on no device.
+pub const VIRTUAL: &str = "sys/devices/virtual";
+/// Consoles of the kernel, one in a line, and those that are active by name.
+pub const CONSOLES: &str = "proc/consoles";
+/// See [`CONSOLES`].
+pub const ACTIVE_CONSOLES: &str = "sys/class/tty/console/active";
+/// Terminals, one link for each.
+pub const CLASS_TTY: &str = "sys/class/tty";
+/// Framebuffers, one link for each.
+pub const CLASS_GRAPHICS: &str = "sys/class/graphics";
+/// Graphics cards, their connectors and nodes, one link for each.
+pub const CLASS_DRM: &str = "sys/class/drm";
+/// Watchdogs, one link for each.
+pub const CLASS_WATCHDOG: &str = "sys/class/watchdog";
+/// Trusted platform modules, one link for each.
+pub const CLASS_TPM: &str = "sys/class/tpm";
+/// Interfaces to management controllers of boards, one link for each.
+pub const CLASS_IPMI: &str = "sys/class/ipmi";
+/// Devices that user space drives, one link for each.
+pub const CLASS_UIO: &str = "sys/class/uio";
+/// What can be typed, clicked or the like, and how.
+pub const INPUT_DEVICES: &str = "proc/bus/input/devices";
+/// Memory that is mapped directly, one link for each.
+pub const DAX_DEVICES: &str = "sys/bus/dax/devices";
+/// Devices of Compute Express Link, one link for each.
+pub const CXL_DEVICES: &str = "sys/bus/cxl/devices";
+/// Non-volatile memory, its regions and namespaces, one link for each.
+pub const ND_DEVICES: &str = "sys/bus/nd/devices";
+/// What Xen says its domain may do.
+pub const XEN_CAPABILITIES: &str = "proc/xen/capabilities";
+/// What the machine runs on, if that is no hardware.
+pub const HYPERVISOR_TYPE: &str = "sys/hypervisor/type";
+/// Whether VFIO takes devices without an IOMMU.
+pub const VFIO_WITHOUT_IOMMU: &str = "sys/module/vfio/parameters/enable_unsafe_noiommu_mode";
+/// Sessions and connections of iSCSI, one link for each, and the hosts that they begin at.
+pub const CLASS_ISCSI_SESSION: &str = "sys/class/iscsi_session";
+/// See [`CLASS_ISCSI_SESSION`].
+pub const CLASS_ISCSI_CONNECTION: &str = "sys/class/iscsi_connection";
+/// See [`CLASS_ISCSI_SESSION`].
+pub const CLASS_ISCSI_HOST: &str = "sys/class/iscsi_host";
+/// Controllers of NVMe, one link for each.
+pub const CLASS_NVME: &str = "sys/class/nvme";
+/// Controllers of NVMe over fabrics, one folder for each.
+pub const NVME_FABRICS: &str = "sys/devices/virtual/nvme-fabrics/ctl";
+/// Ports of Fibre Channel, one link for each.
+pub const CLASS_FC_HOST: &str = "sys/class/fc_host";
+/// Disks of Ceph, one link for each.
+pub const RBD_DEVICES: &str = "sys/bus/rbd/devices";
+/// Drivers of virtio, one folder for each.
+pub const VIRTIO_DRIVERS: &str = "sys/bus/virtio/drivers";
 /// Mounted file systems of btrfs, one folder for each, with their block devices in `devices`.
 pub const BTRFS: &str = "sys/fs/btrfs";
 /// What the kernel forbids even to root; the word in force is in brackets.

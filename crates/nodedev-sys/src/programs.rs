@@ -48,9 +48,7 @@ pub(crate) fn run(
     keep: usize,
     patience: Duration,
 ) -> io::Result<Ended> {
-    let stdin = memory_file()?;
-    // Does not move the place that the program reads from.
-    stdin.write_all_at(input, 0)?;
+    let stdin = memory_file_of(input)?;
     let (output, complaint) = (memory_file()?, memory_file()?);
     let mut ran = Err(io::Error::from(io::ErrorKind::NotFound));
     for mut program in programs {
@@ -75,12 +73,14 @@ pub(crate) fn run(
     Ok(Ended { status, output: beginning(&output, keep)?, complaint: beginning(&complaint, keep)? })
 }
 
-enum Waited {
+/// What came of waiting for a program.
+pub(crate) enum Waited {
     Ended(Option<ExitStatus>),
     TooLong,
 }
 
-fn wait(child: &mut Child, patience: Duration) -> io::Result<Waited> {
+/// Waits so long for a program to end.
+pub(crate) fn wait(child: &mut Child, patience: Duration) -> io::Result<Waited> {
     let start = Instant::now();
     let mut pause = FIRST_PAUSE;
     loop {
@@ -96,12 +96,21 @@ fn wait(child: &mut Child, patience: Duration) -> io::Result<Waited> {
     }
 }
 
+/// A file in memory with some content, which is read from its beginning.
+pub(crate) fn memory_file_of(content: &[u8]) -> io::Result<File> {
+    let file = memory_file()?;
+    // Does not move the place that a program reads from.
+    file.write_all_at(content, 0)?;
+    Ok(file)
+}
+
 fn memory_file() -> io::Result<File> {
     let fd: OwnedFd = memfd_create("nodedev", MemfdFlags::CLOEXEC)?;
     Ok(File::from(fd))
 }
 
-fn beginning(file: &File, length: usize) -> io::Result<Vec<u8>> {
+/// The first bytes of a file.
+pub(crate) fn beginning(file: &File, length: usize) -> io::Result<Vec<u8>> {
     let mut bytes = vec![0; length];
     let mut filled = 0;
     while filled < length {

@@ -1,3 +1,4 @@
+use std::io::{BufRead as _, BufReader, Read as _};
 use std::mem::MaybeUninit;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::Path;
@@ -11,7 +12,7 @@ use rustix::io::{Errno, read};
 
 use crate::archive;
 use crate::error::{Operation, SysError, display_path};
-use crate::processes::NodeNumber;
+use crate::node::{DeviceNode, NodeKind};
 use crate::tree::{Node, Tree};
 
 /// What the kernel gives of a binary attribute at most in one call, on all architectures a multiple of it.
@@ -183,20 +184,76 @@ impl Root {
         Some(Stamp(stat.st_ino as u64, stat.st_mtime as i64, stat.st_mtime_nsec as u64))
     }
 
-    /// Numbers of the device node that `path` leads to. `None` if it is no device node.
+    /// The device node that `path` leads to. `None` if it is no device node.
     ///
     /// # Errors
     /// [`SysError::Io`]; [`SysError::ReadOnly`] where there are no nodes.
-    pub(crate) fn node_number(&self, path: &[u8]) -> Result<Option<NodeNumber>, SysError> {
+    pub(crate) fn node(&self, path: &[u8]) -> Result<Option<DeviceNode>, SysError> {
         let Backend::Live(fd) = &self.backend else {
             return Err(SysError::ReadOnly { path: display_path(path) });
         };
         // Not synced: a server of files that does not answer is not asked.
         let found = statx(fd, path, AtFlags::STATX_DONT_SYNC, StatxFlags::BASIC_STATS)
             .map_err(|errno| SysError::io(Operation::Open, path, errno))?;
-        let kind = FileType::from_raw_mode(found.stx_mode.into());
-        Ok(matches!(kind, FileType::CharacterDevice | FileType::BlockDevice)
-            .then_some((found.stx_rdev_major, found.stx_rdev_minor)))
+        let kind = match FileType::from_raw_mode(found.stx_mode.into()) {
+            FileType::CharacterDevice => NodeKind::Char,
+            FileType::BlockDevice => NodeKind::Block,
+            _ => return Ok(None),
+        };
+        Ok(Some(DeviceNode { kind, major: found.stx_rdev_major, minor: found.stx_rdev_minor }))
+    }
+
+    /// Whether somebody has a block device for himself: opening it in the same way is refused then. Nothing is read of it.
+    ///
+    /// # Errors
+    /// [`SysError::Io`], also where the node is another device's; [`SysError::ReadOnly`] where there are no nodes.
+    pub(crate) fn is_claimed(&self, path: &[u8], device: DeviceNode) -> Result<bool, SysError> {
+        // What is no block device is not opened.
+        if self.node(path)? != Some(device) {
+            return Err(SysError::io(Operation::Open, path, Errno::NODEV));
+        }
+        let flags = OFlags::RDONLY | OFlags::EXCL | OFlags::NONBLOCK | OFlags::NOCTTY | OFlags::NOFOLLOW;
+        match self.open_at(path, flags) {
+            Ok(_) => Ok(false),
+            Err(Errno::BUSY) => Ok(true),
+            // The kernel has no such device, or nothing is in it.
+            Err(Errno::NXIO | Errno::NODEV | Errno::NOMEDIUM) => Ok(false),
+            Err(errno) => Err(SysError::io(Operation::Open, path, errno)),
+        }
+    }
+
+    /// Calls `visit` with each line of a file, without its end; so a file of any length is read in little memory. `false` if
+    /// there is no such file.
+    ///
+    /// # Errors
+    /// [`SysError::Io`] when it cannot be read, [`SysError::TooLarge`] if a line is longer than `longest`.
+    pub fn lines(&self, path: &[u8], longest: usize, visit: &mut dyn FnMut(&[u8])) -> Result<bool, SysError> {
+        if let Backend::Archive(tree) = &self.backend {
+            let Some(content) = node_content(tree, path, true) else { return Ok(false) };
+            content.split(|&b| b == b'\n').filter(|line| !line.is_empty()).for_each(visit);
+            return Ok(true);
+        }
+        let fd = match self.open_at(path, READ) {
+            Ok(fd) => fd,
+            Err(errno) if is_absent(errno) => return Ok(false),
+            Err(errno) => return Err(SysError::io(Operation::Open, path, errno)),
+        };
+        let mut lines = BufReader::with_capacity(LINES, std::fs::File::from(fd));
+        let mut line = Vec::new();
+        loop {
+            line.clear();
+            let mut bounded = (&mut lines).take(longest as u64 + 1);
+            let length = bounded
+                .read_until(b'\n', &mut line)
+                .map_err(|error| SysError::io(Operation::Read, path, error))?;
+            if length == 0 {
+                return Ok(true);
+            }
+            if length > longest {
+                return Err(SysError::TooLarge { path: display_path(path), limit: longest });
+            }
+            visit(line.strip_suffix(b"\n").unwrap_or(&line));
+        }
     }
 
     /// Opens a folder. `None` if there is none at `path`.
@@ -280,6 +337,9 @@ pub struct Stamp(u64, i64, u64);
 
 /// A pipe or a device in the place of a file must not block us.
 const READ: OFlags = OFlags::RDONLY.union(OFlags::NONBLOCK).union(OFlags::NOCTTY);
+
+/// How much of a file is read at once by [`Root::lines`].
+const LINES: usize = 64 << 10;
 
 const LIST: OFlags = OFlags::RDONLY.union(OFlags::DIRECTORY).union(OFlags::CLOEXEC);
 

@@ -20,14 +20,16 @@
 mod faults;
 mod pci;
 
+use std::collections::HashSet;
 use std::net::IpAddr;
+use std::os::fd::{AsFd as _, OwnedFd};
 use std::path::PathBuf;
-use std::sync::{Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
 use std::{fmt, fs, io};
 
-use nodedev_sys::processes::NodeNumber;
-use nodedev_sys::{FileLock, HostAccess, Operation, Root, SysError};
+use nodedev_sys::network::Network;
+use nodedev_sys::{DeviceNode, FileLock, HostAccess, Operation, PendingWrite, Root, SysError};
 
 use crate::tree::Tree;
 use faults::Faults;
@@ -35,6 +37,8 @@ use pci::Pci;
 
 /// Numbers of errors, as a test gives them to [`FakeKernel::fail_at`].
 pub mod errno {
+    /// No such file or directory.
+    pub const ENOENT: i32 = 2;
     /// Input/output error.
     pub const EIO: i32 = 5;
     /// Permission denied.
@@ -43,6 +47,10 @@ pub mod errno {
     pub const EBUSY: i32 = 16;
     /// No such device.
     pub const ENODEV: i32 = 19;
+    /// No space left on device.
+    pub const ENOSPC: i32 = 28;
+    /// Read-only file system.
+    pub const EROFS: i32 = 30;
 }
 
 /// A host that reacts. It can be used from several threads, as a kernel can.
@@ -60,18 +68,36 @@ struct State {
     faults: Faults,
     pci: Pci,
     waited: Duration,
-    addresses: Vec<(IpAddr, String)>,
+    network: Network,
+    network_error: Option<i32>,
+    claimed: HashSet<String>,
+    without_node: HashSet<String>,
     meanwhile: Option<Box<dyn FnOnce() + Send>>,
+    /// The end of the path of files whose writes do not come back.
+    hanging: Option<String>,
+    hung: Option<Hung>,
+    /// Locks that were taken, in order.
+    locked: Vec<String>,
+    /// What happens before the lock of this number is taken.
+    before_lock: Option<(usize, Box<dyn FnOnce() + Send>)>,
+    /// The error of everything that is written below this folder.
+    full: Option<(String, i32)>,
 }
 
 impl fmt::Debug for State {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { faults, pci, waited, addresses, meanwhile: _ } = self;
+        let Self { faults, pci, waited, network, network_error, claimed, without_node, locked, full, .. } =
+            self;
         f.debug_struct("State")
             .field("faults", faults)
             .field("pci", pci)
             .field("waited", waited)
-            .field("addresses", addresses)
+            .field("network", network)
+            .field("network_error", network_error)
+            .field("claimed", claimed)
+            .field("without_node", without_node)
+            .field("locked", locked)
+            .field("full", full)
             .finish_non_exhaustive()
     }
 }
@@ -132,6 +158,29 @@ impl FakeKernel {
         self.state().faults.errors.insert(step, errno);
     }
 
+    /// Lets the step of this number be done and fail all the same, as a rename whose sync fails.
+    pub fn fail_late_at(&self, step: usize, errno: i32) {
+        self.state().faults.late.insert(step, errno);
+    }
+
+    /// Lets everything that is written below a folder, such as `run`, fail from now on: its file system is full, or can only be
+    /// read.
+    pub fn refuse_writes_below(&self, folder: &str, errno: i32) {
+        self.state().full = Some((format!("{folder}/"), errno));
+    }
+
+    /// Does something, once, before the lock of this number is taken, counted from 1 from now on: what another process does then.
+    pub fn before_lock(&self, number: usize, act: impl FnOnce() + Send + 'static) {
+        let mut state = self.state();
+        let number = state.locked.len() + number;
+        state.before_lock = Some((number, Box::new(act)));
+    }
+
+    /// The files that were locked since the beginning, in order.
+    pub fn locked(&self) -> Vec<String> {
+        self.state().locked.clone()
+    }
+
     /// Lets everything from this step on fail, without doing it: what a process that died would not have done. A file that
     /// was being written then is there by half.
     pub fn crash_at(&self, step: usize) {
@@ -165,7 +214,47 @@ impl FakeKernel {
 
     /// Gives a network interface an address.
     pub fn address(&self, address: IpAddr, interface: &str) {
-        self.state().addresses.push((address, interface.to_owned()));
+        self.state().network.addresses.push((address, interface.as_bytes().into()));
+    }
+
+    /// Changes what the kernel says of its network when it is asked over netlink; at the beginning that is nothing.
+    pub fn network(&self, change: impl FnOnce(&mut Network)) {
+        change(&mut self.state().network);
+    }
+
+    /// From now on the kernel does not say anything of its network.
+    pub fn network_fails(&self, errno: i32) {
+        self.state().network_error = Some(errno);
+    }
+
+    /// Lets somebody have a block device for himself, such as `/dev/sda`: others cannot open it exclusively.
+    pub fn claim(&self, node: &str) {
+        self.state().claimed.insert(node.to_owned());
+    }
+
+    /// Takes the node of a block device away from `/dev`, so that nobody can say whether it is claimed.
+    pub fn remove_node(&self, node: &str) {
+        self.state().without_node.insert(node.to_owned());
+    }
+
+    /// Lets the kernel not come back from writes to files that end so, such as `igb/unbind`, until they are
+    /// [released](FakeKernel::release).
+    pub fn hang(&self, file: &str) {
+        self.state().hanging = Some(file.to_owned());
+    }
+
+    /// Lets the kernel come back from the write that it does not come back from; the process that did it ends.
+    pub fn release(&self) {
+        let hung = {
+            let mut state = self.state();
+            state.hanging = None;
+            state.hung.take()
+        };
+        if let Some(Hung { path, value, locks, written }) = hung {
+            let done = self.write(&path, &value);
+            *written.lock().unwrap_or_else(PoisonError::into_inner) = Some(done);
+            drop(locks);
+        }
     }
 
     /// Does something as soon as somebody waits, once.
@@ -202,12 +291,53 @@ impl FakeKernel {
         &self.folder
     }
 
+    /// A step that writes a file, which fails where none can be written.
+    fn step_of_writing(&self, operation: Operation, path: &[u8]) -> Result<MutexGuard<'_, State>, SysError> {
+        let state = self.step(operation, path)?;
+        match &state.full {
+            Some((folder, errno)) if path.starts_with(folder.as_bytes()) => {
+                Err(failure(operation, path, *errno))
+            }
+            _ => Ok(state),
+        }
+    }
+
     /// One step: counted, and failed if a test wants it.
     fn step(&self, operation: Operation, path: &[u8]) -> Result<MutexGuard<'_, State>, SysError> {
         let mut state = self.state();
         match state.faults.next() {
             Some(errno) => Err(failure(operation, path, errno)),
             None => Ok(state),
+        }
+    }
+}
+
+/// What came of a write; nothing while the kernel does not come back from it.
+type Written = Arc<Mutex<Option<Result<(), SysError>>>>;
+
+/// A write that the kernel does not come back from.
+#[derive(Debug)]
+struct Hung {
+    path: Vec<u8>,
+    value: Vec<u8>,
+    /// The locks that the process has that does it.
+    locks: Vec<OwnedFd>,
+    written: Written,
+}
+
+#[derive(Debug)]
+struct Pending(Written);
+
+impl PendingWrite for Pending {
+    fn wait(&mut self, patience: Duration) -> Option<Result<(), SysError>> {
+        // Time runs faster here.
+        let end = Instant::now() + (patience / 20).min(Duration::from_millis(100));
+        loop {
+            let written = self.0.lock().unwrap_or_else(PoisonError::into_inner).take();
+            if written.is_some() || Instant::now() >= end {
+                return written;
+            }
+            std::thread::sleep(Duration::from_millis(1));
         }
     }
 }
@@ -256,8 +386,34 @@ impl HostAccess for FakeKernel {
             .map_err(|error| failure(Operation::Write, path, error.raw_os_error().unwrap_or(errno::EIO)))
     }
 
+    fn start_write(
+        &self,
+        path: &[u8],
+        value: &[u8],
+        locks: &[FileLock],
+    ) -> Result<Box<dyn PendingWrite>, SysError> {
+        let hangs = self.state().hanging.clone();
+        let name = String::from_utf8_lossy(path);
+        if !hangs.is_some_and(|hanging| name.ends_with(&hanging)) {
+            let written = self.write(path, value);
+            return Ok(Box::new(Pending(Arc::new(Mutex::new(Some(written))))));
+        }
+        let mut state = self.step(Operation::Write, path)?;
+        let inherited = locks.iter().map(|lock| lock.as_fd().try_clone_to_owned());
+        let locks =
+            inherited.collect::<Result<_, _>>().map_err(|_| failure(Operation::Write, path, errno::EIO))?;
+        let written = Arc::default();
+        state.hung = Some(Hung {
+            path: path.to_owned(),
+            value: value.to_owned(),
+            locks,
+            written: Arc::clone(&written),
+        });
+        Ok(Box::new(Pending(written)))
+    }
+
     fn create_file(&self, path: &[u8], content: &[u8]) -> Result<(), SysError> {
-        let stepped = self.step(Operation::Write, path).map(drop);
+        let stepped = self.step_of_writing(Operation::Write, path).map(drop);
         if stepped.is_err() && self.state().faults.crashed_now() {
             // What a crash leaves: the beginning of the file.
             self.root.create_file(path, &content[..content.len() / 2])?;
@@ -267,17 +423,29 @@ impl HostAccess for FakeKernel {
     }
 
     fn rename(&self, from: &[u8], to: &[u8]) -> Result<(), SysError> {
-        let _state = self.step(Operation::Write, to)?;
-        self.root.rename(from, to)
+        let mut state = self.step_of_writing(Operation::Write, to)?;
+        self.root.rename(from, to)?;
+        match state.faults.late() {
+            Some(errno) => Err(failure(Operation::Write, to, errno)),
+            None => Ok(()),
+        }
     }
 
     fn remove(&self, path: &[u8]) -> Result<(), SysError> {
-        let _state = self.step(Operation::Remove, path)?;
+        let _state = self.step_of_writing(Operation::Remove, path)?;
         self.root.remove(path)
     }
 
     fn try_lock(&self, path: &[u8]) -> Result<Option<FileLock>, SysError> {
-        let _state = self.step(Operation::Lock, path)?;
+        let act = {
+            let mut state = self.step_of_writing(Operation::Lock, path)?;
+            state.locked.push(String::from_utf8_lossy(path).into_owned());
+            let is_now = state.before_lock.as_ref().is_some_and(|(number, _)| *number == state.locked.len());
+            if is_now { state.before_lock.take() } else { None }
+        };
+        if let Some((_, act)) = act {
+            act();
+        }
         self.root.try_lock(path)
     }
 
@@ -286,15 +454,31 @@ impl HostAccess for FakeKernel {
         self.root.is_locked(path)
     }
 
-    fn node_number(&self, path: &[u8]) -> Result<Option<NodeNumber>, SysError> {
+    fn node(&self, path: &[u8]) -> Result<Option<DeviceNode>, SysError> {
         let _state = self.step(Operation::Open, path)?;
-        HostAccess::node_number(&self.root, path)
+        HostAccess::node(&self.root, path)
     }
 
-    fn interfaces_of(&self, address: IpAddr) -> Result<Vec<String>, SysError> {
-        let state = self.step(Operation::List, b"sys/class/net")?;
-        let found = state.addresses.iter().filter(|(known, _)| *known == address);
-        Ok(found.map(|(_, interface)| interface.clone()).collect())
+    fn is_claimed(&self, path: &[u8], _: DeviceNode) -> Result<bool, SysError> {
+        let state = self.step(Operation::Open, path)?;
+        let node = format!("/{}", String::from_utf8_lossy(path));
+        if state.without_node.contains(&node) {
+            return Err(failure(Operation::Open, path, errno::ENOENT));
+        }
+        Ok(state.claimed.contains(&node))
+    }
+
+    fn lines(&self, path: &[u8], longest: usize, visit: &mut dyn FnMut(&[u8])) -> Result<bool, SysError> {
+        let _state = self.step(Operation::Read, path)?;
+        self.root.lines(path, longest, visit)
+    }
+
+    fn network(&self) -> Result<Network, SysError> {
+        let state = self.step(Operation::Ask, b"network")?;
+        match state.network_error {
+            Some(errno) => Err(failure(Operation::Ask, b"network", errno)),
+            None => Ok(state.network.clone()),
+        }
     }
 
     fn load_module(&self, name: &str) -> Result<(), SysError> {

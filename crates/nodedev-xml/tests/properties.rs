@@ -109,6 +109,7 @@ fn pci() -> impl Strategy<Value = Capability> {
                     capability,
                     status: status.map(|link: PciLink| PciLink { port: None, ..link }),
                 }),
+                power: None,
             }))
         },
     )

@@ -1,7 +1,7 @@
 use nodedev::{Connection, DetachOptions};
 
-use super::each;
 use super::plan::{Words, native_or, tell};
+use super::{each, each_at_once};
 use crate::args::DetachArgs;
 use crate::exit::Exit;
 use crate::output::Output;
@@ -17,6 +17,14 @@ pub(super) fn run(connection: &Connection, args: &DetachArgs, out: &mut Output) 
         dry_run: args.telling.dry_run,
         connected_at: nodedev::ssh_address(),
     };
+    if options.dry_run {
+        return each_at_once(
+            connection,
+            &args.devices.names,
+            |names, tell| connection.detach_each(names, &options, tell),
+            |name, plan| tell(out, &args.telling, name, &Some(plan), &WORDS),
+        );
+    }
     let plain = !(options.group || options.force || args.telling.is_native());
     each(
         connection,

@@ -1,8 +1,8 @@
 use std::io::Write;
 
-use nodedev::{Connection, Effect, ExplainOptions, Explanation, Verdict};
+use nodedev::{CapabilityType, Connection, Effect, ExplainOptions, Explanation, Verdict};
 
-use super::each;
+use super::each_at_once;
 use crate::args::ExplainArgs;
 use crate::exit::Exit;
 use crate::output::{ADDED, CHANGED, DIM, NAME, Output, REMOVED};
@@ -12,10 +12,12 @@ use crate::text::printable;
 pub(super) fn run(connection: &Connection, args: &ExplainArgs, out: &mut Output) -> anyhow::Result<Exit> {
     let mut all_possible = true;
     let options = ExplainOptions { kernel_driver: args.driver.clone(), connected_at: nodedev::ssh_address() };
-    let exit = each(
+    let all = if args.devices.all { pci_functions(connection)? } else { Vec::new() };
+    let names = if args.devices.all { &all } else { &args.devices.names };
+    let exit = each_at_once(
         connection,
-        &args.devices.names,
-        |name| connection.explain(name, &options),
+        names,
+        |names, tell| connection.explain_each(names, &options, tell),
         |asked, explanation| {
             all_possible &= explanation.verdict == Verdict::Possible;
             if args.json {
@@ -29,6 +31,12 @@ pub(super) fn run(connection: &Connection, args: &ExplainArgs, out: &mut Output)
         },
     )?;
     Ok(if exit == Exit::Done && !all_possible { Exit::Failed } else { exit })
+}
+
+/// Names of all devices that can be asked about.
+fn pci_functions(connection: &Connection) -> anyhow::Result<Vec<String>> {
+    let names = connection.names(Some(CapabilityType::Pci.as_str()))?;
+    Ok(names.into_iter().map(|name| name.as_str().to_owned()).collect())
 }
 
 fn tell(out: &mut Output, explanation: &Explanation) -> anyhow::Result<()> {

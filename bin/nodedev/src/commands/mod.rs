@@ -22,6 +22,8 @@ mod show;
 mod tree;
 mod watch;
 
+use std::ops::ControlFlow;
+
 use nodedev::Connection;
 
 use crate::args::{Cli, Command};
@@ -81,4 +83,47 @@ fn each<T>(
         }
     }
     Ok(tally.exit())
+}
+
+/// How one device is told, once it was looked at.
+type Tell<'t, T> = &'t mut dyn FnMut(&str, nodedev::Result<T>) -> ControlFlow<()>;
+
+/// As [`each`], where one call looks at all devices.
+fn each_at_once<T>(
+    connection: &Connection,
+    names: &[String],
+    look: impl FnOnce(&[&str], Tell<'_, T>),
+    mut write: impl FnMut(&str, T) -> anyhow::Result<()>,
+) -> anyhow::Result<Exit> {
+    let mut tally = Tally::default();
+    let mut known = Vec::with_capacity(names.len());
+    for argument in names {
+        match session::resolve(connection, argument) {
+            Ok(name) => known.push(name),
+            Err(error) => {
+                report::error(&error);
+                tally.failed += 1;
+            }
+        }
+    }
+    let known: Vec<&str> = known.iter().map(AsRef::as_ref).collect();
+    let mut failure = None;
+    look(&known, &mut |name, seen| match seen {
+        Ok(seen) => match write(name, seen) {
+            Ok(()) => {
+                tally.done += 1;
+                ControlFlow::Continue(())
+            }
+            Err(error) => {
+                failure = Some(error);
+                ControlFlow::Break(())
+            }
+        },
+        Err(error) => {
+            report::error(&session::explain(connection, name, error).into());
+            tally.failed += 1;
+            ControlFlow::Continue(())
+        }
+    });
+    failure.map_or_else(|| Ok(tally.exit()), Err)
 }

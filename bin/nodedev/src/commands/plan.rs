@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 use std::io::Write;
 
-use nodedev::{Effect, ErrorCode, HandoverPlan, Outcome, PlanStep, Result, StepAction};
+use nodedev::{Effect, ErrorCode, FindingKind, HandoverPlan, Outcome, PlanStep, Result, StepAction};
 
 use crate::args::TellingArgs;
 use crate::output::{DIM, Output};
@@ -58,8 +58,19 @@ pub(super) fn tell(
             return Ok(());
         }
     };
+    let is_provided = plan.findings.iter().any(|finding| finding.kind == FindingKind::ProvidesVfioItself);
     for device in &plan.devices {
-        writeln!(out, "Device {} {word}", printable(device.name.as_str()))?;
+        match &device.before.kernel_driver {
+            Some(driver) if is_provided && plan.outcome == Outcome::Unchanged => {
+                writeln!(
+                    out,
+                    "Device {} stays with {}, which provides it for guests",
+                    printable(device.name.as_str()),
+                    printable(driver)
+                )?;
+            }
+            _ => writeln!(out, "Device {} {word}", printable(device.name.as_str()))?,
+        }
     }
     Ok(())
 }

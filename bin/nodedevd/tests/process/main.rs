@@ -221,6 +221,87 @@ fn a_socket_whose_program_takes_nobody_is_not_waited_for() {
 }
 
 #[test]
+fn what_others_have_put_in_its_way_is_not_written_to_and_does_not_stop_it() {
+    let scene = Scene::new();
+    fs::create_dir(scene.path("run")).unwrap();
+    fs::write(scene.path("victim"), "precious").unwrap();
+    let pid = scene.path("run/nodedevd.pid");
+    std::os::unix::fs::symlink(scene.path("victim"), &pid).unwrap();
+    let (code, text) = scene.fail(scene.command());
+    assert_eq!((code, text.contains("it is a symbolic link")), (73, true), "{text}");
+    fs::remove_file(&pid).unwrap();
+    fs::hard_link(scene.path("victim"), &pid).unwrap();
+    let (code, text) = scene.fail(scene.command());
+    assert_eq!((code, text.contains("no other name")), (73, true), "{text}");
+    assert_eq!(fs::read_to_string(scene.path("victim")).unwrap(), "precious");
+    fs::remove_file(&pid).unwrap();
+    // Whoever may open the file may lock it.
+    fs::write(&pid, "1\n").unwrap();
+    fs::set_permissions(&pid, fs::Permissions::from_mode(0o644)).unwrap();
+    let strangers = fs::File::open(&pid).unwrap();
+    rustix::fs::flock(&strangers, rustix::fs::FlockOperation::NonBlockingLockExclusive).unwrap();
+    let _daemon = scene.start();
+    assert_eq!(Client::connect(&scene.socket()).lookup(), Some(Status::Ok));
+    assert_eq!(fs::metadata(&pid).unwrap().permissions().mode() & 0o777, 0o600);
+}
+
+#[test]
+fn a_folder_that_somebody_else_may_change_is_refused() {
+    let scene = Scene::new();
+    let open = scene.path("open");
+    fs::create_dir(&open).unwrap();
+    fs::set_permissions(&open, fs::Permissions::from_mode(0o777)).unwrap();
+    let at = |dir: &Path| {
+        let mut command = scene.command();
+        let words: Vec<_> = command.get_args().map(ToOwned::to_owned).collect();
+        command = Command::new(command.get_program());
+        let run = scene.path("run");
+        command.args(words.iter().map(|word| if run == Path::new(word) { dir.as_os_str() } else { word }));
+        scene.fail(command)
+    };
+    for dir in [open.clone(), open.join("run")] {
+        let (code, text) = at(&dir);
+        assert_eq!((code, text.contains("is no safe place")), (77, true), "{text}");
+    }
+    assert!(!open.join("run").exists());
+    if rustix::process::geteuid().is_root() {
+        fs::set_permissions(&open, fs::Permissions::from_mode(0o755)).unwrap();
+        std::os::unix::fs::chown(&open, Some(65_534), None).unwrap();
+        let (code, text) = at(&open);
+        assert_eq!((code, text.contains("is user 65534's")), (77, true), "{text}");
+    }
+}
+
+#[test]
+fn fewer_clients_are_served_where_fewer_files_may_be_open() {
+    let scene = Scene::new();
+    let limited = |files: u32| {
+        let daemon = scene.command();
+        let mut command = Command::new("/bin/sh");
+        command.args(["-c", &format!("ulimit -n {files}; exec \"$@\""), "sh"]);
+        command.arg(daemon.get_program()).args(daemon.get_args());
+        command.stderr(std::process::Stdio::piped());
+        command
+    };
+    let (code, text) = scene.fail(limited(24));
+    assert_eq!((code, text.contains("which leaves none for clients")), (71, true), "{text}");
+    let mut daemon = scene.started(limited(128));
+    // Half of what is left of 128: 24 clients; the others wait, and those are answered who are served.
+    let mut clients: Vec<_> = (0..24).map(|_| Client::connect(&scene.socket())).collect();
+    let _waiting: Vec<_> = (0..50).map(|_| UnixStream::connect(scene.socket()).unwrap()).collect();
+    for client in &mut clients {
+        assert_eq!(client.lookup(), Some(Status::Ok));
+    }
+    daemon.signal(rustix::process::Signal::TERM);
+    daemon.wait();
+    let text = daemon.errors();
+    assert!(
+        text.contains("fewer clients than max_clients") && !text.contains("Too many open files"),
+        "{text}"
+    );
+}
+
+#[test]
 fn settings_that_do_nothing_are_warned_of() {
     let scene = Scene::new();
     scene.configure("auth_unix_rw = \"none\"\naudit_level = 1\n");

@@ -33,6 +33,8 @@ pub(crate) struct Describer<'a> {
     pub(crate) root: &'a Root,
     pub(crate) pci_ids: &'a PciIds,
     shared: &'a Shared,
+    /// Whether what only the native view shows is read too.
+    pub(crate) is_native: bool,
     /// What the scan just before this pass read already.
     uevents: Uevents,
     /// Members of IOMMU groups seen in this pass: the devices of a group share the list.
@@ -48,11 +50,17 @@ impl<'a> Describer<'a> {
             root: &shared.root,
             pci_ids: &shared.pci_ids,
             shared,
+            is_native: false,
             uevents,
             groups: RefCell::default(),
             folders: RefCell::default(),
             net: net::Probes::default(),
         }
+    }
+
+    /// Reads what only the native view shows, too.
+    pub(crate) fn natively(self) -> Self {
+        Self { is_native: true, ..self }
     }
 
     /// Last component of what the link `name` in the device's folder leads to. `None` if that does not exist: libvirt

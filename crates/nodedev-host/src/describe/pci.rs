@@ -2,7 +2,9 @@
 
 use std::rc::Rc;
 
-use nodedev_model::{Capability, IdName, IommuGroup, PciAddress, PciCapability, Text, VirtualFunctions};
+use nodedev_model::{
+    Capability, IdName, IommuGroup, PciAddress, PciCapability, PciPower, Text, VirtualFunctions,
+};
 use nodedev_sys::paths::{IOMMU_GROUPS, join};
 
 use super::{Describer, mdev};
@@ -42,7 +44,24 @@ pub(super) fn describe(context: &Describer<'_>, device: &KernelDevice<'_>) -> Ca
         iommu_group: iommu_group(context, device, address),
         numa_node: numa_node(device),
         express: config.and_then(|config| config.express),
+        power: context.is_native.then(|| power(device, config)).flatten(),
     }))
+}
+
+/// How awake a function is, as far as anything says so.
+fn power(device: &KernelDevice<'_>, config: Option<pci_config::Summary>) -> Option<PciPower> {
+    let text = |value: &[u8]| Text::from(value);
+    let power = PciPower {
+        state: device.attribute("power_state", text),
+        runtime_status: device.attribute("power/runtime_status", text),
+        answers: config.map(|config| !config.is_silent),
+    };
+    let is_known = power.state.is_some() || power.runtime_status.is_some() || power.answers == Some(false);
+    if power.answers == Some(false) {
+        let state = power.state.as_ref().map(|state| format!(" (power state {state})")).unwrap_or_default();
+        device.issue("config", format!("the device does not answer{state}"));
+    }
+    is_known.then_some(power)
 }
 
 /// Vendor and product, from the files of these names. They need not be read where `PCI_ID`, which the kernel prints from
@@ -82,7 +101,7 @@ fn config(device: &KernelDevice<'_>) -> Option<pci_config::Summary> {
                 }
             }
             let summary = pci_config::parse(content, length);
-            if summary.header.is_none() {
+            if summary.header.is_none() && !summary.is_silent {
                 device.issue("config", "unknown type of header");
             }
             Some(summary)

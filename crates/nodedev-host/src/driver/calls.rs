@@ -22,7 +22,7 @@ use crate::host_info;
 use crate::index::{COMPUTER, Index};
 use crate::kernel::Issues;
 use crate::making::{mdev, vhba};
-use crate::operations::ResetRequest;
+use crate::operations::{Look, ResetRequest};
 use crate::refuse::{self, Makeable};
 use crate::shared::{Known, view_entry};
 
@@ -189,7 +189,7 @@ impl Driver for HostDriver {
 
     fn reattach(&self, name: &str) -> Result<()> {
         self.serves("virNodeDeviceReAttach")?;
-        self.reattach_device(name, &ReattachOptions::default()).map(drop)
+        self.reattach_for_libvirt(name)
     }
 
     fn reset(&self, name: &str) -> Result<()> {
@@ -204,11 +204,40 @@ impl Driver for HostDriver {
     }
 
     fn explain(&self, name: &str, options: &ExplainOptions) -> Result<Explanation> {
-        Ok(self.operations().explain(&self.pci_function_below(name)?, options)?)
+        self.explain_seen(&Look::at(self.operations(), options.connected_at), name, options)
+    }
+
+    fn explain_each(
+        &self,
+        names: &[&str],
+        options: &ExplainOptions,
+        tell: &mut dyn FnMut(&str, Result<Explanation>) -> ControlFlow<()>,
+    ) {
+        let look = Look::at(self.operations(), options.connected_at);
+        for name in names {
+            if tell(name, self.explain_seen(&look, name, options)).is_break() {
+                break;
+            }
+        }
+    }
+
+    fn detach_each(
+        &self,
+        names: &[&str],
+        options: &DetachOptions,
+        tell: &mut dyn FnMut(&str, Result<HandoverPlan>) -> ControlFlow<()>,
+    ) {
+        // What one device is detached of is not what was seen before any more.
+        let look = options.dry_run.then(|| Look::at(self.operations(), options.connected_at));
+        for name in names {
+            if tell(name, self.detach_device(name, options, look.as_ref())).is_break() {
+                break;
+            }
+        }
     }
 
     fn detach_with(&self, name: &str, options: &DetachOptions) -> Result<HandoverPlan> {
-        self.detach_device(name, options)
+        self.detach_device(name, options, None)
     }
 
     fn reattach_with(&self, name: &str, options: &ReattachOptions) -> Result<HandoverPlan> {
@@ -233,12 +262,12 @@ impl Driver for HostDriver {
     }
 
     fn device(&self, name: &str) -> Result<NodeDevice> {
-        self.describe(self.with_any(name, Known::copy)?)
+        self.describe_by(&self.describer().natively(), self.with_any(name, Known::copy)?)
     }
 
     fn visit(&self, view: View, visit: &mut DeviceVisitor<'_>) -> Result<Vec<Issue>> {
         let issues = Issues::default();
-        let describer = self.describer_of_all();
+        let describer = self.describer_of_all().natively();
         let mut scratch = Vec::new();
         for name in self.all_names(view) {
             let Some(known) = self.shared.known(&name) else { continue };

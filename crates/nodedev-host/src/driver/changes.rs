@@ -3,19 +3,21 @@
 use std::sync::{MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use nodedev_driver::{Caller, DetachOptions, Error, ErrorDomain, ReattachOptions, Result};
-use nodedev_model::{CapabilityType, Effect, HandoverPlan, PciAddress};
+use nodedev_driver::{Caller, DetachOptions, Error, ErrorDomain, ExplainOptions, ReattachOptions, Result};
+use nodedev_model::{CapabilityType, Effect, Explanation, HandoverPlan, PciAddress};
 use nodedev_sys::HostAccess;
 use nodedev_sys::paths::{DEVICES, basename};
 use nodedev_sys::processes::ssh_address;
 
 use super::HostDriver;
 use crate::classify::Kind;
-use crate::operations::{DetachRequest, Operations, OpsError, PciFunction, ResetRequest};
+use crate::operations::{DetachRequest, Look, Operations, OpsError, PciFunction, ResetRequest};
 
 /// Names of drivers that clients of libvirt give and that are none.
 const DEFAULT_DRIVER: &str = "vfio";
 const LEGACY_DRIVER: &str = "kvm";
+/// How long the kernel is waited for on behalf of libvirt's clients, which know of no progress.
+const CLIENTS_PATIENCE: Duration = Duration::from_secs(30);
 /// How long a look at all entries of the journal counts. It reads each of them, and hosts have thousands.
 const LOOK_AGAIN: Duration = Duration::from_secs(60);
 
@@ -95,14 +97,30 @@ impl HostDriver {
             Caller::Process(process) => ssh_address(self.host(), Some(process)),
         };
         let request = DetachRequest { kernel_driver, connected_at, ..DetachRequest::default() };
-        let plan = self.operations().detach(&[function], &request)?;
+        let plan = self.operations().within(CLIENTS_PATIENCE).detach(&[function], &request)?;
         for finding in plan.findings.iter().filter(|finding| finding.effect >= Effect::Warning) {
             tracing::warn!(device = name, "{}", finding.problem);
         }
         Ok(())
     }
 
-    pub(super) fn detach_device(&self, name: &str, options: &DetachOptions) -> Result<HandoverPlan> {
+    pub(super) fn explain_seen(
+        &self,
+        look: &Look<'_>,
+        name: &str,
+        options: &ExplainOptions,
+    ) -> Result<Explanation> {
+        let function = self.pci_function_below(name)?;
+        Ok(self.operations().explain(look, &function, options.kernel_driver.as_deref())?)
+    }
+
+    /// `look` is what was seen of the host for several plans that nothing is done of.
+    pub(super) fn detach_device(
+        &self,
+        name: &str,
+        options: &DetachOptions,
+        look: Option<&Look<'_>>,
+    ) -> Result<HandoverPlan> {
         let function = self.pci_function(name)?;
         if !options.dry_run {
             self.changeable(name)?;
@@ -117,7 +135,17 @@ impl HostDriver {
             strict: true,
             connected_at: options.connected_at,
         };
-        Ok(operations.detach(&functions, &request)?)
+        Ok(match look {
+            Some(look) => operations.detach_seen(&look.scene, &functions, &request, &[])?,
+            None => operations.detach(&functions, &request)?,
+        })
+    }
+
+    pub(super) fn reattach_for_libvirt(&self, name: &str) -> Result<()> {
+        let function = self.pci_function(name)?;
+        self.changeable(name)?;
+        self.operations().within(CLIENTS_PATIENCE).reattach(&[function], false)?;
+        Ok(())
     }
 
     pub(super) fn reattach_device(&self, name: &str, options: &ReattachOptions) -> Result<HandoverPlan> {
@@ -135,7 +163,9 @@ impl HostDriver {
         if !request.dry_run {
             self.changeable(name)?;
         }
-        Ok(self.operations().reset(&function, request)?)
+        let operations = self.operations();
+        let operations = if request.as_libvirt { operations.within(CLIENTS_PATIENCE) } else { operations };
+        Ok(operations.reset(&function, request)?)
     }
 
     /// By the address too: the device of an entry need not be there any more.

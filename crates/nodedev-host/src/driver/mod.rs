@@ -147,8 +147,12 @@ impl HostDriver {
     }
 
     fn describe(&self, known: Known) -> Result<NodeDevice> {
+        self.describe_by(&self.describer(), known)
+    }
+
+    fn describe_by(&self, describer: &Describer<'_>, known: Known) -> Result<NodeDevice> {
         let name = known.name.clone();
-        self.describer().describe(known, &Issues::default()).ok_or_else(|| {
+        describer.describe(known, &Issues::default()).ok_or_else(|| {
             Error::no_device(ErrorDomain::NODEDEV, name.as_str()).with_help("it is gone by now")
         })
     }

@@ -3,8 +3,9 @@
 
 use nodedev_driver::{DeviceRef, Driver as _, Error, ErrorCode, ErrorDomain, Result, UpdateFlags};
 use nodedev_model::{Capability, DeviceName, MdevCapability, MdevConfig, NodeDevice, Text, Uuid};
+use nodedev_sys::open_files::{self, OpenFile, OpenFiles, Process};
 use nodedev_sys::paths::{DEV_VFIO, basename, join};
-use nodedev_sys::{HostAccess, SysError, processes};
+use nodedev_sys::{HostAccess, SysError};
 
 use super::mdevctl::{Request, Target};
 use super::{APPEARANCE, NOTICE, Waiter};
@@ -170,7 +171,7 @@ pub(crate) fn stop(driver: &HostDriver, name: &str) -> Result<()> {
 }
 
 /// Who has the device open, through its VFIO group or its own node. mdevctl would wait for them in the kernel.
-fn in_use(driver: &HostDriver, known: &Known) -> Result<Option<processes::Holder>> {
+fn in_use(driver: &HostDriver, known: &Known) -> Result<Option<Process>> {
     let failed = |error: SysError| Error::internal(ErrorDomain::NODEDEV, error.to_string());
     let mut nodes = Vec::new();
     if known.mdev.iommu_group != 0 {
@@ -186,10 +187,11 @@ fn in_use(driver: &HostDriver, known: &Known) -> Result<Option<processes::Holder
     if nodes.is_empty() {
         return Ok(None);
     }
-    let wanted =
-        |link: &[u8]| processes::vfio_node(driver.root(), link).filter(|node| nodes.contains(&node.path));
-    let holders = processes::holders(driver.root(), &wanted);
-    Ok(holders.map_err(failed)?.found.into_iter().next())
+    let open = OpenFiles::of(driver.root()).map_err(failed)?;
+    let has_it = |file: &OpenFile| {
+        open_files::vfio_node(driver.root(), file).is_some_and(|node| nodes.contains(&node))
+    };
+    Ok(open.processes.into_iter().find(|process| process.files.iter().any(has_it)))
 }
 
 pub(crate) fn undefine(driver: &HostDriver, name: &str) -> Result<()> {

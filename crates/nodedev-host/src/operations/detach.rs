@@ -37,10 +37,22 @@ impl Operations<'_> {
         functions: &[PciFunction],
         request: &DetachRequest<'_>,
     ) -> Result<HandoverPlan> {
-        let _locks = if request.dry_run { Vec::new() } else { self.begin(functions)? };
+        let locks = if request.dry_run { Vec::new() } else { self.begin(functions)? };
+        let scene = Scene::for_caller(self.host, request.connected_at);
+        self.detach_seen(&scene, functions, request, &locks)
+    }
+
+    /// As [`Operations::detach`], of a host that was looked at: for many plans that nothing is done of.
+    pub(crate) fn detach_seen(
+        &self,
+        scene: &Scene<'_>,
+        functions: &[PciFunction],
+        request: &DetachRequest<'_>,
+        locks: &[FileLock],
+    ) -> Result<HandoverPlan> {
         let mut chosen = Vec::with_capacity(functions.len());
         for function in functions {
-            chosen.push(kernel_driver::choose(self.host, function, request.kernel_driver)?);
+            chosen.push(scene.drivers().choose(function, request.kernel_driver)?);
         }
         let mut modules: Vec<String> = chosen.iter().filter_map(|chosen| chosen.module.clone()).collect();
         modules.sort_unstable();
@@ -48,7 +60,7 @@ impl Operations<'_> {
         let mut changes = self.changes(functions, &chosen)?;
         let mut plan = plan_of(&changes);
         plan.steps.splice(0..0, modules.iter().map(|module| plan::load_module(module)));
-        plan.findings = self.findings(functions, &chosen, request, plan.outcome)?;
+        plan.findings = findings(scene, functions, &chosen, request, plan.outcome);
         let skipped = check::refuse(&plan.findings, request.force)?;
         if request.dry_run || plan.outcome == Outcome::Unchanged {
             return Ok(plan);
@@ -66,34 +78,10 @@ impl Operations<'_> {
             plan = HandoverPlan { steps: loaded.chain(now.steps).collect(), findings: plan.findings, ..now };
         }
         changes.retain(|change| !change.steps.is_empty());
-        self.carry_out(HandoverState::Detaching, &changes)?;
+        self.carry_out(HandoverState::Detaching, &changes, locks)?;
         audit::changed(HandoverOperation::Detach, functions);
         plan.outcome = Outcome::Changed;
         Ok(plan)
-    }
-
-    /// What speaks against detaching. Where nothing is to be done, only whether a guest has it: for libvirt's clients that is
-    /// an error even then.
-    fn findings(
-        &self,
-        functions: &[PciFunction],
-        chosen: &[Chosen],
-        request: &DetachRequest<'_>,
-        outcome: Outcome,
-    ) -> Result<Vec<Finding>> {
-        let scene = Scene::for_caller(self.host, request.connected_at);
-        let mut findings = Vec::new();
-        for (function, chosen) in functions.iter().zip(chosen) {
-            let intent =
-                Intent { function, chosen: Some(chosen), together: functions, strict: request.strict };
-            findings.extend(match outcome {
-                Outcome::Unchanged => check::in_use(&scene, &intent)?,
-                _ => check::detach(&scene, &intent)?,
-            });
-        }
-        findings.sort_by_key(|finding| std::cmp::Reverse(finding.effect));
-        findings.dedup();
-        Ok(findings)
     }
 
     /// Locks functions, which are sorted, and makes sure that no operation on them is half-done.
@@ -158,6 +146,28 @@ impl Operations<'_> {
         let function = function.clone();
         Ok(Change { function, identity, before, target, original, module, steps, previous })
     }
+}
+
+/// What speaks against detaching. Where nothing is to be done, only whether a guest has it: for libvirt's clients that is
+/// an error even then.
+fn findings(
+    scene: &Scene<'_>,
+    functions: &[PciFunction],
+    chosen: &[Chosen],
+    request: &DetachRequest<'_>,
+    outcome: Outcome,
+) -> Vec<Finding> {
+    let mut findings = Vec::new();
+    for (function, chosen) in functions.iter().zip(chosen) {
+        let intent = Intent { function, chosen: Some(chosen), together: functions, strict: request.strict };
+        findings.extend(match outcome {
+            Outcome::Unchanged => check::in_use(scene, &intent),
+            _ => check::detach(scene, &intent),
+        });
+    }
+    findings.sort_by_key(|finding| std::cmp::Reverse(finding.effect));
+    findings.dedup();
+    findings
 }
 
 /// Whether something of what an operation made of a device is still so.

@@ -1,9 +1,9 @@
 //! Showing the journal, and forgetting an entry.
 
-use nodedev_model::{Handover, HandoverState, Handovers};
+use nodedev_model::{DriverBinding, Handover, HandoverState, Handovers};
 
 use super::journal::{Journal, PATIENCE, Record};
-use super::{Operations, PciFunction, Result};
+use super::{Operations, PciFunction, Result, act};
 
 impl Operations<'_> {
     /// What the journal says, and how the devices are served now.
@@ -23,10 +23,20 @@ impl Operations<'_> {
 
     fn shown(&self, function: PciFunction, record: Record) -> Result<Handover> {
         let is_same = function.identity(self.host)?.is_some_and(|now| now.is_same(&record.identity));
-        let current = if is_same { function.binding(self.host)? } else { None };
         let journal = Journal::of(self.host);
         let busy = if record.is_in_progress() { journal.is_locked(function.address) } else { Some(false) };
-        let problem = record.problem.clone().or_else(|| {
+        let current = match (is_same, busy) {
+            (false, _) => None,
+            (true, Some(false)) => function.binding(self.host)?,
+            // The kernel tells no override while it changes the driver: whoever asks waits with it.
+            (true, _) => {
+                let kernel_driver = function.driver(self.host)?;
+                Some(DriverBinding { kernel_driver, driver_override: None })
+            }
+        };
+        let is_waiting = busy == Some(true) && record.problem.is_some();
+        let waits = is_waiting.then(|| act::waits_for(self.host, &function));
+        let problem = waits.or_else(|| record.problem.clone()).or_else(|| {
             let text = match record.state {
                 _ if busy != Some(false) => return None,
                 HandoverState::Detaching | HandoverState::Reattaching => {
@@ -52,6 +62,17 @@ impl Operations<'_> {
             since_seconds: record.since_seconds,
             problem,
         })
+    }
+
+    /// What is going on with a function, if the kernel does not come back from it.
+    pub(super) fn waiting(&self, function: &PciFunction) -> Result<Option<(HandoverState, String)>> {
+        let journal = Journal::of(self.host);
+        // One that is damaged is told of elsewhere.
+        let Ok(Some(record)) = journal.read(function.address) else { return Ok(None) };
+        let is_waiting = record.is_in_progress()
+            && record.problem.is_some()
+            && journal.is_locked(function.address) != Some(false);
+        Ok(is_waiting.then(|| (record.state, act::waits_for(self.host, function))))
     }
 
     /// The function of an entry that is about a device of this name.

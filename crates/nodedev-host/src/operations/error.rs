@@ -34,6 +34,9 @@ pub(crate) enum OpsError {
     /// Somebody else is at it.
     #[error("another process is changing PCI device {device}")]
     Busy { device: PciAddress, pid: Option<u32> },
+    /// The kernel does not come back from a change of the device.
+    #[error("the change of PCI device {device} is not done: {problem}")]
+    Waiting { device: PciAddress, problem: String },
     /// Something stands in the way.
     #[error("{}", finding.problem)]
     Refused { finding: Box<Finding> },
@@ -70,6 +73,12 @@ pub(crate) enum OpsError {
     /// The operation failed and so did putting things back: the device needs an operator.
     #[error("{}; and PCI device {device} could not be given back to {original}: {}", cause.told(), rollback.told())]
     RollbackFailed { device: PciAddress, original: String, cause: Box<OpsError>, rollback: Box<OpsError> },
+    /// A file of the host makes no sense.
+    #[error("{path} makes no sense: {problem}")]
+    Malformed { path: String, problem: &'static str },
+    /// The host tells nowhere what has to be known.
+    #[error("{path} is not there, which would tell {what}")]
+    NotTold { what: &'static str, path: String },
     /// Something of the host could not be read.
     #[error(transparent)]
     Sys(#[from] SysError),
@@ -117,6 +126,7 @@ impl OpsError {
     pub(crate) fn told(&self) -> String {
         match self {
             Self::Step { source, .. } | Self::Journal { source, .. } => format!("{self}: {}", reason(source)),
+            Self::Sys(source) if source.errno().is_some() => format!("{self}: {}", reason(source)),
             _ => self.to_string(),
         }
     }
@@ -141,6 +151,10 @@ impl OpsError {
             }
             Self::Busy { pid: Some(pid), .. } => format!("wait for process {pid} to finish it"),
             Self::Busy { pid: None, .. } => "wait for it to finish".into(),
+            Self::Waiting { device, .. } => format!(
+                "end that process: the change is then done, or undone by the next operation; `nodedev handover list` and \
+                 `nodedev explain {device}` say how far it is"
+            ),
             Self::Refused { finding } => return finding.remedy.clone(),
             Self::Step { source, .. } | Self::Journal { source, .. } if source.is_permission() => {
                 "changing who serves a device needs root".into()
@@ -164,7 +178,9 @@ impl OpsError {
             Self::Interrupted { device, .. } | Self::RollbackFailed { device, .. } => format!(
                 "the kernel's log (dmesg) says why; `nodedev reattach` tries it again, and `nodedev handover forget {device}` leaves the device as it is"
             ),
-            Self::Journal { .. } | Self::Sys(_) => return None,
+            Self::Journal { .. } | Self::Malformed { .. } | Self::NotTold { .. } | Self::Sys(_) => {
+                return None;
+            }
         })
     }
 
@@ -181,6 +197,7 @@ impl OpsError {
                 (D::NONE, C::SYSTEM_ERROR)
             }
             Self::Busy { .. } | Self::Interrupted { .. } => (D::NODEDEV, C::OPERATION_INVALID),
+            Self::Waiting { .. } => (D::NODEDEV, C::OPERATION_TIMEOUT),
             Self::Refused { finding } => of_finding(finding.kind),
             Self::RollbackFailed { .. } => (D::NODEDEV, C::OPERATION_FAILED),
             Self::UnknownDriver { .. }
@@ -190,6 +207,8 @@ impl OpsError {
             | Self::NotEndpoint { .. }
             | Self::NoAnswer { .. }
             | Self::NotReached { .. }
+            | Self::Malformed { .. }
+            | Self::NotTold { .. }
             | Self::DamagedEntry { .. } => (D::NONE, C::INTERNAL_ERROR),
         }
     }

@@ -1,27 +1,52 @@
 //! Whether a function can be handed to a guest; if not, why, and what would help.
 
-use nodedev_driver::ExplainOptions;
-use nodedev_model::{Effect, Explanation, Finding, FindingKind, IommuGroup, PciAddress};
-use nodedev_sys::paths::{KERNEL_RELEASE, LOCKDOWN, MODULES, PCI_DEVICES, follow};
+use std::cell::{OnceCell, RefCell};
+use std::collections::HashMap;
+use std::net::IpAddr;
+
+use nodedev_model::{
+    DriverBinding, Effect, Explanation, Finding, FindingKind, HandoverState, IommuGroup, PciAddress, Verdict,
+};
+use nodedev_sys::paths::LOCKDOWN;
 
 use super::check::{self, Intent, Scene};
 use super::group::Group;
 use super::kernel_driver::{self, Chosen};
-use super::{Operations, OpsError, PciFunction, Result};
-use crate::kernel::attribute_value;
+use super::{Operations, OpsError, PciFunction, Result, once, power};
 use crate::pci_config::{self, Isolation};
 
 const SMALL: usize = 4096;
-/// Bound of `modules.dep`, which has about 1 MB on a distribution's kernel.
-const DEPENDENCIES_LIMIT: usize = 16 << 20;
+
+/// A host, looked at once for all functions that are explained.
+#[derive(Debug)]
+pub(crate) struct Look<'a> {
+    pub(crate) scene: Scene<'a>,
+    lockdown: OnceCell<Vec<Finding>>,
+    isolation: RefCell<HashMap<PciAddress, Isolation>>,
+}
+
+impl<'a> Look<'a> {
+    pub(crate) fn at(operations: Operations<'a>, connected_at: Option<IpAddr>) -> Self {
+        let scene = Scene::for_caller(operations.host, connected_at);
+        Self { scene, lockdown: OnceCell::new(), isolation: RefCell::default() }
+    }
+}
 
 impl Operations<'_> {
-    pub(crate) fn explain(&self, function: &PciFunction, options: &ExplainOptions) -> Result<Explanation> {
+    pub(crate) fn explain(
+        &self,
+        look: &Look<'_>,
+        function: &PciFunction,
+        kernel_driver: Option<&str>,
+    ) -> Result<Explanation> {
         let gone = || OpsError::Gone { device: function.address };
+        let scene = &look.scene;
+        if let Some((state, problem)) = self.waiting(function)? {
+            return self.under_way(scene, function, state, problem);
+        }
         let binding = function.binding(self.host)?.ok_or_else(gone)?;
-        let scene = Scene::for_caller(self.host, options.connected_at);
         let mut findings = Vec::new();
-        let chosen = match kernel_driver::choose(self.host, function, options.kernel_driver.as_deref()) {
+        let chosen = match scene.drivers().choose(function, kernel_driver) {
             Ok(chosen) => Some(chosen),
             Err(error) => {
                 findings.push(Finding {
@@ -34,16 +59,16 @@ impl Operations<'_> {
             }
         };
         let intent = Intent { function, chosen: chosen.as_ref(), together: &[], strict: true };
-        findings.extend(check::explain(&scene, &intent));
-        let group = Group::of(self.host, function)?;
+        findings.extend(check::explain(scene, &intent));
+        let group = scene.functions().group(function)?;
         for found in [
-            self.missing_module(chosen.as_ref()),
-            self.isolation(function, group.as_ref()),
-            self.lockdown(),
-            self.reset_findings(&scene, function),
-            self.detached(function),
+            self.missing_module(scene, chosen.as_ref()),
+            self.isolation(look, function, group.as_deref()),
+            once(&look.lockdown, || self.lockdown()).cloned(),
+            self.reset_findings(scene, function),
+            self.detached(scene, function),
         ] {
-            findings.extend(found.unwrap_or_else(|error| vec![unknown(&error)]));
+            findings.extend(found.unwrap_or_else(|error| vec![check::unknown(function, &error)]));
         }
         findings.sort_by_key(|finding| std::cmp::Reverse(finding.effect));
         Ok(Explanation {
@@ -60,44 +85,73 @@ impl Operations<'_> {
         })
     }
 
+    /// What is told of a function that the kernel does not come back from a change of: all else would wait with it.
+    fn under_way(
+        &self,
+        scene: &Scene<'_>,
+        function: &PciFunction,
+        state: HandoverState,
+        problem: String,
+    ) -> Result<Explanation> {
+        let doing = if state == HandoverState::Reattaching { "given back to the host" } else { "detached" };
+        let finding = Finding {
+            kind: FindingKind::UnderWay,
+            effect: Effect::Refused,
+            problem: format!("PCI device {} is being {doing}: {problem}", function.address),
+            remedy: Some("end that process; the next operation finishes or undoes it then".into()),
+        };
+        let kernel_driver = scene.functions().driver(function)?;
+        Ok(Explanation {
+            name: function.name.clone(),
+            address: function.address,
+            verdict: Verdict::Impossible,
+            binding: DriverBinding { kernel_driver, driver_override: None },
+            guest_driver: None,
+            iommu_group: None,
+            findings: vec![finding],
+        })
+    }
+
     /// Whether the module that is to be loaded is on disk at all.
-    fn missing_module(&self, chosen: Option<&Chosen>) -> Result<Vec<Finding>> {
+    fn missing_module(&self, scene: &Scene<'_>, chosen: Option<&Chosen>) -> Result<Vec<Finding>> {
         let Some(module) = chosen.and_then(|chosen| chosen.module.as_deref()) else { return Ok(Vec::new()) };
-        let release = self.host.read(KERNEL_RELEASE.as_bytes(), SMALL)?.unwrap_or_default();
-        let release = String::from_utf8_lossy(attribute_value(&release)).into_owned();
-        if release.is_empty() || release.contains('/') {
+        if scene.drivers().is_on_disk(module)? != Some(false) {
             return Ok(Vec::new());
         }
-        let path = format!("{MODULES}/{release}/modules.dep");
-        let Some(known) = self.host.read(path.as_bytes(), DEPENDENCIES_LIMIT)? else { return Ok(Vec::new()) };
-        let is_there = known.split(|&b| b == b'\n').any(|line| is_of_module(line, module));
-        let missing = Finding {
+        let release = kernel_driver::release(self.host)?.unwrap_or_default();
+        Ok(vec![Finding {
             kind: FindingKind::UnknownDriver,
             effect: Effect::Refused,
             problem: format!("the kernel {release} has no module {module}"),
             remedy: Some(
                 "install the package of the kernel that has all its modules, or boot another kernel".into(),
             ),
-        };
-        Ok(if is_there { Vec::new() } else { vec![missing] })
+        }])
     }
 
     /// Bridges above that make the group larger than the device.
-    fn isolation(&self, function: &PciFunction, group: Option<&Group>) -> Result<Vec<Finding>> {
+    fn isolation(
+        &self,
+        look: &Look<'_>,
+        function: &PciFunction,
+        group: Option<&Group>,
+    ) -> Result<Vec<Finding>> {
         if group.is_none_or(|group| group.members.len() < 2) {
             return Ok(Vec::new());
         }
-        let Some(link) = self.host.read_link(&function.file(""))? else { return Ok(Vec::new()) };
-        let path = follow(PCI_DEVICES.as_bytes(), &link);
+        let path = look.scene.functions().path(function)?.unwrap_or_default();
         let above = path.split(|&b| b == b'/').filter_map(|part| PciAddress::from_bytes(part).ok());
         let mut findings = Vec::new();
         for bridge in above.filter(|address| *address != function.address).map(PciFunction::new) {
-            let space = self.host.read(&bridge.file("config"), pci_config::EXTENDED)?.unwrap_or_default();
-            let why = match pci_config::isolation(&space) {
+            let why = match self.isolation_of(look, &bridge)? {
                 Isolation::On | Isolation::NotNeeded | Isolation::Unknown => continue,
                 Isolation::Off => "has Access Control Services, which are off",
                 Isolation::Missing => "has no Access Control Services",
                 Isolation::Conventional => "is a bridge to conventional PCI",
+                Isolation::Silent => {
+                    findings.push(power::silent_bridge(self.host, &bridge)?);
+                    continue;
+                }
             };
             findings.push(Finding {
                 kind: FindingKind::AcsMissing,
@@ -112,6 +166,16 @@ impl Operations<'_> {
             });
         }
         Ok(findings)
+    }
+
+    fn isolation_of(&self, look: &Look<'_>, bridge: &PciFunction) -> Result<Isolation> {
+        if let Some(known) = look.isolation.borrow().get(&bridge.address) {
+            return Ok(*known);
+        }
+        let space = self.host.read(&bridge.file("config"), pci_config::EXTENDED)?.unwrap_or_default();
+        let isolation = pci_config::isolation(&space);
+        look.isolation.borrow_mut().insert(bridge.address, isolation);
+        Ok(isolation)
     }
 
     fn lockdown(&self) -> Result<Vec<Finding>> {
@@ -133,9 +197,9 @@ impl Operations<'_> {
         })
     }
 
-    fn detached(&self, function: &PciFunction) -> Result<Vec<Finding>> {
-        let Some(driver) = function.driver(self.host)? else { return Ok(Vec::new()) };
-        if !function.is_stub(self.host, &driver)? {
+    fn detached(&self, scene: &Scene<'_>, function: &PciFunction) -> Result<Vec<Finding>> {
+        let Some(driver) = scene.functions().driver(function)? else { return Ok(Vec::new()) };
+        if !function.is_stub(self.host, &driver)? || scene.drivers().host_provider(function)?.is_some() {
             return Ok(Vec::new());
         }
         Ok(vec![Finding {
@@ -144,42 +208,5 @@ impl Operations<'_> {
             problem: format!("it is detached already: {driver} has it"),
             remedy: None,
         }])
-    }
-}
-
-/// What could not be found out does not stand in the way of the rest.
-pub(super) fn unknown(error: &OpsError) -> Finding {
-    Finding {
-        kind: FindingKind::Unknown,
-        effect: Effect::Warning,
-        problem: format!("not everything could be looked at: {}", error.told()),
-        remedy: None,
-    }
-}
-
-/// Whether a line of `modules.dep` is of a module, whose file has `-` or `_` and may be compressed.
-fn is_of_module(line: &[u8], module: &str) -> bool {
-    let path = line.split(|&b| b == b':').next().unwrap_or_default();
-    let file = path.rsplit(|&b| b == b'/').next().unwrap_or_default();
-    let name = file.split(|&b| b == b'.').next().unwrap_or_default();
-    name.len() == module.len()
-        && name.iter().zip(module.bytes()).all(|(&a, b)| a == b || (a == b'-' && b == b'_'))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::is_of_module;
-
-    #[test]
-    fn modules_are_found_whatever_their_file_is_called() {
-        for (line, want) in [
-            ("kernel/drivers/vfio/pci/vfio-pci.ko.xz: kernel/drivers/vfio/vfio.ko.xz", true),
-            ("kernel/drivers/vfio/pci/vfio_pci.ko:", true),
-            ("kernel/drivers/vfio/pci/vfio-pci-core.ko.zst:", false),
-            ("kernel/drivers/x.ko: kernel/drivers/vfio/pci/vfio-pci.ko", false),
-            ("", false),
-        ] {
-            assert_eq!(is_of_module(line.as_bytes(), "vfio_pci"), want, "{line}");
-        }
     }
 }

@@ -4,6 +4,7 @@ use nodedev_model::PciAddress;
 use nodedev_sys::HostAccess;
 use nodedev_sys::paths::{IOMMU_GROUPS, basename};
 
+use super::check::is_vital;
 use super::journal::Journal;
 use super::{Operations, PciFunction, Result};
 use crate::pci_config;
@@ -23,14 +24,22 @@ pub(crate) struct Group {
 impl Group {
     /// The group of a function. `None` without an IOMMU.
     pub(crate) fn of(host: &dyn HostAccess, function: &PciFunction) -> Result<Option<Self>> {
-        let Some(link) = host.read_link(&function.file("iommu_group"))? else { return Ok(None) };
-        let number = std::str::from_utf8(basename(&link)).ok().and_then(|text| text.parse().ok());
-        let Some(number) = number else { return Ok(None) };
+        Self::number_of(host, function)?.map(|number| Self::numbered(host, number)).transpose()
+    }
+
+    /// The number of the group of a function. `None` without an IOMMU.
+    pub(crate) fn number_of(host: &dyn HostAccess, function: &PciFunction) -> Result<Option<u32>> {
+        let link = host.read_link(&function.file("iommu_group"))?;
+        Ok(link.and_then(|link| std::str::from_utf8(basename(&link)).ok()?.parse().ok()))
+    }
+
+    /// The group with a number.
+    pub(crate) fn numbered(host: &dyn HostAccess, number: u32) -> Result<Self> {
         let names = host.names(format!("{IOMMU_GROUPS}/{number}/devices").as_bytes())?.unwrap_or_default();
         let addresses = names.iter().filter_map(|name| PciAddress::from_bytes(name).ok());
         let mut members: Vec<PciFunction> = addresses.map(PciFunction::new).collect();
         members.sort_unstable();
-        Ok(Some(Self { number, members }))
+        Ok(Self { number, members })
     }
 }
 
@@ -56,11 +65,20 @@ impl Operations<'_> {
         let Some(group) = Group::of(self.host, function)? else { return Ok(vec![function.clone()]) };
         let mut functions = Vec::with_capacity(group.members.len());
         for member in group.members {
-            if member == *function || !is_bridge(self.host, &member)? {
+            if member == *function || self.is_detached_with_others(&member)? {
                 functions.push(member);
             }
         }
         Ok(functions)
+    }
+
+    /// Whether a function has to be detached for another one of its group: a bridge has not, and neither a part of the chipset
+    /// that nothing of the host drives.
+    fn is_detached_with_others(&self, member: &PciFunction) -> Result<bool> {
+        if is_bridge(self.host, member)? {
+            return Ok(false);
+        }
+        Ok(member.driver(self.host)?.is_some() || !is_vital(self.host, member)?)
     }
 
     /// All functions of a function's group that are detached, and itself, sorted.

@@ -12,7 +12,7 @@ use nodedev_sys::{FileLock, HostAccess, SysError};
 use serde::{Deserialize, Serialize};
 
 use super::function::Identity;
-use super::{OpsError, PciFunction, Result, kernel_driver};
+use super::{OpsError, PciFunction, Result, act, kernel_driver};
 
 /// Version of the entries' format.
 const VERSION: u32 = 1;
@@ -220,8 +220,7 @@ impl<'a> Journal<'a> {
                     break lock;
                 }
                 if waited >= patience {
-                    let pid = self.owner(function.address);
-                    return Err(OpsError::Busy { device: function.address, pid });
+                    return Err(self.busy(function.address));
                 }
                 self.host.pause(PAUSE);
                 waited += PAUSE;
@@ -229,6 +228,18 @@ impl<'a> Journal<'a> {
             locks.push(lock);
         }
         Ok(locks)
+    }
+
+    /// Why a function's lock cannot be had.
+    fn busy(&self, device: PciAddress) -> OpsError {
+        let record = self.read(device).ok().flatten().filter(Record::is_in_progress);
+        match record.and_then(|record| record.problem) {
+            Some(_) => {
+                let function = PciFunction::new(device);
+                OpsError::Waiting { device, problem: act::waits_for(self.host, &function) }
+            }
+            None => OpsError::Busy { device, pid: self.owner(device) },
+        }
     }
 
     /// What the entries of an operation that begins now have in common.

@@ -1,9 +1,12 @@
 //! Which kernel driver is bound for a guest, and what has to be loaded for that.
 
+use std::cell::{OnceCell, RefCell};
+use std::collections::{HashMap, HashSet};
+
 use nodedev_sys::paths::{KERNEL_RELEASE, MODULE, MODULES, PCI_DRIVERS};
 use nodedev_sys::{HostAccess, SysError};
 
-use super::{OpsError, PciFunction, Result};
+use super::{OpsError, PciFunction, Result, once};
 use crate::kernel::attribute_value;
 
 /// The driver for VFIO that fits every device.
@@ -13,6 +16,8 @@ pub(crate) const VFIO_PCI: &str = "vfio-pci";
 const VFIO_PCI_MODULE: &str = "vfio_pci";
 /// Bound of `modules.alias`. It has about 1.5 MB on a distribution's kernel.
 const ALIASES_LIMIT: usize = 8 << 20;
+/// Bound of `modules.dep`, which has about 1 MB on a distribution's kernel.
+const DEPENDENCIES_LIMIT: usize = 16 << 20;
 const SMALL: usize = 4096;
 /// Longest name of a module (kernel, `MODULE_NAME_LEN` on 64-bit machines), which also bounds those of drivers.
 const NAME_LENGTH: usize = 64 - size_of::<u64>();
@@ -46,20 +51,124 @@ pub(crate) fn is_driver(text: &str) -> bool {
         && !text.contains(|c: char| c == '/' || c.is_control())
 }
 
-/// The driver of a name, or the one that fits a function best.
-pub(crate) fn choose(
-    host: &dyn HostAccess,
-    function: &PciFunction,
-    requested: Option<&str>,
-) -> Result<Chosen> {
-    match requested {
-        Some(name) if is_name(name) => resolve(host, name),
-        Some(name) => Err(unknown(name, "that is no name of a kernel driver")),
-        None => match variant(host, function)? {
-            Some(module) if module != VFIO_PCI_MODULE => resolve(host, &module),
-            _ => resolve(host, VFIO_PCI),
-        },
+/// The kernel drivers of a host, and what their modules on disk are for; each asked once.
+#[derive(Debug)]
+pub(crate) struct Drivers<'a> {
+    pub(super) host: &'a dyn HostAccess,
+    /// The patterns of aliases for VFIO, with their modules.
+    aliases: OnceCell<Vec<(String, String)>>,
+    /// Names of all modules on disk, with `_`; `None` where nothing tells.
+    on_disk: OnceCell<Option<HashSet<Vec<u8>>>>,
+    resolved: RefCell<HashMap<String, Chosen>>,
+    modules: RefCell<HashMap<String, Option<String>>>,
+}
+
+impl<'a> Drivers<'a> {
+    pub(crate) fn of(host: &'a dyn HostAccess) -> Self {
+        Self {
+            host,
+            aliases: OnceCell::new(),
+            on_disk: OnceCell::new(),
+            resolved: RefCell::default(),
+            modules: RefCell::default(),
+        }
     }
+
+    /// The driver of a name; else the host's if it provides VFIO for a function itself, else the one that fits it best.
+    pub(crate) fn choose(&self, function: &PciFunction, requested: Option<&str>) -> Result<Chosen> {
+        match requested {
+            Some(name) if is_name(name) => self.resolve(name),
+            Some(name) => Err(unknown(name, "that is no name of a kernel driver")),
+            None => match self.host_provider(function)? {
+                // Guests get it from that one.
+                Some(driver) => Ok(Chosen { driver, module: None }),
+                None => match self.variant(function)? {
+                    Some(module) if module != VFIO_PCI_MODULE => self.resolve(&module),
+                    _ => self.resolve(VFIO_PCI),
+                },
+            },
+        }
+    }
+
+    fn resolve(&self, name: &str) -> Result<Chosen> {
+        if let Some(known) = self.resolved.borrow().get(name) {
+            return Ok(known.clone());
+        }
+        let found = resolve(self.host, name)?;
+        self.resolved.borrow_mut().insert(name.to_owned(), found.clone());
+        Ok(found)
+    }
+
+    /// The module of the driver for VFIO that is made for a function. `None` if there is none, or nothing says.
+    fn variant(&self, function: &PciFunction) -> Result<Option<String>> {
+        let aliases = self.aliases()?;
+        if aliases.is_empty() {
+            return Ok(None);
+        }
+        let Some(modalias) = function.attribute(self.host, "modalias")? else { return Ok(None) };
+        let best = best_variant(
+            aliases.iter().map(|(pattern, module)| (pattern.as_str(), module.as_str())),
+            &modalias,
+        );
+        Ok(best.filter(|name| is_name(name)).map(str::to_owned))
+    }
+
+    fn aliases(&self) -> Result<&[(String, String)]> {
+        let find = || {
+            let aliases = aliases(self.host)?;
+            let owned = |(pattern, module): (&str, &str)| (pattern.to_owned(), module.to_owned());
+            Ok(vfio_aliases(&aliases).map(owned).collect())
+        };
+        Ok(once(&self.aliases, find)?)
+    }
+
+    /// Whether the modules say that one of them brings a driver for VFIO: for any device, or for the one that describes itself so.
+    pub(super) fn is_variant(&self, module: &str, modalias: Option<&str>) -> Result<bool> {
+        let fits = |pattern: &str| modalias.is_none_or(|modalias| stars(pattern, modalias).is_some());
+        Ok(self.aliases()?.iter().any(|(pattern, name)| is_same_module(name, module) && fits(pattern)))
+    }
+
+    /// The module of a driver; the name that it would have where sysfs does not say.
+    pub(super) fn module_of(&self, driver: &str) -> Result<String> {
+        if let Some(known) = self.modules.borrow().get(driver) {
+            return Ok(known.clone().unwrap_or_else(|| driver.replace('-', "_")));
+        }
+        let found = module_of(self.host, driver)?;
+        self.modules.borrow_mut().insert(driver.to_owned(), found.clone());
+        Ok(found.unwrap_or_else(|| driver.replace('-', "_")))
+    }
+
+    /// Whether the running kernel has a module on disk. `None` where nothing tells, as in a container.
+    pub(crate) fn is_on_disk(&self, module: &str) -> Result<Option<bool>> {
+        let find = || {
+            let Some(release) = release(self.host)? else { return Ok(None) };
+            let path = format!("{MODULES}/{release}/modules.dep");
+            let known = self.host.read(path.as_bytes(), DEPENDENCIES_LIMIT)?;
+            Ok(known.map(|known| known.split(|&b| b == b'\n').filter_map(module_in).collect()))
+        };
+        let known = once(&self.on_disk, find)?.as_ref();
+        Ok(known.map(|known| known.contains(&underscored(module.as_bytes()))))
+    }
+}
+
+/// Release of the running kernel. `None` if it is not told, or makes no path.
+pub(crate) fn release(host: &dyn HostAccess) -> Result<Option<String>> {
+    let release = host.read(KERNEL_RELEASE.as_bytes(), SMALL)?.unwrap_or_default();
+    let release = String::from_utf8_lossy(attribute_value(&release)).into_owned();
+    Ok((!release.is_empty() && !release.contains('/')).then_some(release))
+}
+
+/// The name of the module that a line of `modules.dep` is of, whose file has `-` or `_` and may be compressed.
+fn module_in(line: &[u8]) -> Option<Vec<u8>> {
+    let path = line.split(|&b| b == b':').next()?;
+    let file = path.rsplit(|&b| b == b'/').next()?;
+    let name = file.split(|&b| b == b'.').next()?;
+    (!name.is_empty()).then(|| underscored(name))
+}
+
+/// What modules are called in the kernel.
+fn underscored(name: &[u8]) -> Vec<u8> {
+    name.iter().map(|&b| if b == b'-' { b'_' } else { b }).collect()
 }
 
 /// What a name means on this host now: a driver that is there, or one of a module that is loaded or can be.
@@ -129,40 +238,43 @@ fn unknown(module: &str, problem: &str) -> OpsError {
     OpsError::UnknownDriver { module: module.replace('-', "_"), problem: problem.to_owned() }
 }
 
-/// The module of the driver for VFIO that is made for a function. `None` if there is none, or nothing says.
-fn variant(host: &dyn HostAccess, function: &PciFunction) -> Result<Option<String>> {
-    let Some(modalias) = function.attribute(host, "modalias")? else { return Ok(None) };
-    let release = host.read(KERNEL_RELEASE.as_bytes(), SMALL)?.unwrap_or_default();
-    let Ok(release) = std::str::from_utf8(attribute_value(&release)) else { return Ok(None) };
-    if release.is_empty() || release.contains('/') {
-        return Ok(None);
-    }
+/// The aliases of all modules on disk; nothing where there are none, as in a container.
+fn aliases(host: &dyn HostAccess) -> Result<Vec<u8>> {
+    let Some(release) = release(host)? else { return Ok(Vec::new()) };
     let path = format!("{MODULES}/{release}/modules.alias");
-    // Without the file, as in a container, the driver for every device does as well.
-    let aliases = match host.read(path.as_bytes(), ALIASES_LIMIT) {
-        Err(SysError::TooLarge { .. }) | Ok(None) => return Ok(None),
-        aliases => aliases?.unwrap_or_default(),
-    };
-    Ok(best_variant(&aliases, &modalias).filter(|name| is_name(name)).map(str::to_owned))
+    match host.read(path.as_bytes(), ALIASES_LIMIT) {
+        // The driver for every device does as well.
+        Err(SysError::TooLarge { .. }) => Ok(Vec::new()),
+        found => Ok(found?.unwrap_or_default()),
+    }
+}
+
+/// How many fields of an alias are left open, if it fits a device's description of itself.
+fn stars(pattern: &str, modalias: &str) -> Option<usize> {
+    let (wanted, device) = (fields(pattern)?, fields(modalias.strip_prefix(PCI_ALIAS)?)?);
+    let fits = wanted.iter().zip(&device).all(|(wanted, is)| *wanted == "*" || wanted == is);
+    fits.then(|| wanted.iter().filter(|wanted| **wanted == "*").count())
+}
+
+/// Whether two names are of the same module.
+fn is_same_module(a: &str, b: &str) -> bool {
+    a.len() == b.len()
+        && a.bytes().zip(b.bytes()).all(|(a, b)| a == b || matches!((a, b), (b'-', b'_') | (b'_', b'-')))
+}
+
+/// The patterns of aliases for VFIO, with their modules.
+fn vfio_aliases(aliases: &[u8]) -> impl Iterator<Item = (&str, &str)> {
+    aliases.split(|&b| b == b'\n').filter_map(|line| {
+        let line = std::str::from_utf8(line.strip_prefix(b"alias ")?).ok()?;
+        let mut words = line.split_ascii_whitespace();
+        Some((words.next()?.strip_prefix(VFIO_ALIAS)?, words.next()?))
+    })
 }
 
 /// The module of the alias that fits with the fewest `*`; the first one if there are several.
-fn best_variant<'a>(aliases: &'a [u8], modalias: &str) -> Option<&'a str> {
-    let device = fields(modalias.strip_prefix(PCI_ALIAS)?)?;
-    let mut best: Option<(usize, &str)> = None;
-    for line in aliases.split(|&b| b == b'\n') {
-        let Some(line) = line.strip_prefix(b"alias ") else { continue };
-        let Ok(line) = std::str::from_utf8(line) else { continue };
-        let mut words = line.split_ascii_whitespace();
-        let (Some(pattern), Some(module)) = (words.next(), words.next()) else { continue };
-        let Some(wanted) = pattern.strip_prefix(VFIO_ALIAS).and_then(fields) else { continue };
-        let fits = wanted.iter().zip(&device).all(|(wanted, is)| *wanted == "*" || wanted == is);
-        let stars = wanted.iter().filter(|wanted| **wanted == "*").count();
-        if fits && best.is_none_or(|(fewest, _)| stars < fewest) {
-            best = Some((stars, module));
-        }
-    }
-    best.map(|(_, module)| module)
+fn best_variant<'a>(aliases: impl Iterator<Item = (&'a str, &'a str)>, modalias: &str) -> Option<&'a str> {
+    let fitting = aliases.filter_map(|(pattern, module)| Some((stars(pattern, modalias)?, module)));
+    fitting.min_by_key(|(stars, _)| *stars).map(|(_, module)| module)
 }
 
 /// The values of a description's fields.
@@ -180,7 +292,7 @@ fn fields(text: &str) -> Option<[&str; FIELDS.len()]> {
 
 #[cfg(test)]
 mod tests {
-    use super::{best_variant, is_name};
+    use super::{best_variant, is_name, module_in, vfio_aliases};
 
     const DEVICE: &str = "pci:v000015B3d0000101Esv000015B3sd00000001bc02sc00i00";
 
@@ -200,10 +312,23 @@ mod tests {
             (&[other, host, broken], None),
             (&[broken, any], Some("vfio_pci")),
         ] {
-            assert_eq!(best_variant(parts.concat().as_bytes(), DEVICE), want, "{parts:?}");
+            assert_eq!(best_variant(vfio_aliases(parts.concat().as_bytes()), DEVICE), want, "{parts:?}");
         }
-        assert_eq!(best_variant(exact.as_bytes(), "usb:v1234"), None);
-        assert_eq!(best_variant(exact.as_bytes(), "pci:v000015B3"), None);
+        assert_eq!(best_variant(vfio_aliases(exact.as_bytes()), "usb:v1234"), None);
+        assert_eq!(best_variant(vfio_aliases(exact.as_bytes()), "pci:v000015B3"), None);
+    }
+
+    #[test]
+    fn modules_are_found_whatever_their_file_is_called() {
+        for (line, want) in [
+            ("kernel/drivers/vfio/pci/vfio-pci.ko.xz: kernel/drivers/vfio/vfio.ko.xz", Some("vfio_pci")),
+            ("kernel/drivers/vfio/pci/vfio_pci.ko:", Some("vfio_pci")),
+            ("kernel/drivers/vfio/pci/vfio-pci-core.ko.zst:", Some("vfio_pci_core")),
+            ("kernel/drivers/x.ko: kernel/drivers/vfio/pci/vfio-pci.ko", Some("x")),
+            ("", None),
+        ] {
+            assert_eq!(module_in(line.as_bytes()), want.map(|name| name.as_bytes().to_vec()), "{line}");
+        }
     }
 
     #[test]

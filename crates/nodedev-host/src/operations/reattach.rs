@@ -5,6 +5,7 @@ use nodedev_model::{HandoverOperation, HandoverPlan, HandoverState, Outcome};
 use super::check::{self, Scene};
 use super::detach::describe;
 use super::journal::Journal;
+use super::kernel_driver::Drivers;
 use super::plan::{self, Target};
 use super::transaction::Change;
 use super::{Operations, OpsError, PciFunction, Result, audit, kernel_driver};
@@ -12,7 +13,7 @@ use super::{Operations, OpsError, PciFunction, Result, audit, kernel_driver};
 impl Operations<'_> {
     /// Gives functions back, which are sorted: all, or none.
     pub(crate) fn reattach(&self, functions: &[PciFunction], dry_run: bool) -> Result<HandoverPlan> {
-        let _locks = if dry_run { Vec::new() } else { self.begin(functions)? };
+        let locks = if dry_run { Vec::new() } else { self.begin(functions)? };
         let mut changes = Vec::with_capacity(functions.len());
         for function in functions {
             changes.push(self.way_back(function)?);
@@ -42,7 +43,7 @@ impl Operations<'_> {
                     kernel_driver::require(self.host, driver, change.module.as_deref())?;
                 }
             }
-            self.carry_out(HandoverState::Reattaching, &changes)?;
+            self.carry_out(HandoverState::Reattaching, &changes, &locks)?;
             audit::changed(HandoverOperation::Reattach, functions);
             plan.outcome = Outcome::Changed;
         }
@@ -79,7 +80,12 @@ impl Operations<'_> {
             Some(driver) => function.is_stub(self.host, driver)?,
             None => false,
         };
-        let target = original.clone().map_or(Target::KernelsChoice, Target::Exact);
+        let target = match (original.clone(), Drivers::of(self.host).host_provider(function)?) {
+            (Some(original), _) => Target::Exact(original),
+            // It is with the host's own driver, which no guest took it from.
+            (None, Some(_)) => Target::Exact(before.clone()),
+            (None, None) => Target::KernelsChoice,
+        };
         let steps = plan::steps(function, &before, &target, kept);
         let function = function.clone();
         Ok(Change { function, identity, before, target, original, module, steps, previous })

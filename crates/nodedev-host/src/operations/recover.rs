@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use nodedev_model::{HandoverState, Issue, PciAddress};
 
-use super::act::Effort;
+use super::act::{self, Effort};
 use super::check::{self, Scene};
 use super::journal::{Journal, Record};
 use super::plan::Target;
@@ -16,6 +16,9 @@ use super::{Operations, OpsError, PciFunction, Result};
 
 /// How long a lock is waited for here. Somebody may only look at it; who is at work is not waited for.
 const PATIENCE: Duration = Duration::from_millis(250);
+
+/// How long the kernel is waited for at one write: whoever recovers wants to do something else.
+const LIMIT: Duration = Duration::from_secs(30);
 
 /// What became of an interrupted operation.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -30,30 +33,26 @@ impl Operations<'_> {
     /// Finishes or undoes every operation whose process is dead. Says what was done, and what could not be. What failed
     /// before is tried only briefly: one device that is broken should not keep others waiting.
     pub(crate) fn recover(&self) -> Result<Vec<Issue>> {
-        let effort = |record: &Record| match record.problem {
-            Some(_) => Effort::BRIEF,
-            None => Effort::FULL,
-        };
-        Ok(self.recover_each(Journal::of(self.host).addresses()?, effort))
+        Ok(self.recover_each(Journal::of(self.host).addresses()?, |record| record.problem.is_some()))
     }
 
     /// The same for some devices, which somebody wants to have now.
     pub(super) fn recover_these(&self, addresses: impl IntoIterator<Item = PciAddress>) -> Vec<Issue> {
-        self.recover_each(addresses, |_| Effort::FULL)
+        self.recover_each(addresses, |_| false)
     }
 
     fn recover_each(
         &self,
         addresses: impl IntoIterator<Item = PciAddress>,
-        effort: impl Fn(&Record) -> Effort,
+        is_brief: impl Fn(&Record) -> bool,
     ) -> Vec<Issue> {
         let journal = Journal::of(self.host);
         let mut issues = Vec::new();
         for address in addresses {
-            match self.recover_one(address, &effort) {
+            match self.recover_one(address, &is_brief) {
                 Ok(done) => issues.extend(done.map(|done| self.report(address, done))),
                 // Whoever it is finishes or undoes it, or begins another one.
-                Err(OpsError::Busy { .. }) => {}
+                Err(OpsError::Busy { .. } | OpsError::Waiting { .. }) => {}
                 Err(error) => issues.push(journal.issue(address, &error)),
             }
         }
@@ -76,7 +75,7 @@ impl Operations<'_> {
     fn recover_one(
         &self,
         address: PciAddress,
-        effort: &impl Fn(&Record) -> Effort,
+        is_brief: &impl Fn(&Record) -> bool,
     ) -> Result<Option<Recovery>> {
         let journal = Journal::of(self.host);
         // Whoever is at work has the lock; what they write is complete only when they are done.
@@ -101,14 +100,15 @@ impl Operations<'_> {
         // The whole operation is one: all its functions are looked at, and nobody changes one of them meanwhile.
         drop(lock);
         let functions = record.functions();
-        let _locks = journal.lock(&functions, PATIENCE)?;
+        let locks = journal.lock(&functions, PATIENCE)?;
         // While no lock was held, somebody else may have done it.
         match journal.read(address)? {
             Some(again) if again == record => {
-                let effort = effort(&record);
+                let full = Effort::full(&locks, Some(self.limit.unwrap_or(LIMIT)));
+                let effort = if is_brief(&record) { full.brief() } else { full };
                 let done = self.resolve(&function, record, &functions, effort);
                 // While the locks are held: the entry would else be another operation's by now.
-                done.map(Some).inspect_err(|error| self.note(&function, error))
+                done.map(Some).inspect_err(|error| act::note(self.host, &function, error))
             }
             _ => Ok(None),
         }
@@ -120,7 +120,7 @@ impl Operations<'_> {
         function: &PciFunction,
         record: Record,
         members: &[PciFunction],
-        effort: Effort,
+        effort: Effort<'_>,
     ) -> Result<Recovery> {
         let journal = Journal::of(self.host);
         let module = record.module.as_deref();

@@ -10,7 +10,7 @@ use nodedev_model::{
     PlannedDevice, StepAction,
 };
 use nodedev_sys::FileLock;
-use nodedev_sys::paths::{PCI_DEVICES, basename, follow, parent};
+use nodedev_sys::paths::{basename, parent};
 
 use super::act::Effort;
 use super::check::{self, Intent, Scene};
@@ -48,7 +48,7 @@ impl Operations<'_> {
         if is_bridge(self.host, function)? {
             return Err(OpsError::NotEndpoint { device: function.address });
         }
-        let _locks = if request.dry_run { Vec::new() } else { self.begin_reset(function)? };
+        let locks = if request.dry_run { Vec::new() } else { self.begin_reset(function)? };
         let before = function.binding(self.host)?.ok_or_else(gone)?;
         let scene = Scene::new(self.host);
         let way = self.way(&scene, function)?;
@@ -83,7 +83,7 @@ impl Operations<'_> {
             return Ok(plan);
         }
         for step in &plan.steps {
-            act::run(self.host, step, Effort::FULL)?;
+            act::run(self.host, step, Effort::full(&locks, self.limit))?;
         }
         let answer = self.host.read_start(&function.file("config"), pci_config::HEADER)?;
         // One that fell off its bus is taken away by the kernel.
@@ -112,8 +112,9 @@ impl Operations<'_> {
 
     /// All functions that a reset of one reaches, sorted.
     fn reached(&self, function: &PciFunction) -> Result<Vec<PciFunction>> {
-        match self.way(&Scene::new(self.host), function)? {
-            Way::Below(bridge) => self.below(&bridge),
+        let scene = Scene::new(self.host);
+        match self.way(&scene, function)? {
+            Way::Below(bridge) => Ok(scene.functions().below(&bridge)?.to_vec()),
             Way::Alone(_) | Way::None { .. } => Ok(vec![function.clone()]),
         }
     }
@@ -133,34 +134,39 @@ impl Operations<'_> {
 
     fn way(&self, scene: &Scene<'_>, function: &PciFunction) -> Result<Way> {
         let methods = function.attribute(self.host, "reset_method")?;
-        if self.has(function, "reset")? {
+        let functions = scene.functions();
+        if functions.files(function)?.has_reset {
             let methods = methods.unwrap_or_default();
             return Ok(Way::Alone(methods.split_ascii_whitespace().map(str::to_owned).collect()));
         }
         let none = |why: String, help: &str| Ok(Way::None { why, help: help.to_owned() });
         let nothing = "no FLR, PM reset or bus reset available".to_owned();
-        let Some(above) = self.bridge_above(function)? else {
+        let Some(above) = bridge_above(scene, function)? else {
             return none(
                 nothing,
                 "a guest resets what it can itself; a cold start of the machine resets the device",
             );
         };
-        for other in self.below(&above)?.into_iter().filter(|other| other != function) {
-            let driver = other.driver(self.host)?;
+        for other in functions.below(&above)?.iter().filter(|other| *other != function) {
+            let driver = functions.driver(other)?;
             let is_idle = match &driver {
                 Some(driver) => other.is_stub(self.host, driver)?,
                 None => true,
             };
-            if !is_idle && !is_bridge(self.host, &other)? {
+            if !is_idle && !functions.is_bridge(other)? {
                 return none(
                     format!(
                         "Active {} devices on bus with {}, not doing bus reset",
                         other.address, function.address
                     ),
-                    "detach all devices of its bus first, for instance with --group",
+                    if check::is_vital(self.host, other)? {
+                        "the host lives by the other device: a cold start of the machine resets both"
+                    } else {
+                        "detach all devices of its bus first, for instance with --group"
+                    },
                 );
             }
-            if scene.holder(&scene.vfio_nodes(&other)?)?.is_some() {
+            if scene.holder(&scene.vfio_nodes(other)?)?.is_some() {
                 return none(
                     format!(
                         "Active {} devices on bus with {}, not doing bus reset",
@@ -170,7 +176,7 @@ impl Operations<'_> {
                 );
             }
         }
-        if self.has(&above, "reset_subordinate")? {
+        if functions.files(&above)?.has_reset_subordinate {
             return Ok(Way::Below(above));
         }
         none(
@@ -179,36 +185,9 @@ impl Operations<'_> {
         )
     }
 
-    fn has(&self, function: &PciFunction, file: &str) -> Result<bool> {
-        let names = self.host.names(&function.file(""))?.unwrap_or_default();
-        Ok(names.iter().any(|name| &**name == file.as_bytes()))
-    }
-
-    fn bridge_above(&self, function: &PciFunction) -> Result<Option<PciFunction>> {
-        let Some(link) = self.host.read_link(&function.file(""))? else { return Ok(None) };
-        let path = follow(PCI_DEVICES.as_bytes(), &link);
-        Ok(PciAddress::from_bytes(basename(parent(&path))).ok().map(PciFunction::new))
-    }
-
-    /// All functions below a bridge.
-    fn below(&self, bridge: &PciFunction) -> Result<Vec<PciFunction>> {
-        let mut found = Vec::new();
-        for link in self.host.link_targets(PCI_DEVICES.as_bytes())?.unwrap_or_default() {
-            let path = follow(PCI_DEVICES.as_bytes(), &link);
-            if let Ok(address) = PciAddress::from_bytes(basename(&path))
-                && address != bridge.address
-                && check::is_below(&path, bridge)
-            {
-                found.push(PciFunction::new(address));
-            }
-        }
-        found.sort_unstable();
-        Ok(found)
-    }
-
     fn against(&self, scene: &Scene<'_>, function: &PciFunction, way: &Way) -> Result<Vec<Finding>> {
         let intent = Intent { function, chosen: None, together: &[], strict: true };
-        let mut findings = check::reset(scene, &intent)?;
+        let mut findings = check::reset(scene, &intent);
         match way {
             Way::None { why, help } => findings.push(Finding {
                 kind: FindingKind::Reset,
@@ -235,6 +214,12 @@ impl Operations<'_> {
             _ => false,
         })
     }
+}
+
+/// The bridge that a function is directly below; `None` for one on a root bus.
+fn bridge_above(scene: &Scene<'_>, function: &PciFunction) -> Result<Option<PciFunction>> {
+    let path = scene.functions().path(function)?.unwrap_or_default();
+    Ok(PciAddress::from_bytes(basename(parent(path))).ok().map(PciFunction::new))
 }
 
 fn audit_if_done(request: &ResetRequest, function: &PciFunction, skipped: &[&Finding]) {

@@ -2,6 +2,8 @@
 
 use nodedev_model::{DriverBinding, Finding, HandoverState, PlanStep, StepAction};
 
+use nodedev_sys::FileLock;
+
 use super::act::{self, Effort};
 use super::check::{self, Intent, Scene};
 use super::function::Identity;
@@ -48,7 +50,15 @@ pub(super) fn module_for<'m>(
 impl Operations<'_> {
     /// Carries out changes whose functions are locked: into the journal, step by step, out of the journal again. `state` is
     /// what the journal says meanwhile.
-    pub(super) fn carry_out(&self, state: HandoverState, changes: &[Change]) -> Result<()> {
+    ///
+    /// What the kernel does not come back from is not undone: it is the kernel's then, with the locks.
+    pub(super) fn carry_out(
+        &self,
+        state: HandoverState,
+        changes: &[Change],
+        locks: &[FileLock],
+    ) -> Result<()> {
+        let effort = Effort::full(locks, self.limit);
         let journal = Journal::of(self.host);
         let stamp = journal
             .stamp(changes.iter().map(|change| Member::new(&change.function, change.target.exact())))?;
@@ -62,8 +72,12 @@ impl Operations<'_> {
             }
         }
         let mut all = changes.iter().flat_map(|change| &change.steps);
-        let acted = all.try_for_each(|step| act::run(self.host, step, Effort::FULL));
-        acted.and_then(|()| self.settle(state, changes, &stamp)).or_else(|cause| self.undo(changes, cause))
+        match all.try_for_each(|step| act::run(self.host, step, effort)) {
+            Err(waiting @ OpsError::Waiting { .. }) => Err(waiting),
+            acted => acted
+                .and_then(|()| self.settle(state, changes, &stamp))
+                .or_else(|cause| self.undo(changes, cause, effort)),
+        }
     }
 
     /// Writes into the journal that the changes are done.
@@ -86,14 +100,14 @@ impl Operations<'_> {
     }
 
     /// Undoes changes, the last one first. Gives the error that made it necessary, or one that says what it led to.
-    fn undo(&self, changes: &[Change], cause: OpsError) -> Result<()> {
+    fn undo(&self, changes: &[Change], cause: OpsError, effort: Effort<'_>) -> Result<()> {
         let mut failed = None;
         for change in changes.iter().rev() {
             let module = module_for(&change.before, change.original.as_ref(), change.module.as_deref());
-            match self.put_back(&change.function, &change.before, module, Effort::FULL) {
+            match self.put_back(&change.function, &change.before, module, effort) {
                 Ok(()) => self.take_back(change),
                 Err(error) => {
-                    self.note(&change.function, &error);
+                    act::note(self.host, &change.function, &error);
                     failed.get_or_insert((change, error));
                 }
             }
@@ -113,7 +127,7 @@ impl Operations<'_> {
         function: &PciFunction,
         before: &DriverBinding,
         module: Option<&str>,
-        effort: Effort,
+        effort: Effort<'_>,
     ) -> Result<()> {
         let mut last = Ok(());
         for _ in 0..effort.attempts {
@@ -131,7 +145,7 @@ impl Operations<'_> {
         function: &PciFunction,
         target: &Target,
         module: Option<&str>,
-        effort: Effort,
+        effort: Effort<'_>,
     ) -> Result<()> {
         let steps = self.steps_to(function, target)?;
         if let Some(driver) = target.exact().and_then(|wanted| wanted.kernel_driver.as_deref())
@@ -166,7 +180,7 @@ impl Operations<'_> {
             None => false,
         };
         let intent = Intent { function, chosen: None, together, strict: true };
-        check::reattach(scene, &intent, from_host)
+        Ok(check::reattach(scene, &intent, from_host))
     }
 
     /// Puts the journal's entry of a change that did not happen back to what it was.
@@ -179,18 +193,6 @@ impl Operations<'_> {
         if let Err(error) = done {
             // It says that an operation is going on, whose undoing will find nothing to do.
             tracing::warn!(device = %change.function.name, error = error.told(), "an entry of the journal was left");
-        }
-    }
-
-    /// Writes into the journal's entry why nothing more could be done, for people who look at it.
-    pub(super) fn note(&self, function: &PciFunction, error: &OpsError) {
-        let journal = Journal::of(self.host);
-        let noted = journal.read(function.address).and_then(|record| match record {
-            Some(record) => journal.write(function, &Record { problem: Some(error.told()), ..record }),
-            None => Ok(()),
-        });
-        if let Err(error) = noted {
-            tracing::warn!(device = %function.name, error = error.told(), "the journal could not be written");
         }
     }
 }

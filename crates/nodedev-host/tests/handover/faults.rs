@@ -273,6 +273,48 @@ fn an_error_at_any_step_leaves_devices_as_before_or_as_wanted() {
     assert!(count > 400, "{count}");
 }
 
+#[test]
+fn what_was_renamed_and_then_not_synced_is_undone() {
+    let mut count = 0;
+    for case in CASES {
+        let (before, after, steps) = case.ends();
+        for step in 1..=steps {
+            let kernel = case.host();
+            kernel.fail_late_at(step, errno::EIO);
+            let result = (case.act)(&kernel);
+            if !kernel.was_hit() {
+                continue;
+            }
+            kernel.restart();
+            let at = format!("renamed and not synced at step {step} with {result:?}");
+            let now = case.served(&kernel);
+            assert_eq!(&now, if result.is_ok() { &after } else { &before }, "{} {at}", case.name);
+            // Nobody has to recover anything: the entry went back with the device.
+            assert_eq!(program(&kernel).recover_handovers().unwrap(), [], "{} {at}", case.name);
+            case.check_whole(&kernel, [&before, &after], &at);
+            case.check_way_back(&kernel, &at);
+            count += 1;
+        }
+    }
+    assert!(count >= CASES.len() * 2 - 2, "{count}");
+}
+
+#[test]
+fn a_journal_that_cannot_be_written_keeps_every_device_as_it_is() {
+    for errno in [errno::ENOSPC, errno::EROFS] {
+        for case in CASES {
+            let (before, _, _) = case.ends();
+            let kernel = case.host();
+            let writes = kernel.writes();
+            kernel.refuse_writes_below("run", errno);
+            let error = (case.act)(&kernel).unwrap_err();
+            assert!(error.message().contains("journal"), "{} {errno}: {error}", case.name);
+            assert_eq!(case.served(&kernel), before, "{} {errno}", case.name);
+            assert_eq!(kernel.writes(), writes, "{} {errno}", case.name);
+        }
+    }
+}
+
 /// Crashes an operation after every step, and lets a guest open what is there then.
 #[test]
 fn recovery_takes_no_device_from_a_guest_and_does_its_work_when_the_guest_ends() {

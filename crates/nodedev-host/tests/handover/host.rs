@@ -9,7 +9,7 @@ use nodedev_host::HostDriver;
 use nodedev_model::{HandoverState, Handovers};
 use nodedev_sys::Root;
 use nodedev_testkit::fake_kernel::FakeKernel;
-use nodedev_testkit::tree::{Device, Tree};
+use nodedev_testkit::tree::{Device, NodeKind, Tree};
 
 /// Two functions of one card, in one IOMMU group, which the host uses.
 pub(crate) const ONE: &str = "0000:03:00.0";
@@ -22,6 +22,11 @@ pub(crate) const PINNED: &str = "0000:05:00.0";
 pub(crate) const STUBBED: &str = "0000:03:00.2";
 /// The bridge above all of them.
 pub(crate) const BRIDGE: &str = "0000:00:1c.0";
+
+/// The file systems of the host.
+pub(crate) const MOUNTS: &str = "proc/1/mountinfo";
+/// The file systems of a host that has none on a disk.
+pub(crate) const NO_DISK: &[u8] = b"22 1 0:31 / / rw - tmpfs tmpfs rw\n";
 
 pub(crate) fn name(address: &str) -> String {
     format!("pci_{}", address.replace([':', '.'], "_"))
@@ -144,4 +149,31 @@ pub(crate) fn process(folder: &Path, pid: u32, command: &str, files: &[&str]) {
 /// Ends a process.
 pub(crate) fn end(folder: &Path, pid: u32) {
     std::fs::remove_dir_all(folder.join("proc").join(pid.to_string())).unwrap();
+}
+
+/// A disk below a function, with its block device.
+pub(crate) fn disk(tree: &mut Tree, function: &str, name: &str, minor: u32) {
+    let path = format!("devices/pci0000:00/{BRIDGE}/{function}/host0/target0:0:0/0:0:0:0/block/{name}");
+    tree.add(&Device::new(path, "class/block").node(NodeKind::Block, 8, minor, name).devtype("disk"))
+        .unwrap();
+}
+
+pub(crate) fn partition(tree: &mut Tree, function: &str, disk: &str, number: u32, minor: u32) {
+    let name = format!("{disk}{number}");
+    let path =
+        format!("devices/pci0000:00/{BRIDGE}/{function}/host0/target0:0:0/0:0:0:0/block/{disk}/{name}");
+    let device = Device::new(path, "class/block").node(NodeKind::Block, 8, minor, &name).devtype("partition");
+    tree.add(&device.attr("partition", number)).unwrap();
+}
+
+/// A block device that is built upon others.
+pub(crate) fn built(tree: &mut Tree, name: &str, minor: u32, upon: &[&str]) {
+    let path = format!("devices/virtual/block/{name}");
+    let mut device = Device::new(path, "class/block").node(NodeKind::Block, 253, minor, name).devtype("disk");
+    for slave in upon {
+        let target = std::fs::read_link(tree.root().join("sys/class/block").join(slave)).unwrap();
+        let target = target.to_string_lossy().replace("../../", "");
+        device = device.link(format!("slaves/{slave}"), target);
+    }
+    tree.add(&device).unwrap();
 }

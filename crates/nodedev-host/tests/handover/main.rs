@@ -2,9 +2,16 @@
 
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
+mod claims;
 mod faults;
 mod host;
+mod journal;
 mod messages;
+mod network;
+mod power;
 mod refusals;
 mod reset;
+mod vfio;
+mod vital;
+mod waiting;
 mod ways;

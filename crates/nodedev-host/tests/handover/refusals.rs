@@ -10,43 +10,14 @@ use nodedev_testkit::fake_kernel::FakeKernel;
 use nodedev_testkit::tree::{Device, NodeKind, Tree};
 
 use crate::host::{
-    BRIDGE, ONE, PINNED, TWO, UNUSED, detached, function, host, journal, name, over, process, program,
-    served, tree,
+    BRIDGE, MOUNTS, NO_DISK, ONE, PINNED, TWO, UNUSED, built, detached, disk, function, host, journal, name,
+    over, partition, process, program, served, tree,
 };
 
 fn detach(kernel: &Arc<FakeKernel>, address: &str, force: bool) -> Result<Outcome, Error> {
     let options = DetachOptions { force, ..DetachOptions::default() };
     program(kernel).detach_with(&name(address), &options).map(|plan| plan.outcome)
 }
-
-/// A disk below a function, with its block device.
-fn disk(tree: &mut Tree, function: &str, name: &str, minor: u32) {
-    let path = format!("devices/pci0000:00/{BRIDGE}/{function}/host0/target0:0:0/0:0:0:0/block/{name}");
-    tree.add(&Device::new(path, "class/block").node(NodeKind::Block, 8, minor, name).devtype("disk"))
-        .unwrap();
-}
-
-fn partition(tree: &mut Tree, function: &str, disk: &str, number: u32, minor: u32) {
-    let name = format!("{disk}{number}");
-    let path =
-        format!("devices/pci0000:00/{BRIDGE}/{function}/host0/target0:0:0/0:0:0:0/block/{disk}/{name}");
-    let device = Device::new(path, "class/block").node(NodeKind::Block, 8, minor, &name).devtype("partition");
-    tree.add(&device.attr("partition", number)).unwrap();
-}
-
-/// A block device that is built upon others.
-fn built(tree: &mut Tree, name: &str, minor: u32, upon: &[&str]) {
-    let path = format!("devices/virtual/block/{name}");
-    let mut device = Device::new(path, "class/block").node(NodeKind::Block, 253, minor, name).devtype("disk");
-    for slave in upon {
-        let target = std::fs::read_link(tree.root().join("sys/class/block").join(slave)).unwrap();
-        let target = target.to_string_lossy().replace("../../", "");
-        device = device.link(format!("slaves/{slave}"), target);
-    }
-    tree.add(&device).unwrap();
-}
-
-const MOUNTS: &str = "proc/1/mountinfo";
 
 #[test]
 fn a_bridge_is_refused_also_by_force() {
@@ -226,6 +197,7 @@ fn a_disk_of_several_controllers_is_found_at_each_and_an_unused_one_at_none() {
 fn a_disk_that_a_process_has_open_is_refused_unless_forced() {
     let mut tree = tree();
     disk(&mut tree, UNUSED, "cciss!c0d0", 0);
+    tree.file(MOUNTS, NO_DISK).unwrap();
     let kernel = over(tree);
     process(kernel.folder(), 5, "dd", &["/dev/cciss/c0d0"]);
     let error = detach(&kernel, UNUSED, false).unwrap_err();
@@ -241,6 +213,7 @@ fn a_process_that_has_something_open_that_is_built_upon_a_disk_has_the_disk() {
     disk(&mut tree, PINNED, "sdb", 16);
     built(&mut tree, "md0", 0, &["sda1"]);
     built(&mut tree, "dm-3", 3, &["md0"]);
+    tree.file(MOUNTS, NO_DISK).unwrap();
     let kernel = over(tree);
     process(kernel.folder(), 5, "qemu-system-x86", &["/dev/dm-3"]);
     let error = detach(&kernel, UNUSED, false).unwrap_err();
@@ -415,6 +388,7 @@ fn what_the_host_needs_of_a_virtual_function_it_needs_of_the_physical_one() {
 fn a_device_that_the_host_has_begun_to_use_is_not_given_to_another_driver() {
     let mut tree = tree();
     disk(&mut tree, UNUSED, "sda", 0);
+    tree.file(MOUNTS, NO_DISK).unwrap();
     let kernel = over(tree);
     let driver = program(&kernel);
     driver.detach(&name(UNUSED), None).unwrap();
@@ -428,7 +402,6 @@ fn a_device_that_the_host_has_begun_to_use_is_not_given_to_another_driver() {
     ] {
         kernel.write(format!("sys/bus/pci/{file}").as_bytes(), value.as_bytes()).unwrap();
     }
-    std::fs::create_dir_all(kernel.folder().join("proc/1")).unwrap();
     std::fs::write(kernel.folder().join(MOUNTS), "22 1 8:0 / /data rw - xfs /dev/sda rw\n").unwrap();
     let error = driver.reattach(&name(UNUSED)).unwrap_err();
     assert_eq!(error.code().0, 55);

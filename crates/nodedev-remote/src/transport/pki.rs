@@ -76,7 +76,13 @@ impl Files {
         let Some(text) = optional(&self.crl)? else { return Ok(Vec::new()) };
         let lists: std::result::Result<Vec<_>, _> =
             CertificateRevocationListDer::pem_slice_iter(&text).collect();
-        lists.map_err(|error| malformed(&self.crl, &error))
+        match lists {
+            Ok(lists) if lists.is_empty() => {
+                Err(malformed(&self.crl, &"it holds no list of revoked certificates"))
+            }
+            Ok(lists) => Ok(lists),
+            Err(error) => Err(malformed(&self.crl, &error)),
+        }
     }
 
     /// What this client shows the daemon; nothing if it has no certificate, which not every daemon asks for.

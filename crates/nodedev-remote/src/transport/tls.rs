@@ -98,6 +98,10 @@ fn unfit(error: &CertificateError, host: &str) -> Error {
         CertificateError::UnknownIssuer | CertificateError::BadSignature => {
             "cacert.pem must be the certificate of the authority that signed the daemon's".to_owned()
         }
+        CertificateError::ExpiredRevocationList | CertificateError::ExpiredRevocationListContext { .. } => {
+            "cacrl.pem has expired, and does not say what was revoked since: get a new one from the authority"
+                .to_owned()
+        }
         CertificateError::Expired | CertificateError::ExpiredContext { .. } => {
             "a new certificate has to be made for the daemon".to_owned()
         }
@@ -137,6 +141,7 @@ fn config(uri: &RemoteUri) -> Result<ClientConfig> {
     } else {
         let verifier = WebPkiServerVerifier::builder_with_provider(Arc::new(roots), provider)
             .with_crls(files.revoked()?)
+            .enforce_revocation_expiration()
             .only_check_end_entity_revocation()
             .allow_unknown_revocation_status()
             .build()

@@ -5,6 +5,7 @@ use nodedev_rpc::{Call, Fault, Header, Procedure};
 use tokio::sync::SemaphorePermit;
 
 use super::Caller;
+use crate::ledger::Incoming;
 
 /// A call that is to be run: owns what it was sent.
 pub(crate) struct Work {
@@ -12,6 +13,8 @@ pub(crate) struct Work {
     pub(crate) procedure: Procedure,
     pub(crate) payload: Vec<u8>,
     pub(crate) caller: Caller,
+    /// What it counts as until it was run.
+    pub(crate) _charge: Option<Incoming>,
 }
 
 impl Work {
@@ -61,7 +64,7 @@ impl Work {
 
     /// Runs the call; its reply is in the client's queue afterwards.
     pub(crate) fn run(&self) {
-        let Self { header, procedure, payload, caller } = self;
+        let Self { header, procedure, payload, caller, .. } = self;
         let answer = Call::decode(*procedure, payload)
             .map_err(|_| Fault::undecodable().into())
             .and_then(|call| caller.answer(header, &call));

@@ -1,6 +1,6 @@
 //! Watches of program NODEDEV: every change with its revision, also those since a revision of before.
 
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use nodedev_driver::{Error, ErrorDomain, Event, Next, Revision, Watch};
@@ -8,49 +8,47 @@ use nodedev_rpc::{Fault, NativeEvent, NativeMissed, Str};
 
 use super::{Hub, Listener, Refused, Told};
 use crate::identity::Identity;
+use crate::ledger::{Account, Charge, Kind as Held};
 use crate::native;
 
 /// Watches that one client may have: each change is told to each of them.
 const WATCHES_MAX: usize = 256;
+/// What a watch counts as. That is more than its memory: each costs time with every change.
+const COST: usize = 4096;
 
 struct Watcher {
     listener: Arc<Listener>,
     identity: Arc<Identity>,
     /// Changes up to this one are told, or were there before.
     since: u64,
+    _charge: Charge,
 }
 
-/// All watches, by the number of their registration.
+/// All watches, by client and the client's number of each.
 #[derive(Default)]
-pub(super) struct Watchers {
-    by_number: BTreeMap<i32, Watcher>,
-    by_client: HashMap<u64, HashSet<i32>>,
-}
+pub(super) struct Watchers(BTreeMap<(u64, i32), Watcher>);
 
 impl Watchers {
-    fn remove(&mut self, number: i32) {
-        let Some(Watcher { listener, .. }) = self.by_number.remove(&number) else { return };
-        if let Some(own) = self.by_client.get_mut(&listener.id) {
-            own.remove(&number);
-        }
-    }
-
     #[cfg(test)]
     pub(super) fn is_empty(&self) -> bool {
-        self.by_number.is_empty() && self.by_client.is_empty()
+        self.0.is_empty()
+    }
+
+    fn of(&self, client: u64) -> impl Iterator<Item = (u64, i32)> {
+        self.0.range((client, i32::MIN)..=(client, i32::MAX)).map(|(key, _)| *key)
     }
 
     /// Ends all watches of a client.
     pub(super) fn forget(&mut self, client: u64) {
-        for number in self.by_client.remove(&client).into_iter().flatten() {
-            self.by_number.remove(&number);
-        }
+        let own: Vec<_> = self.of(client).collect();
+        own.iter().for_each(|key| drop(self.0.remove(key)));
     }
 }
 
 /// The changes that a watch begins with, as far as they may wait for a client.
 struct Backlog {
     told: Vec<Arc<Told>>,
+    charge: Charge,
     bytes: usize,
     /// What may wait besides leaves room for what happens meanwhile.
     most: usize,
@@ -60,16 +58,22 @@ struct Backlog {
 impl Backlog {
     fn of(listener: &Listener) -> Self {
         let (most, most_bytes) = listener.outbox.event_bounds();
-        Self { told: Vec::new(), bytes: 0, most: most / 2, most_bytes: most_bytes / 2 }
+        let charge = listener.outbox.account().charge(Held::Output, 0);
+        Self { told: Vec::new(), charge, bytes: 0, most: most / 2, most_bytes: most_bytes / 2 }
     }
 
     /// Takes what has happened up to now; `false` if it is too much, or not known any more.
-    fn take(&mut self, watch: &mut Watch) -> bool {
+    fn take(&mut self, watch: &mut Watch, account: &Arc<Account>) -> bool {
         loop {
             match watch.next(Some(std::time::Duration::ZERO)) {
                 Next::Event(event) => {
                     let Some(told) = change(&event) else { return false };
-                    self.bytes += told.message.len();
+                    let length = told.message.len();
+                    let Some(charge) = account.try_charge(Held::Output, size_of::<Told>() + length) else {
+                        return false;
+                    };
+                    self.charge.join(charge);
+                    self.bytes += length;
                     self.told.push(Arc::new(told));
                     if self.told.len() > self.most || self.bytes > self.most_bytes {
                         return false;
@@ -93,6 +97,7 @@ impl Hub {
         reply: impl FnOnce(i32, Revision),
     ) -> Result<(), Refused> {
         self.wait_begun();
+        let account = listener.outbox.account();
         let mut backlog = Backlog::of(listener);
         let gone = |since: Revision| Refused::from(Error::history_gone(&since.to_string()));
         // Most of what has happened is written without keeping the others waiting.
@@ -100,7 +105,7 @@ impl Hub {
             None => None,
             Some(since) => {
                 let mut watch = self.driver.watch(Some(since))?;
-                if !backlog.take(&mut watch) {
+                if !backlog.take(&mut watch, account) {
                     return Err(gone(since));
                 }
                 Some((since, watch))
@@ -115,21 +120,25 @@ impl Hub {
                 (now, now)
             }
             Some((since, mut watch)) => {
-                if !backlog.take(&mut watch) {
+                if !backlog.take(&mut watch, account) {
                     return Err(gone(since));
                 }
                 (since, watch.revision())
             }
         };
-        if all.watchers.by_client.get(&listener.id).is_some_and(|own| own.len() >= WATCHES_MAX) {
+        if all.watchers.of(listener.id).count() >= WATCHES_MAX {
             let detail = format!("a client can't have more than {WATCHES_MAX} watches");
             return Err(Error::internal(ErrorDomain::RPC, detail).into());
         }
-        let number = all.take_number()?;
-        all.watchers.by_client.entry(listener.id).or_default().insert(number);
-        let watcher =
-            Watcher { listener: Arc::clone(listener), identity: Arc::clone(identity), since: told.number };
-        all.watchers.by_number.insert(number, watcher);
+        let charge = all.charge(listener, COST)?;
+        let number = all.take_number(listener.id)?;
+        let watcher = Watcher {
+            listener: Arc::clone(listener),
+            identity: Arc::clone(identity),
+            since: told.number,
+            _charge: charge,
+        };
+        all.watchers.0.insert((listener.id, number), watcher);
         reply(number, begun);
         for told in &backlog.told {
             self.deliver(number, listener, identity, told);
@@ -139,13 +148,8 @@ impl Hub {
 
     /// Ends a watch of a client.
     pub(crate) fn unwatch(&self, listener: &Listener, number: i32) -> Result<(), Fault> {
-        let mut all = self.lock();
-        match all.watchers.by_number.get(&number) {
-            Some(watcher) if watcher.listener.id == listener.id => {}
-            _ => return Err(Fault::not_registered(number)),
-        }
-        all.watchers.remove(number);
-        Ok(())
+        let ended = self.lock().watchers.0.remove(&(listener.id, number));
+        ended.map(drop).ok_or_else(|| Fault::not_registered(number))
     }
 
     /// Tells all who watch of a change.
@@ -164,11 +168,11 @@ impl Hub {
 
     fn tell_watchers(&self, number: u64, told: impl FnOnce() -> Option<Told>) {
         let all = self.lock();
-        if all.watchers.by_number.is_empty() {
+        if all.watchers.0.is_empty() {
             return;
         }
         let Some(told) = told().map(Arc::new) else { return };
-        for (id, watcher) in &all.watchers.by_number {
+        for ((_, id), watcher) in &all.watchers.0 {
             if watcher.since < number {
                 self.deliver(*id, &watcher.listener, &watcher.identity, &told);
             }

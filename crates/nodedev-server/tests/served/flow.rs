@@ -2,13 +2,13 @@
 
 use std::io::Write as _;
 use std::path::Path;
-use std::sync::Arc;
-use std::sync::atomic::Ordering;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Condvar, Mutex};
 use std::time::{Duration, Instant};
 
 use nodedev_driver::{Error, ErrorCode, ErrorDomain};
 use nodedev_rpc::*;
-use nodedev_server::{Decision, End, Identity as Who, Login, Peer, Settings};
+use nodedev_server::{Access, Decision, End, Identity as Who, Login, Peer, Settings};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 
 use crate::common::{Fake, Server, device, message, peer, text, wait_for};
@@ -53,6 +53,84 @@ fn no_more_calls_are_taken_than_a_client_may_have_open() {
     let mut answered: Vec<u32> = serials.iter().map(|_| client.receive().unwrap().header.serial).collect();
     answered.sort_unstable();
     assert_eq!(answered, serials);
+}
+
+/// Never decides about some users while it is held.
+#[derive(Default)]
+struct Undecided {
+    released: Mutex<bool>,
+    news: Condvar,
+    asked: AtomicUsize,
+}
+
+impl Access for Undecided {
+    fn allows(&self, who: &Who, _: &Permission, _: Option<&str>) -> Result<bool, Error> {
+        if who.user_id.is_some_and(|user| (5..8).contains(&user)) {
+            self.asked.fetch_add(1, Ordering::SeqCst);
+            let released = self.released.lock().unwrap();
+            drop(self.news.wait_while(released, |released| !*released).unwrap());
+        }
+        Ok(true)
+    }
+}
+
+#[test]
+fn users_about_whom_nobody_decides_leave_threads_to_the_others() {
+    let access = Arc::new(Undecided::default());
+    let server = Server::with_access(Fake::small(), Arc::clone(&access) as _);
+    let lookup = Call::NodeDeviceLookupByName(device("computer"));
+    let calls = [xml("computer"), lookup, Call::NodeDeviceDestroy(device("computer"))];
+    // Opening the connection is itself decided about, so each of these has one call in a thread or before one.
+    let mut stuck = Vec::new();
+    for user in [5, 5, 5, 5, 5, 5, 6, 7, 7, 7] {
+        for _ in 0..6 {
+            let (mut client, _) = server.join(peer(Some(user)));
+            client.send(&Call::ConnectOpen(Open { name: Some(text("nodedev:///system")), flags: 0 }));
+            stuck.push(client);
+        }
+    }
+    wait_for("as many are asked about as may be at once", || access.asked.load(Ordering::SeqCst) == 19);
+    for user in [0, 4242] {
+        let (mut client, _) = server.join(peer(Some(user)));
+        client.open(0);
+        for call in &calls {
+            client.call(call).reply();
+        }
+    }
+    *access.released.lock().unwrap() = true;
+    access.news.notify_all();
+    for client in &mut stuck {
+        client.receive().unwrap().reply();
+    }
+    let (mut freed, _) = server.join(peer(Some(5)));
+    freed.open(0);
+    freed.call(&calls[0]).reply();
+}
+
+#[test]
+fn clients_of_one_user_that_read_nothing_hold_up_no_other_user() {
+    let server = Server::new(Fake::small());
+    let long = "x".repeat(60_000);
+    let missing = Call::NodeDeviceLookupByName(device(&long));
+    let join = |_| server.join(Peer { read_only: true, ..peer(Some(5)) }).0;
+    let mut deaf: Vec<_> = (0..200).map(join).collect();
+    deaf.iter_mut().for_each(|client| client.open(0));
+    let mut message = Vec::new();
+    missing.encode(0, &mut message).unwrap();
+    for client in &mut deaf {
+        client.stream.set_write_timeout(Some(Duration::from_millis(20))).unwrap();
+        // The errors repeat the name more than once: some time these clients are not read any more.
+        let _refused = (0..4).try_for_each(|_| client.stream.write_all(&message));
+    }
+    for user in [0, 6] {
+        let (mut client, _) = server.join(peer(Some(user)));
+        client.open(0);
+        client.call(&xml("computer")).reply();
+    }
+    drop(deaf);
+    let (mut same, _) = server.join(peer(Some(5)));
+    same.open(0);
+    same.call(&xml("computer")).reply();
 }
 
 #[test]

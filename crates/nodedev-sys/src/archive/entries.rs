@@ -87,7 +87,7 @@ impl<R: Read> Entries<R> {
             _ => u32::from(*byte),
         });
         match header.cksum() {
-            Ok(stated) if stated == sum.sum() => Ok(Some(header)),
+            Ok(stated) if stated == sum.sum::<u32>() => Ok(Some(header)),
             _ => Err(bad("a header of the archive has a wrong checksum")),
         }
     }

@@ -10,6 +10,8 @@ pub(super) struct Faults {
     pub(super) steps: usize,
     /// Errors by the number of the step.
     pub(super) errors: HashMap<usize, i32>,
+    /// Errors of steps that are done all the same, as a rename whose sync fails.
+    pub(super) late: HashMap<usize, i32>,
     /// From this step on everything fails.
     pub(super) crash: Option<usize>,
     /// Whether a step failed.
@@ -24,6 +26,13 @@ impl Faults {
             Some(crash) if self.steps >= crash => Some(EIO),
             _ => self.errors.get(&self.steps).copied(),
         };
+        self.hit |= failed.is_some();
+        failed
+    }
+
+    /// The number of the error that the last step fails with although it was done.
+    pub(super) fn late(&mut self) -> Option<i32> {
+        let failed = self.late.get(&self.steps).copied();
         self.hit |= failed.is_some();
         failed
     }

@@ -1,6 +1,7 @@
 //! `nodedevd` under more clients than a host has: many that list in a loop, many that do nothing, one that never reads, one
 //! that sends garbage, one that comes and goes. The others are served, and nothing is left behind.
 
+mod hoard;
 mod vanish;
 
 use std::io::{Read as _, Write as _};

@@ -3,24 +3,18 @@
 use nodedev_model::{Effect, Finding, FindingKind};
 use nodedev_sys::paths::IOMMU_GROUPS;
 
-use super::{Intent, Scene, finding};
-use crate::operations::group::{Group, is_bridge};
+use super::{Intent, Scene, finding, platform, user_space};
 use crate::operations::{PciFunction, Result};
 
 /// libvirt's words for a host without an IOMMU.
 const NO_VFIO: &str = "VFIO device assignment is currently not supported on this system";
-
-/// Whether a driver serves devices for VFIO: all of them have that in their names.
-pub(super) fn is_for_vfio(driver: &str) -> bool {
-    driver.contains("vfio")
-}
 
 pub(super) fn bridge(scene: &Scene<'_>, intent: &Intent<'_>) -> Result<Vec<Finding>> {
     let function = intent.function;
     let problem =
         format!("PCI device {} is a bridge, and only endpoints can be given to a guest", function.address);
     let remedy = "detach the devices behind it";
-    let found = is_bridge(scene.host, function)?;
+    let found = scene.functions().is_bridge(function)?;
     Ok(found.then(|| finding(FindingKind::Bridge, Effect::Refused, problem, remedy)).into_iter().collect())
 }
 
@@ -41,27 +35,53 @@ pub(super) fn no_override(scene: &Scene<'_>, intent: &Intent<'_>) -> Result<Vec<
 
 pub(super) fn iommu(scene: &Scene<'_>, intent: &Intent<'_>) -> Result<Vec<Finding>> {
     match intent.chosen {
-        Some(chosen) if is_for_vfio(&chosen.driver) => {
+        Some(chosen) if scene.drivers().is_for_vfio(intent.function, chosen)? => {
             Ok(iommu_off(scene, intent.function)?.into_iter().collect())
         }
         _ => Ok(Vec::new()),
     }
 }
 
+/// A driver of the host that serves guests of itself, and is to be replaced by another: what guests get of it ends, and does
+/// not come back with the driver.
+pub(super) fn provides_vfio(scene: &Scene<'_>, intent: &Intent<'_>) -> Result<Vec<Finding>> {
+    let Some(driver) = scene.drivers().host_provider(intent.function)? else { return Ok(Vec::new()) };
+    if intent.chosen.is_none_or(|chosen| chosen.driver == driver) {
+        return Ok(vec![provides_vfio_itself(&driver)]);
+    }
+    let problem = format!(
+        "PCI device {} is served for VFIO by driver {driver} of the host itself",
+        intent.function.address
+    );
+    let remedy = "leave out the driver: guests get it as it is; with --force it is lost for them, and may not come back when the \
+                  driver does";
+    Ok(vec![finding(FindingKind::ProvidesVfioItself, Effect::RefusedUnlessForced, problem, remedy)])
+}
+
+/// What is told of a device that nothing need be done with.
+pub(crate) fn provides_vfio_itself(driver: &str) -> Finding {
+    Finding {
+        kind: FindingKind::ProvidesVfioItself,
+        effect: Effect::Note,
+        problem: format!(
+            "driver {driver} of the host provides VFIO for it itself: it stays with that driver, and guests get it as it is"
+        ),
+        remedy: None,
+    }
+}
+
 /// Whether there is an IOMMU for a function, without which VFIO takes none.
 fn iommu_off(scene: &Scene<'_>, function: &PciFunction) -> Result<Option<Finding>> {
-    if Group::of(scene.host, function)?.is_some() {
-        return Ok(None);
+    if let Some(group) = scene.functions().group(function)? {
+        let problem =
+            format!("VFIO has PCI device {} without an IOMMU: no guest can have it", function.address);
+        let is_without = user_space::is_without_iommu(scene.host, &group)?;
+        let advice = platform::advice(scene.host)?;
+        return Ok(is_without.then(|| finding(FindingKind::IommuOff, Effect::Refused, problem, advice)));
     }
     let others = scene.host.names(IOMMU_GROUPS.as_bytes())?.unwrap_or_default();
     Ok(Some(if others.is_empty() {
-        finding(
-            FindingKind::IommuOff,
-            Effect::Refused,
-            NO_VFIO,
-            "turn the IOMMU on: VT-d or AMD-Vi in the firmware's settings, and on Intel intel_iommu=on on the kernel's \
-             command line",
-        )
+        finding(FindingKind::IommuOff, Effect::Refused, NO_VFIO, platform::advice(scene.host)?)
     } else {
         finding(
             FindingKind::IommuOff,
@@ -75,7 +95,7 @@ fn iommu_off(scene: &Scene<'_>, function: &PciFunction) -> Result<Option<Finding
 /// A driver of the host would not notice that its device has forgotten everything.
 pub(super) fn host_driver(scene: &Scene<'_>, intent: &Intent<'_>) -> Result<Vec<Finding>> {
     let function = intent.function;
-    let Some(driver) = function.driver(scene.host)? else { return Ok(Vec::new()) };
+    let Some(driver) = scene.functions().driver(function)? else { return Ok(Vec::new()) };
     if function.is_stub(scene.host, &driver)? {
         return Ok(Vec::new());
     }

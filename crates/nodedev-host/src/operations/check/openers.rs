@@ -1,10 +1,23 @@
-//! Who has the device open.
+//! Who has nodes of devices open.
+
+use std::collections::HashSet;
 
 use nodedev_model::{Effect, Finding, FindingKind};
+use nodedev_sys::open_files::{OpenFile, Process, is_resource};
+use nodedev_sys::paths::{basename, join, parent};
 
-use super::scene::{Opened, is_below, told};
-use super::{Intent, Scene, finding};
-use crate::operations::Result;
+use super::claims::{Claim, Claims, Concern, functions_above};
+use super::scene::{Holder, told};
+use super::{Intent, Scene, driver_nodes, finding, network, nodes};
+use crate::operations::{PciFunction, Result};
+
+/// Devices that a guest has through a node of theirs, by their subsystem: nobody can take them away.
+const OF_GUESTS: &[&[u8]] = &[b"vhost-vdpa", b"macvtap", b"vfio-dev", b"uio"];
+/// Devices that a guest has if a virtual machine has their node open.
+const OF_MACHINES: &[&[u8]] = &[b"usb"];
+const CLASS_VFIO_DEV: &[u8] = b"vfio-dev";
+const MACVTAP: &[u8] = b"macvtap";
+const SEE_ALL: &str = "ask as root; a daemon needs CAP_SYS_PTRACE to see the files of others; --force takes the device without knowing";
 
 /// A guest has it, or a program that is one's own guest, such as DPDK: nobody can take it away.
 pub(super) fn in_use(scene: &Scene<'_>, intent: &Intent<'_>) -> Result<Vec<Finding>> {
@@ -21,36 +34,119 @@ pub(super) fn in_use(scene: &Scene<'_>, intent: &Intent<'_>) -> Result<Vec<Findi
     Ok(holder.map(in_use).into_iter().collect())
 }
 
-/// Somebody reads or writes its disk without a file system, be it through device-mapper, RAID, LVM or multipath.
-pub(super) fn node_open(scene: &Scene<'_>, intent: &Intent<'_>) -> Result<Vec<Finding>> {
-    let function = intent.function;
-    let open = |opened: &Opened| {
-        finding(
-            FindingKind::NodeOpen,
-            Effect::RefusedUnlessForced,
-            format!("PCI device {} is in use: {}", function.address, told(&opened.holder)),
-            "stop that process; --force takes the device away from it",
-        )
-    };
-    Ok(scene.opened()?.iter().find(|opened| is_below(&opened.path, function)).map(open).into_iter().collect())
+/// Claims of processes that have a node below a function open, be it through what is built upon that.
+pub(super) fn claims(scene: &Scene<'_>, claims: &mut Claims) -> Result<()> {
+    let open = scene.open_files()?;
+    let mut hidden = Vec::new();
+    for process in &open.processes {
+        let mut seen = HashSet::new();
+        for file in &process.files {
+            if let Some(path) = resource(file) {
+                claims.add(claim(process, file, path, false));
+                continue;
+            }
+            for path in driver_nodes::functions(scene, file)? {
+                claims.add(claim(process, file, path, false));
+            }
+            let Some(path) = nodes::device_of(scene.host, file, || scene.nodes())? else { continue };
+            let is_guests = is_of_guest(scene, process, &path)?;
+            for path in reached(scene, path, &mut seen, &mut hidden)? {
+                claims.add(claim(process, file, path, is_guests));
+            }
+        }
+    }
+    if !scene.host.is_changeable() {
+        return Ok(());
+    }
+    if let Some(why) = open.incomplete {
+        claims.unknown(Concern::Nodes, format!("{why}, and one may have it open"), SEE_ALL);
+    }
+    if open.unseen > 0 {
+        let count = open.unseen;
+        let processes = if count == 1 { "process" } else { "processes" };
+        let problem = format!("{count} {processes} could not be looked at, and may have it open");
+        claims.unknown(Concern::Nodes, problem, SEE_ALL);
+    }
+    Ok(())
 }
 
-/// Whether the search was complete.
-pub(super) fn unseen(scene: &Scene<'_>, _: &Intent<'_>) -> Result<Vec<Finding>> {
-    if !scene.host.is_changeable() {
-        return Ok(vec![Finding {
-            kind: FindingKind::Unknown,
-            effect: Effect::Note,
-            problem: "a recording does not tell which processes, file systems and routes use a device".into(),
-            remedy: None,
-        }]);
+/// Who has a function open, or something below it: whoever the kernel may wait for. Nothing is asked that waits with it.
+pub(super) fn holder(scene: &Scene<'_>, function: &PciFunction) -> Result<Option<String>> {
+    if let Some(holder) = scene.holder(&scene.vfio_nodes(function)?)? {
+        return Ok(Some(told(holder)));
     }
-    let count = scene.unseen();
-    let processes = if count == 1 { "process" } else { "processes" };
-    let text = format!("{count} {processes} could not be looked at, and may have the device open");
-    let remedy = "ask as root; a daemon needs CAP_SYS_PTRACE to see the files of others";
-    Ok((count > 0)
-        .then(|| finding(FindingKind::ProcessesUnseen, Effect::Warning, text, remedy))
-        .into_iter()
-        .collect())
+    for process in &scene.open_files()?.processes {
+        for file in &process.files {
+            let mut paths = driver_nodes::functions(scene, file)?;
+            paths.extend(resource(file));
+            paths.extend(nodes::device_of(scene.host, file, || scene.nodes())?);
+            if paths.iter().any(|path| functions_above(path).any(|address| address == function.address)) {
+                return Ok(Some(told(&holder_of(process, file))));
+            }
+        }
+    }
+    Ok(None)
+}
+
+/// All devices that a process with one open uses: what a block device is built upon, what an interface is.
+fn reached(
+    scene: &Scene<'_>,
+    path: Vec<u8>,
+    seen: &mut HashSet<Vec<u8>>,
+    hidden: &mut Vec<Vec<u8>>,
+) -> Result<Vec<Vec<u8>>> {
+    if basename(parent(&path)) == MACVTAP {
+        let interface = basename(parent(parent(&path)));
+        return network::devices_below(scene, interface);
+    }
+    // The function's own node for VFIO: that of the function itself is looked for by its name.
+    if basename(parent(&path)) == CLASS_VFIO_DEV
+        && functions_above(parent(parent(&path)).rsplit(|&b| b == b'/').next().unwrap_or_default())
+            .next()
+            .is_some()
+    {
+        return Ok(Vec::new());
+    }
+    let mounts = scene.mounts().ok().flatten();
+    scene.blocks()?.below(scene.host, mounts, path, seen, hidden)
+}
+
+fn is_of_guest(scene: &Scene<'_>, process: &Process, path: &[u8]) -> Result<bool> {
+    let link = scene.host.read_link(&join(path, b"subsystem"))?;
+    let subsystem = link.as_deref().map(basename).unwrap_or_default();
+    Ok(OF_GUESTS.contains(&subsystem) || (process.is_monitor && OF_MACHINES.contains(&subsystem)))
+}
+
+fn claim(process: &Process, file: &OpenFile, path: Vec<u8>, is_guests: bool) -> Claim {
+    let (kind, effect, remedy) = if is_guests {
+        let remedy = "stop that process, or take the device from its guest";
+        (FindingKind::InUse, Effect::Refused, remedy)
+    } else {
+        let remedy = "stop that process; --force takes the device away from it";
+        (FindingKind::NodeOpen, Effect::RefusedUnlessForced, remedy)
+    };
+    let what = format!("is in use: {}", told(&holder_of(process, file)));
+    Claim { kind, effect, path, what, remedy: remedy.to_owned() }
+}
+
+fn holder_of(process: &Process, file: &OpenFile) -> Holder {
+    let link = file.path().unwrap_or(&file.link);
+    let node = String::from_utf8_lossy(link).into_owned();
+    Holder { pid: process.pid, command: process.command.clone(), node }
+}
+
+/// The function whose registers a program has mapped or reads itself.
+fn resource(file: &OpenFile) -> Option<Vec<u8>> {
+    is_resource(&file.link).then(|| parent(&file.link).strip_prefix(b"/").unwrap_or_default().to_vec())
+}
+
+/// What a recording does not tell.
+pub(super) fn not_recorded(scene: &Scene<'_>, _: &Intent<'_>) -> Result<Vec<Finding>> {
+    let note = Finding {
+        kind: FindingKind::Unknown,
+        effect: Effect::Note,
+        problem: "a recording does not tell which processes, file systems and routes use a device".into(),
+        remedy: None,
+    };
+    Ok(if scene.host.is_changeable() { Vec::new() } else { vec![note] })
 }

@@ -1,38 +1,54 @@
-//! What several checks need to know, read once for all functions of an operation.
+//! What several checks need to know, read once for all functions that are looked at.
 
 use std::cell::OnceCell;
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeMap, HashMap};
 use std::net::IpAddr;
 
 use nodedev_sys::HostAccess;
-use nodedev_sys::paths::{CLASS_BLOCK, DEV, DEV_VFIO, basename, follow};
-use nodedev_sys::processes::{self, Holder, Holders, Node};
+use nodedev_sys::open_files::{OpenFiles, vfio_node};
+use nodedev_sys::paths::DEV_VFIO;
 
-use super::network::{self, Through};
-use super::storage::{self, Use};
+use super::blocks::Blocks;
+use super::claims::{Below, Claims, Concern};
+use super::functions::Functions;
+use super::mounts::{Mount, Mounts};
+use super::network::Interfaces;
+use super::nodes::Nodes;
+use super::{storage, user_space};
 use crate::operations::group::Group;
-use crate::operations::{PciFunction, Result};
+use crate::operations::kernel_driver::Drivers;
+use crate::operations::{PciFunction, Result, once};
+
+/// What the names of groups begin with that have no IOMMU (kernel, `CONFIG_VFIO_NOIOMMU`).
+const NO_IOMMU: &str = "noiommu-";
+
+/// A process that has a node open.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Holder {
+    pub(crate) pid: u32,
+    /// Name of its program, at most 15 bytes.
+    pub(crate) command: String,
+    /// The node, as it is called.
+    pub(crate) node: String,
+}
 
 /// A host, and what was found out about it.
 #[derive(Debug)]
 pub(crate) struct Scene<'a> {
     pub(crate) host: &'a dyn HostAccess,
     /// Address of the host that whoever asks is connected to over a network.
-    connected_at: Option<IpAddr>,
-    /// Paths of all block devices and partitions, relative to the root.
-    block: OnceCell<Vec<Vec<u8>>>,
-    holders: OnceCell<Holders>,
-    opened: OnceCell<Vec<Opened>>,
-    used: OnceCell<Vec<Use>>,
-    through: OnceCell<Vec<Through>>,
-}
-
-/// A block device that a process has open, or one that that is built upon.
-#[derive(Debug)]
-pub(super) struct Opened {
-    pub(super) holder: Holder,
-    /// Relative to the root.
-    pub(crate) path: Vec<u8>,
+    pub(super) connected_at: Option<IpAddr>,
+    functions: Functions<'a>,
+    drivers: Drivers<'a>,
+    blocks: OnceCell<Blocks>,
+    mounts: OnceCell<Option<Mounts>>,
+    elsewhere: OnceCell<Vec<(u32, Mount)>>,
+    open_files: OnceCell<OpenFiles>,
+    nodes: OnceCell<Nodes>,
+    holders: OnceCell<HashMap<String, Holder>>,
+    below: OnceCell<Below>,
+    interfaces: OnceCell<Interfaces<'a>>,
+    claims: OnceCell<Claims>,
 }
 
 impl<'a> Scene<'a> {
@@ -44,103 +60,110 @@ impl<'a> Scene<'a> {
         Self {
             host,
             connected_at,
-            block: OnceCell::new(),
+            functions: Functions::of(host),
+            drivers: Drivers::of(host),
+            blocks: OnceCell::new(),
+            mounts: OnceCell::new(),
+            elsewhere: OnceCell::new(),
+            open_files: OnceCell::new(),
+            nodes: OnceCell::new(),
             holders: OnceCell::new(),
-            opened: OnceCell::new(),
-            used: OnceCell::new(),
-            through: OnceCell::new(),
+            below: OnceCell::new(),
+            interfaces: OnceCell::new(),
+            claims: OnceCell::new(),
         }
     }
 
-    /// Processes that have any node of VFIO or of a block device open.
-    fn holders(&self) -> Result<&Holders> {
-        if let Some(known) = self.holders.get() {
-            return Ok(known);
-        }
-        let block: HashMap<Vec<u8>, &Vec<u8>> =
-            self.block_devices()?.iter().map(|path| (node(path), path)).collect();
-        let wanted = |link: &[u8]| {
-            let Some((node, path)) = processes::node_path(link).and_then(|path| block.get_key_value(path))
-            else {
-                return processes::vfio_node(self.host, link);
-            };
-            let path_of_node = String::from_utf8_lossy(node).into_owned();
-            Some(Node { path: path_of_node, number: processes::number(self.host, path) })
-        };
-        let found = processes::holders(self.host, &wanted)?;
-        Ok(self.holders.get_or_init(|| found))
+    /// The PCI functions, and what is known of each.
+    pub(crate) fn functions(&self) -> &Functions<'a> {
+        &self.functions
     }
 
-    /// How many processes could not be looked at, where any had to be.
-    pub(crate) fn unseen(&self) -> usize {
-        self.holders.get().map_or(0, |holders| holders.unseen)
+    /// The kernel drivers and their modules.
+    pub(crate) fn drivers(&self) -> &Drivers<'a> {
+        &self.drivers
     }
 
-    /// The first process that has one of some nodes open.
+    /// All claims on devices.
+    pub(super) fn claims(&self) -> &Claims {
+        self.claims.get_or_init(|| Claims::gather(self))
+    }
+
+    pub(super) fn blocks(&self) -> Result<&Blocks> {
+        once(&self.blocks, || Blocks::of(self.host))
+    }
+
+    /// The file systems of the host. `None` if nothing tells.
+    pub(super) fn mounts(&self) -> Result<Option<&Mounts>> {
+        Ok(once(&self.mounts, || storage::mounts_of_host(self))?.as_ref())
+    }
+
+    /// File systems that are mounted in other namespaces alone, each with a process that sees it.
+    pub(super) fn mounts_elsewhere(&self) -> Result<&[(u32, Mount)]> {
+        Ok(once(&self.elsewhere, || storage::mounts_elsewhere(self))?)
+    }
+
+    pub(super) fn open_files(&self) -> Result<&OpenFiles> {
+        once(&self.open_files, || Ok(OpenFiles::of(self.host)?))
+    }
+
+    pub(super) fn nodes(&self) -> Result<&Nodes> {
+        once(&self.nodes, || Nodes::of(self.host))
+    }
+
+    pub(super) fn below(&self) -> Result<&Below> {
+        once(&self.below, || Below::of(self))
+    }
+
+    pub(super) fn interfaces(&self) -> Result<&Interfaces<'a>> {
+        once(&self.interfaces, || Interfaces::of(self.host))
+    }
+
+    /// Whether what a source of claims tells can be of a function.
+    pub(super) fn concerns(&self, function: &PciFunction, concern: Concern) -> Result<bool> {
+        let by_driver = concern == Concern::Nodes && !self.vfio_nodes(function)?.is_empty();
+        Ok(by_driver || self.below()?.has(function, concern))
+    }
+
+    /// The first process of each node of VFIO and of uio.
+    fn holders(&self) -> Result<&HashMap<String, Holder>> {
+        once(&self.holders, || {
+            let mut holders = HashMap::new();
+            for process in &self.open_files()?.processes {
+                let node = |file| vfio_node(self.host, file).or_else(|| user_space::uio_node(file));
+                for node in process.files.iter().filter_map(node) {
+                    let (pid, command) = (process.pid, process.command.clone());
+                    holders.entry(node.clone()).or_insert(Holder { pid, command, node });
+                }
+            }
+            Ok(holders)
+        })
+    }
+
+    /// Groups that a process has open, by number.
+    pub(super) fn open_groups(&self) -> Result<BTreeMap<u32, &Holder>> {
+        let group = |node: &str| node.rsplit('/').next()?.parse().ok();
+        Ok(self.holders()?.values().filter_map(|holder| Some((group(&holder.node)?, holder))).collect())
+    }
+
+    /// The first process that has one of some nodes of VFIO open.
     pub(crate) fn holder(&self, nodes: &[String]) -> Result<Option<&Holder>> {
         if nodes.is_empty() {
             return Ok(None);
         }
-        Ok(self.holders()?.found.iter().find(|holder| nodes.contains(&holder.node)))
+        let holders = self.holders()?;
+        Ok(nodes.iter().filter_map(|node| holders.get(node)).min_by_key(|holder| holder.pid))
     }
 
-    pub(crate) fn block_devices(&self) -> Result<&[Vec<u8>]> {
-        if let Some(known) = self.block.get() {
-            return Ok(known);
-        }
-        let links = self.host.link_targets(CLASS_BLOCK.as_bytes())?.unwrap_or_default();
-        let paths = links.iter().map(|link| follow(CLASS_BLOCK.as_bytes(), link)).collect();
-        Ok(self.block.get_or_init(|| paths))
-    }
-
-    /// Block devices that processes have open, and all those that they are built upon: each once.
-    pub(super) fn opened(&self) -> Result<&[Opened]> {
-        if let Some(known) = self.opened.get() {
-            return Ok(known);
-        }
-        let nodes: HashMap<Vec<u8>, &Vec<u8>> =
-            self.block_devices()?.iter().map(|path| (node(path), path)).collect();
-        let (mut opened, mut seen) = (Vec::new(), HashSet::new());
-        for holder in &self.holders()?.found {
-            let Some(path) = nodes.get(holder.node.as_bytes()) else { continue };
-            for path in storage::all_below(self.host, path.to_vec(), &mut seen)? {
-                opened.push(Opened { holder: holder.clone(), path });
-            }
-        }
-        Ok(self.opened.get_or_init(|| opened))
-    }
-
-    /// Block devices that the host has file systems or swap space on.
-    pub(super) fn used(&self) -> Result<&[Use]> {
-        match self.used.get() {
-            Some(known) => Ok(known),
-            None => {
-                let used = storage::used(self.host)?;
-                Ok(self.used.get_or_init(|| used))
-            }
-        }
-    }
-
-    /// Interfaces that the host, and whoever asks, need to reach each other and the network.
-    pub(super) fn through(&self) -> Result<&[Through]> {
-        match self.through.get() {
-            Some(known) => Ok(known),
-            None => {
-                let through = network::through(self.host, self.connected_at)?;
-                Ok(self.through.get_or_init(|| through))
-            }
-        }
-    }
-
-    /// Nodes through which a guest has a function: none if no driver serves it for VFIO.
+    /// Nodes through which a guest has a function, or a program that drives it itself: none if no driver serves it for them.
     pub(crate) fn vfio_nodes(&self, function: &PciFunction) -> Result<Vec<String>> {
-        let Some(driver) = function.driver(self.host)? else { return Ok(Vec::new()) };
-        if !function.is_bound_to_vfio(self.host, &driver)? {
-            return Ok(Vec::new());
-        }
-        let mut nodes = self.own_nodes(function)?;
-        if let Some(group) = Group::of(self.host, function)? {
-            nodes.push(group_node(&group));
+        let Some(driver) = self.functions.driver(function)? else { return Ok(Vec::new()) };
+        let mut nodes = user_space::uio_nodes(self.host, function)?;
+        if function.is_bound_to_vfio(self.host, &driver)? {
+            nodes.extend(self.own_nodes(function)?);
+            if let Some(group) = self.functions.group(function)? {
+                nodes.extend(group_nodes(&group));
+            }
         }
         Ok(nodes)
     }
@@ -153,21 +176,9 @@ impl<'a> Scene<'a> {
     }
 }
 
-/// The node of a group.
-pub(crate) fn group_node(group: &Group) -> String {
-    format!("/{DEV_VFIO}/{}", group.number)
-}
-
-/// The node of a block device, by the kernel's name of it: a `!` in that stands for a `/`.
-fn node(path: &[u8]) -> Vec<u8> {
-    let name = basename(path).iter().map(|&b| if b == b'!' { b'/' } else { b });
-    format!("/{DEV}/").into_bytes().into_iter().chain(name).collect()
-}
-
-/// Whether a device is below a function in the tree of devices.
-pub(crate) fn is_below(path: &[u8], function: &PciFunction) -> bool {
-    let address = function.address.to_string();
-    path.split(|&b| b == b'/').any(|part| part == address.as_bytes())
+/// The nodes of a group, with and without an IOMMU.
+pub(crate) fn group_nodes(group: &Group) -> [String; 2] {
+    [format!("/{DEV_VFIO}/{}", group.number), format!("/{DEV_VFIO}/{NO_IOMMU}{}", group.number)]
 }
 
 /// How a process is told of.

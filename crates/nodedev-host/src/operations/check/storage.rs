@@ -1,210 +1,293 @@
-//! Disks that the host has file systems or swap space on.
+//! Disks that the host has file systems or swap space on, or gives to others.
 
-use std::collections::HashSet;
+use std::collections::{BTreeSet, HashSet};
 
-use nodedev_model::{Effect, Finding, FindingKind};
-use nodedev_sys::HostAccess;
+use nodedev_model::FindingKind;
 use nodedev_sys::paths::{
-    BTRFS, CLASS_BLOCK, DEV, DEV_BLOCK, PROCESSES_OF_THE_HOST, SWAPS, basename, follow, join, parent,
+    BTRFS, DEV, FILE_SYSTEMS, NVME_TARGETS, PROCESSES_OF_THE_HOST, RESUME, SWAPS, TARGET_CORE, ZFS_POOLS,
+    basename, follow, join,
 };
 
-use super::scene::is_below;
-use super::{Intent, Scene, finding};
-use crate::operations::Result;
+use super::blocks::udev_property;
+use super::claims::{Claim, Claims, Concern};
+use super::mounts::{Mount, Mounts, unescaped};
+use super::{Scene, blocks};
+use crate::kernel::attribute_value;
+use crate::operations::{OpsError, Result};
 
-/// Bound of the list of mounts, of which a host with many containers has tens of thousands.
-const MOUNTS_LIMIT: usize = 64 << 20;
 const SWAPS_LIMIT: usize = 1 << 20;
-/// Bound of a walk from one block device down to disks.
-const MOST_DEVICES: usize = 1 << 16;
-/// What the numbers of file systems begin with that are on no block device, or on more than one.
-const NO_DEVICE: &str = "0:";
-const NVME_SUBSYSTEM: &[u8] = b"nvme-subsystem";
+const SMALL: usize = 4096;
+const UNMOUNT: &str = "unmount it; with --force the host loses what is on it";
+const HIDDEN: &str = "look what is mounted there; with --force the host may lose its files";
 
-/// A block device that the host uses, or one that that is built upon.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Use {
-    /// What for, as it is told: `the file system at /home`.
-    what: String,
-    /// Relative to the root.
-    path: Vec<u8>,
+/// Claims a block device, and all that it is built upon.
+pub(super) struct Claimant<'s, 'h> {
+    scene: &'s Scene<'h>,
+    claims: &'s mut Claims,
+    seen: HashSet<Vec<u8>>,
+    hidden: Vec<Vec<u8>>,
 }
 
-/// Whether the host has a file system or swap space below the function.
-pub(super) fn check(scene: &Scene<'_>, intent: &Intent<'_>) -> Result<Vec<Finding>> {
-    let function = intent.function;
-    let needed = |use_: &Use| {
-        finding(
-            FindingKind::HostStorage,
-            Effect::RefusedUnlessForced,
-            format!(
-                "PCI device {} is needed by the host: {} is on {}",
-                function.address,
-                use_.what,
-                String::from_utf8_lossy(basename(&use_.path))
-            ),
-            "unmount it, or turn the swap space off; with --force the host loses what is on it",
-        )
+impl<'s, 'h> Claimant<'s, 'h> {
+    pub(super) fn new(scene: &'s Scene<'h>, claims: &'s mut Claims) -> Self {
+        Self { scene, claims, seen: HashSet::new(), hidden: Vec::new() }
+    }
+
+    /// Claims `path` for what `what` says: `the file system at /home`. What is claimed already is not claimed again.
+    pub(super) fn claim(&mut self, path: Vec<u8>, what: &str, remedy: &str) -> Result<()> {
+        let Scene { host, .. } = *self.scene;
+        let mounts = self.scene.mounts().ok().flatten();
+        let blocks = self.scene.blocks()?;
+        for path in blocks.below(host, mounts, path, &mut self.seen, &mut self.hidden)? {
+            let device = String::from_utf8_lossy(basename(&path)).into_owned();
+            let why = format!("{what} is on {device}");
+            self.claims.add(Claim::needed(FindingKind::HostStorage, why, remedy, path));
+        }
+        Ok(())
+    }
+
+    /// Files behind loop devices whose file system nobody tells of: they can be on any disk.
+    fn finish(self) {
+        for file in self.hidden {
+            let file = String::from_utf8_lossy(&file);
+            let problem = format!("the host uses the file {file}, and where that is stored is hidden");
+            self.claims.unknown(Concern::Block, problem, HIDDEN);
+        }
+    }
+}
+
+/// File systems that the host has mounted.
+pub(super) fn mounted(scene: &Scene<'_>, claims: &mut Claims) -> Result<()> {
+    let Some(mounts) = scene.mounts()? else {
+        return Err(OpsError::NotTold {
+            what: "what is mounted",
+            path: format!("/{}/mountinfo", PROCESSES_OF_THE_HOST[0]),
+        });
     };
-    Ok(scene.used()?.iter().find(|use_| is_below(&use_.path, function)).map(needed).into_iter().collect())
-}
-
-/// All that the host uses, be it through device-mapper, RAID, LVM or multipath, each block device once.
-pub(super) fn used(host: &dyn HostAccess) -> Result<Vec<Use>> {
-    let (mut used, mut seen) = (Vec::new(), HashSet::new());
-    for Use { what, path } in uses(host)? {
-        let below = all_below(host, path, &mut seen)?;
-        used.extend(below.into_iter().map(|path| Use { what: what.clone(), path }));
-    }
-    Ok(used)
-}
-
-/// What the host uses, the root file system first: who reads the message should see the weightiest.
-fn uses(host: &dyn HostAccess) -> Result<Vec<Use>> {
-    let mut mounts = Vec::new();
-    for process in PROCESSES_OF_THE_HOST {
-        let table = host.read(format!("{process}/mountinfo").as_bytes(), MOUNTS_LIMIT);
-        if let Ok(Some(table)) = table {
-            mounts = String::from_utf8_lossy(&table).lines().filter_map(mount).collect();
-            break;
+    let mut claimant = Claimant::new(scene, claims);
+    for mount in &mounts.all {
+        let what = format!("the file system at {}", String::from_utf8_lossy(&mount.at));
+        if let Some(path) = device_of(scene, mount)? {
+            claimant.claim(path, &what, UNMOUNT)?;
         }
     }
-    mounts.sort_by_key(|mount: &Mount| mount.at.len());
-    let (mut uses, mut known) = (Vec::new(), HashSet::new());
-    for Mount { number, at, source } in mounts {
-        if !known.insert((number.clone(), source.clone())) {
-            continue;
+    for layer in &mounts.layers {
+        let number = mounts.number_of(layer);
+        let is_told =
+            mounts.all.iter().any(|mount| Some(mount.number.as_slice()) == number && !is_overlay(mount));
+        if !is_told {
+            claimant.hidden.push(layer.clone());
         }
-        let what = format!("the file system at {at}");
-        if !number.starts_with(NO_DEVICE) {
-            let link = host.read_link(format!("{DEV_BLOCK}/{number}").as_bytes())?;
-            uses.extend(link.map(|link| Use { what, path: follow(DEV_BLOCK.as_bytes(), &link) }));
-            continue;
+    }
+    claimant.finish();
+    Ok(())
+}
+
+fn is_overlay(mount: &Mount) -> bool {
+    mount.kind == b"overlay"
+}
+
+/// The block device of a file system.
+fn device_of(scene: &Scene<'_>, mount: &Mount) -> Result<Option<Vec<u8>>> {
+    if !mount.is_numberless() {
+        return blocks::numbered(scene.host, &mount.number);
+    }
+    // Some of those are on several devices all the same, as bcachefs, which names all of them.
+    for device in mount.source.split(|&b| b == b':') {
+        if device.starts_with(format!("/{DEV}/").as_bytes())
+            && let Some(path) = scene.blocks()?.of_node(scene.host, device)?
+        {
+            return Ok(Some(path));
         }
-        // Some of those are on several devices all the same, as bcachefs, which names all of them.
-        for device in source.split(':') {
-            uses.extend(by_node(host, device)?.map(|path| Use { what: what.clone(), path }));
+    }
+    Ok(None)
+}
+
+/// File systems that are mounted in other namespaces alone, as in containers.
+pub(super) fn mounted_elsewhere(scene: &Scene<'_>, claims: &mut Claims) -> Result<()> {
+    let mut claimant = Claimant::new(scene, claims);
+    for (pid, mount) in scene.mounts_elsewhere()? {
+        let Some(path) = device_of(scene, mount)? else { continue };
+        let at = String::from_utf8_lossy(&mount.at);
+        let what = format!("the file system at {at} of process {pid}, in a namespace of its own,");
+        claimant.claim(path, &what, "end that container or service; with --force it loses what is on it")?;
+    }
+    claimant.finish();
+    Ok(())
+}
+
+/// Looks at the file systems of one process of each namespace.
+pub(super) fn mounts_elsewhere(scene: &Scene<'_>) -> Result<Vec<(u32, Mount)>> {
+    let mut known = HashSet::new();
+    if let Ok(Some(mounts)) = scene.mounts() {
+        known.extend(mounts.all.iter().map(Mount::key));
+    }
+    let mut found = Vec::new();
+    for pid in &scene.open_files()?.namespaces {
+        let mounts = match Mounts::of_administrators(scene.host, &format!("proc/{pid}")) {
+            Ok(mounts) => mounts.unwrap_or_default(),
+            // One that ended meanwhile, or may not be seen: the walk of processes says how many.
+            Err(OpsError::Sys(error)) if error.is_permission() || error.is_over() => continue,
+            Err(error) => return Err(error),
+        };
+        found.extend(mounts.all.into_iter().filter(|mount| known.insert(mount.key())).map(|it| (*pid, it)));
+    }
+    Ok(found)
+}
+
+/// File systems that tell the kernel's users of themselves, wherever they are mounted, and those on several devices.
+pub(super) fn file_systems(scene: &Scene<'_>, claims: &mut Claims) -> Result<()> {
+    let host = scene.host;
+    let mut claimant = Claimant::new(scene, claims);
+    for kind in host.names(FILE_SYSTEMS.as_bytes())?.unwrap_or_default() {
+        let folder = join(FILE_SYSTEMS.as_bytes(), &kind);
+        // One that only root may list is none of these.
+        for name in host.names(&folder).ok().flatten().unwrap_or_default() {
+            if let Some(path) = scene.blocks()?.named(&name) {
+                let what = format!("a mounted file system ({})", String::from_utf8_lossy(&kind));
+                claimant.claim(path.to_vec(), &what, UNMOUNT)?;
+            }
         }
     }
     for name in host.names(BTRFS.as_bytes())?.unwrap_or_default() {
         let folder = join(&join(BTRFS.as_bytes(), &name), b"devices");
         for link in host.link_targets(&folder)?.unwrap_or_default() {
-            let what = "a mounted file system".to_owned();
-            uses.push(Use { what, path: follow(&folder, &link) });
+            claimant.claim(follow(&folder, &link), "a mounted file system", UNMOUNT)?;
         }
     }
-    let swaps = host.read(SWAPS.as_bytes(), SWAPS_LIMIT)?.unwrap_or_default();
-    for line in String::from_utf8_lossy(&swaps).lines().skip(1) {
-        let node = unescaped(line.split_ascii_whitespace().next().unwrap_or_default());
-        uses.extend(by_node(host, &node)?.map(|path| Use { what: "swap space".into(), path }));
-    }
-    Ok(uses)
+    claimant.finish();
+    Ok(())
 }
 
-/// The block device of a node. Links to nodes, as `/dev/mapper` has them, have a number in the list of mounts.
-fn by_node(host: &dyn HostAccess, node: &str) -> Result<Option<Vec<u8>>> {
-    let Some(name) = node.strip_prefix(&format!("/{DEV}/")) else { return Ok(None) };
-    let name = name.replace('/', "!");
-    let link = host.read_link(format!("{CLASS_BLOCK}/{name}").as_bytes())?;
-    Ok(link.map(|link| follow(CLASS_BLOCK.as_bytes(), &link)))
-}
-
-#[derive(Debug, PartialEq, Eq)]
-struct Mount {
-    /// Numbers of the block device, `8:1`.
-    number: String,
-    at: String,
-    source: String,
-}
-
-/// Reads a line of `mountinfo` (kernel, `Documentation/filesystems/proc.rst`, 3.5).
-fn mount(line: &str) -> Option<Mount> {
-    let (before, behind) = line.split_once(" - ")?;
-    let mut fields = before.split(' ').skip(2);
-    let (number, _root, at) = (fields.next()?, fields.next()?, fields.next()?);
-    let source = behind.split(' ').nth(1)?;
-    let is_number = number.bytes().all(|b| b.is_ascii_digit() || b == b':');
-    is_number.then(|| Mount { number: number.to_owned(), at: unescaped(at), source: unescaped(source) })
-}
-
-/// A path with blanks and the like written as `\040`.
-fn unescaped(text: &str) -> String {
-    let mut parts = text.split('\\');
-    let mut plain = parts.next().unwrap_or_default().to_owned();
-    for part in parts {
-        match part.get(..3).and_then(|digits| u8::from_str_radix(digits, 8).ok()) {
-            Some(byte) => {
-                plain.push(char::from(byte));
-                plain.push_str(&part[3..]);
+pub(super) fn swap_spaces(scene: &Scene<'_>, claims: &mut Claims) -> Result<()> {
+    let swaps = scene.host.read(SWAPS.as_bytes(), SWAPS_LIMIT)?.unwrap_or_default();
+    let mut not_found = Vec::new();
+    let mut claimant = Claimant::new(scene, claims);
+    for line in swaps.split(|&b| b == b'\n').skip(1).filter(|line| !line.is_empty()) {
+        let mut words = line.split(|b| b.is_ascii_whitespace()).filter(|word| !word.is_empty());
+        let node = unescaped(words.next().unwrap_or_default());
+        let is_file = words.next() == Some(b"file");
+        let path = match scene.blocks()?.of_node(scene.host, &node)? {
+            None if is_file => {
+                let number = scene.mounts()?.and_then(|mounts| mounts.number_of(&node)).map(<[u8]>::to_vec);
+                number.map(|number| blocks::numbered(scene.host, &number)).transpose()?.flatten()
             }
-            None => {
-                plain.push('\\');
-                plain.push_str(part);
-            }
-        }
-    }
-    plain
-}
-
-/// A block device and all those that it is built upon, but for those that were `seen`.
-pub(super) fn all_below(
-    host: &dyn HostAccess,
-    path: Vec<u8>,
-    seen: &mut HashSet<Vec<u8>>,
-) -> Result<Vec<Vec<u8>>> {
-    let (mut all, mut open) = (Vec::new(), vec![path]);
-    while let Some(path) = open.pop() {
-        if seen.len() >= MOST_DEVICES || !seen.insert(path.clone()) {
-            continue;
-        }
-        let slaves = join(&path, b"slaves");
-        for link in host.link_targets(&slaves)?.unwrap_or_default() {
-            open.push(follow(&slaves, &link));
-        }
-        // A partition is on its disk, and that may be built upon others; so is one of RAID.
-        if host.read(&join(&path, b"partition"), 64)?.is_some() {
-            open.push(parent(&path).to_vec());
-        }
-        // A disk with several paths hangs below its subsystem, and that has links to its controllers.
-        let parts: Vec<&[u8]> = path.split(|&b| b == b'/').collect();
-        if let Some(at) = parts.iter().position(|part| *part == NVME_SUBSYSTEM)
-            && let Some(parts) = parts.get(..at + 2)
-        {
-            let subsystem = parts.join(&b'/');
-            for link in host.link_targets(&subsystem)?.unwrap_or_default() {
-                let target = follow(&subsystem, &link);
-                if basename(&target).starts_with(b"nvme") {
-                    open.push(target);
-                }
-            }
-        }
-        all.push(path);
-    }
-    Ok(all)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::{Mount, mount, unescaped};
-
-    #[test]
-    fn lines_of_mountinfo_are_read_with_and_without_optional_fields() {
-        let want = |number: &str, at: &str, source: &str| {
-            Some(Mount { number: number.into(), at: at.into(), source: source.into() })
+            found => found,
         };
-        for (line, wanted) in [
-            (
-                "36 35 98:0 /mnt1 /mnt\\0402 rw,noatime master:1 - ext3 /dev/root rw,errors=continue",
-                want("98:0", "/mnt 2", "/dev/root"),
-            ),
-            ("22 1 0:31 / / rw shared:1 - btrfs /dev/sda2 rw", want("0:31", "/", "/dev/sda2")),
-            ("22 1 0:31 / / rw - tmpfs tmpfs rw", want("0:31", "/", "tmpfs")),
-            ("22 1 ../x / / rw - a b c", None),
-            ("22 1 0:31", None),
-            ("", None),
-        ] {
-            assert_eq!(mount(line), wanted, "{line}");
+        let remedy = "turn the swap space off (swapoff); with --force the host loses memory";
+        match path {
+            Some(path) => claimant.claim(path, "swap space", remedy)?,
+            None => not_found.push(node),
         }
-        assert_eq!(unescaped("a\\134b\\q"), "a\\b\\q");
     }
+    claimant.finish();
+    for node in not_found {
+        let problem = format!("no device is known of the swap space {}", String::from_utf8_lossy(&node));
+        claims.unknown(
+            Concern::Block,
+            problem,
+            "turn it off (swapoff); --force takes the device without knowing",
+        );
+    }
+    Ok(())
+}
+
+/// Block devices that the kernel gives to others over a network.
+pub(super) fn targets(scene: &Scene<'_>, claims: &mut Claims) -> Result<()> {
+    let host = scene.host;
+    let mut found = Vec::new();
+    for adapter in host.names(TARGET_CORE.as_bytes())?.unwrap_or_default() {
+        let folder = join(TARGET_CORE.as_bytes(), &adapter);
+        for store in host.names(&folder)?.unwrap_or_default() {
+            let node = join(&join(&folder, &store), b"udev_path");
+            let told = format!("SCSI target's backstore {}", String::from_utf8_lossy(&store));
+            found.push((node, told));
+        }
+    }
+    for subsystem in host.names(NVME_TARGETS.as_bytes())?.unwrap_or_default() {
+        let folder = join(&join(NVME_TARGETS.as_bytes(), &subsystem), b"namespaces");
+        for namespace in host.names(&folder)?.unwrap_or_default() {
+            let node = join(&join(&folder, &namespace), b"device_path");
+            let [subsystem, namespace] = [&subsystem, &namespace].map(|name| String::from_utf8_lossy(name));
+            found.push((node, format!("NVMe target's namespace {namespace} of {subsystem}")));
+        }
+    }
+    let mut claimant = Claimant::new(scene, claims);
+    for (file, what) in found {
+        let node = host.read(&file, SMALL)?.unwrap_or_default();
+        if let Some(path) = scene.blocks()?.of_node(host, attribute_value(&node))? {
+            let what = format!("the {what}");
+            claimant.claim(path, &what, "remove it from the target; with --force its clients lose it")?;
+        }
+    }
+    Ok(())
+}
+
+/// Pools of ZFS that are imported: ZFS tells the kernel of no file system on its disks.
+pub(super) fn pools(scene: &Scene<'_>, claims: &mut Claims) -> Result<()> {
+    let mut pools = BTreeSet::new();
+    for name in scene.host.names(ZFS_POOLS.as_bytes())?.unwrap_or_default() {
+        // Beside the folders of pools there are files of statistics.
+        if scene.host.names(&join(ZFS_POOLS.as_bytes(), &name))?.is_some() {
+            pools.insert(name.into_vec());
+        }
+    }
+    for mount in scene.mounts()?.iter().flat_map(|mounts| &mounts.all).filter(|mount| mount.kind == b"zfs") {
+        pools.insert(mount.source.split(|&b| b == b'/').next().unwrap_or_default().to_vec());
+    }
+    if pools.is_empty() {
+        return Ok(());
+    }
+    let mut members = Vec::new();
+    for path in scene.blocks()?.paths() {
+        if udev_property(scene.host, path, "ID_FS_TYPE")?.as_deref() == Some("zfs_member") {
+            let label = udev_property(scene.host, path, "ID_FS_LABEL")?;
+            members.push((path.clone(), label.unwrap_or_default().into_bytes()));
+        }
+    }
+    let mut claimant = Claimant::new(scene, claims);
+    let mut not_found = Vec::new();
+    for pool in pools {
+        let name = String::from_utf8_lossy(&pool).into_owned();
+        let mut disks = members.iter().filter(|(_, label)| *label == pool).peekable();
+        if disks.peek().is_none() {
+            not_found.push(name.clone());
+        }
+        for (path, _) in disks {
+            let remedy = "export the pool (zpool export); with --force it loses the disk";
+            claimant.claim(path.clone(), &format!("the ZFS pool {name}"), remedy)?;
+        }
+    }
+    claimant.finish();
+    for pool in not_found {
+        let problem = format!("nothing tells which disks the ZFS pool {pool} is on");
+        claims.unknown(
+            Concern::Block,
+            problem,
+            "look at `zpool status`; --force takes the device without knowing",
+        );
+    }
+    Ok(())
+}
+
+/// The swap space that hibernation writes to.
+pub(super) fn hibernation(scene: &Scene<'_>, claims: &mut Claims) -> Result<()> {
+    let number = scene.host.read(RESUME.as_bytes(), SMALL)?.unwrap_or_default();
+    if let Some(path) = blocks::numbered(scene.host, attribute_value(&number))? {
+        let remedy = format!("name another device in /{RESUME}; with --force the host cannot hibernate");
+        Claimant::new(scene, claims).claim(path, "the memory of the host when it hibernates", &remedy)?;
+    }
+    Ok(())
+}
+
+/// The file systems of the host: those of the first process, or one's own where it cannot be seen.
+pub(super) fn mounts_of_host(scene: &Scene<'_>) -> Result<Option<Mounts>> {
+    for process in PROCESSES_OF_THE_HOST {
+        match Mounts::of(scene.host, process) {
+            Ok(None) => {}
+            Err(OpsError::Sys(error)) if error.is_permission() || error.is_vanished() => {}
+            found => return found,
+        }
+    }
+    Ok(None)
 }

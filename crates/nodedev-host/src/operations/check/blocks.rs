@@ -1,0 +1,172 @@
+//! Block devices: what they are built upon, and which functions they are of.
+
+use std::collections::{HashMap, HashSet};
+
+use nodedev_model::PciAddress;
+use nodedev_sys::paths::{CLASS_BLOCK, DEV, DEV_BLOCK, UDEV_DATA, basename, follow, join, parent};
+use nodedev_sys::{DeviceNode, HostAccess, NodeKind};
+
+use super::claims::functions_above;
+use super::mounts::Mounts;
+use crate::kernel::attribute_value;
+use crate::operations::Result;
+
+/// Bound of a walk from one block device down to disks.
+const MOST_DEVICES: usize = 1 << 16;
+const SMALL: usize = 4096;
+const UEVENT_LIMIT: usize = 64 << 10;
+/// Bound of a record of udev's database.
+const RECORD_LIMIT: usize = 1 << 20;
+/// Bound of the name of the file behind a loop device.
+const PATH_LIMIT: usize = 64 << 10;
+const NVME_SUBSYSTEM: &[u8] = b"nvme-subsystem";
+
+/// The block devices and partitions of a host.
+#[derive(Debug)]
+pub(crate) struct Blocks {
+    /// Their paths, relative to the root.
+    paths: Vec<Vec<u8>>,
+    /// Places in that list, by the kernel's names.
+    by_name: HashMap<Vec<u8>, usize>,
+}
+
+impl Blocks {
+    pub(super) fn of(host: &dyn HostAccess) -> Result<Self> {
+        let links = host.link_targets(CLASS_BLOCK.as_bytes())?.unwrap_or_default();
+        let paths: Vec<_> = links.iter().map(|link| follow(CLASS_BLOCK.as_bytes(), link)).collect();
+        let by_name =
+            paths.iter().enumerate().map(|(place, path)| (basename(path).to_vec(), place)).collect();
+        Ok(Self { paths, by_name })
+    }
+
+    pub(super) fn paths(&self) -> &[Vec<u8>] {
+        &self.paths
+    }
+
+    /// The device with a name of the kernel's, such as `sda1` or `cciss!c0d0`.
+    pub(super) fn named(&self, name: &[u8]) -> Option<&[u8]> {
+        self.by_name.get(name).map(|place| self.paths[*place].as_slice())
+    }
+
+    pub(super) fn is_partition(&self, path: &[u8]) -> bool {
+        self.named(basename(parent(path))).is_some_and(|disk| disk == parent(path))
+    }
+
+    /// The functions that a block device's own path leads to, and, for a disk with several paths of NVMe, its controllers' too.
+    pub(super) fn functions_of(&self, host: &dyn HostAccess, path: &[u8]) -> Result<Vec<PciAddress>> {
+        let mut functions: Vec<_> = functions_above(path).collect();
+        for controller in controllers(host, path)? {
+            functions.extend(functions_above(&controller));
+        }
+        Ok(functions)
+    }
+
+    /// The device of a node that is named by a path, be it a link, a name of the kernel's, or one of the device mapper's.
+    pub(super) fn of_node(&self, host: &dyn HostAccess, node: &[u8]) -> Result<Option<Vec<u8>>> {
+        // The numbers say it whatever the name is; a recording and a test have none.
+        if let Ok(Some(found)) = host.node(node.strip_prefix(b"/").unwrap_or(node))
+            && found.kind == NodeKind::Block
+            && let Some(path) = numbered(host, found.to_string().as_bytes())?
+        {
+            return Ok(Some(path));
+        }
+        let Some(name) = node.strip_prefix(format!("/{DEV}/").as_bytes()) else { return Ok(None) };
+        let kernels: Vec<u8> = name.iter().map(|&b| if b == b'/' { b'!' } else { b }).collect();
+        if let Some(path) = self.named(&kernels) {
+            return Ok(Some(path.to_vec()));
+        }
+        match name.strip_prefix(b"mapper/") {
+            Some(name) => self.mapped(host, name),
+            None => Ok(None),
+        }
+    }
+
+    /// The device of the device mapper that is called so by those who made it.
+    fn mapped(&self, host: &dyn HostAccess, name: &[u8]) -> Result<Option<Vec<u8>>> {
+        for path in self.paths.iter().filter(|path| basename(path).starts_with(b"dm-")) {
+            let called = host.read(&join(path, b"dm/name"), SMALL)?.unwrap_or_default();
+            if attribute_value(&called) == name {
+                return Ok(Some(path.clone()));
+            }
+        }
+        Ok(None)
+    }
+
+    /// A block device and all those that it is built upon, but for those that were `seen`; gives the files behind loop devices whose
+    /// file system is not known to `hidden`.
+    pub(super) fn below(
+        &self,
+        host: &dyn HostAccess,
+        mounts: Option<&Mounts>,
+        path: Vec<u8>,
+        seen: &mut HashSet<Vec<u8>>,
+        hidden: &mut Vec<Vec<u8>>,
+    ) -> Result<Vec<Vec<u8>>> {
+        let (mut all, mut open) = (Vec::new(), vec![path]);
+        while let Some(path) = open.pop() {
+            if seen.len() >= MOST_DEVICES || !seen.insert(path.clone()) {
+                continue;
+            }
+            let slaves = join(&path, b"slaves");
+            for link in host.link_targets(&slaves)?.unwrap_or_default() {
+                open.push(follow(&slaves, &link));
+            }
+            // A partition is on its disk, and that may be built upon others; so is one of RAID.
+            if self.is_partition(&path) {
+                open.push(parent(&path).to_vec());
+            }
+            open.extend(controllers(host, &path)?);
+            if let Some(file) = host.read(&join(&path, b"loop/backing_file"), PATH_LIMIT)? {
+                let file = attribute_value(&file).to_vec();
+                let file = file.strip_suffix(b" (deleted)").unwrap_or(&file).to_vec();
+                let number = mounts.and_then(|mounts| mounts.number_of(&file));
+                match number.map(|number| numbered(host, number)).transpose()?.flatten() {
+                    // On itself: what it is really on is hidden below it.
+                    Some(below) if below == path => hidden.push(file),
+                    Some(below) => open.push(below),
+                    None => hidden.push(file),
+                }
+            }
+            all.push(path);
+        }
+        Ok(all)
+    }
+}
+
+/// The block device of numbers such as `8:1`. `None` if there is none.
+pub(super) fn numbered(host: &dyn HostAccess, number: &[u8]) -> Result<Option<Vec<u8>>> {
+    let link = host.read_link(&join(DEV_BLOCK.as_bytes(), number))?;
+    Ok(link.map(|link| follow(DEV_BLOCK.as_bytes(), &link)))
+}
+
+/// The node of a block device, relative to the root, and its numbers, as its `uevent` has them. `None` if it has none any more.
+pub(super) fn node_of(host: &dyn HostAccess, path: &[u8]) -> Result<Option<(Vec<u8>, DeviceNode)>> {
+    let uevent = host.read(&join(path, b"uevent"), UEVENT_LIMIT)?.unwrap_or_default();
+    let value = |key: &[u8]| uevent.split(|&b| b == b'\n').find_map(|line| line.strip_prefix(key));
+    let number = |key: &[u8]| std::str::from_utf8(value(key)?).ok()?.parse().ok();
+    let (Some(major), Some(minor)) = (number(b"MAJOR="), number(b"MINOR=")) else { return Ok(None) };
+    // Where the kernel's name has a `!`, the node has a `/`.
+    let name = value(b"DEVNAME=").unwrap_or_else(|| basename(path));
+    let name: Vec<u8> = name.iter().map(|&b| if b == b'!' { b'/' } else { b }).collect();
+    Ok(Some((join(DEV.as_bytes(), &name), DeviceNode { kind: NodeKind::Block, major, minor })))
+}
+
+/// A property of a block device in udev's database, such as `ID_FS_TYPE`. `None` if it is not told.
+pub(super) fn udev_property(host: &dyn HostAccess, path: &[u8], key: &str) -> Result<Option<String>> {
+    let Some((_, number)) = node_of(host, path)? else { return Ok(None) };
+    let record = host.read(format!("{UDEV_DATA}/b{number}").as_bytes(), RECORD_LIMIT)?.unwrap_or_default();
+    let wanted = format!("E:{key}=");
+    let value = record.split(|&b| b == b'\n').find_map(|line| line.strip_prefix(wanted.as_bytes()));
+    Ok(value.map(|value| String::from_utf8_lossy(value).into_owned()))
+}
+
+/// What a disk with several paths hangs on: it is below its subsystem, and that has links to its controllers.
+fn controllers(host: &dyn HostAccess, path: &[u8]) -> Result<Vec<Vec<u8>>> {
+    let parts: Vec<&[u8]> = path.split(|&b| b == b'/').collect();
+    let at = parts.iter().position(|part| *part == NVME_SUBSYSTEM);
+    let Some(subsystem) = at.and_then(|at| parts.get(..at + 2)) else { return Ok(Vec::new()) };
+    let subsystem = subsystem.join(&b'/');
+    let links = host.link_targets(&subsystem)?.unwrap_or_default();
+    let targets = links.iter().map(|link| follow(&subsystem, link));
+    Ok(targets.filter(|target| basename(target).starts_with(b"nvme")).collect())
+}

@@ -1,0 +1,142 @@
+//! What is known of PCI functions, each asked once.
+
+use std::cell::{OnceCell, RefCell};
+use std::collections::HashMap;
+use std::rc::Rc;
+
+use nodedev_model::PciAddress;
+use nodedev_sys::HostAccess;
+use nodedev_sys::paths::{PCI_DEVICES, basename, follow};
+
+use super::claims::functions_above;
+use crate::operations::group::{self, Group};
+use crate::operations::{PciFunction, Result, once};
+
+/// Names of links to virtual functions begin so, and a number follows.
+const VIRTUAL: &[u8] = b"virtfn";
+
+/// The PCI functions of a host.
+#[derive(Debug)]
+pub(crate) struct Functions<'a> {
+    host: &'a dyn HostAccess,
+    tree: OnceCell<Tree>,
+    known: RefCell<HashMap<PciAddress, Rc<Known>>>,
+    groups: RefCell<HashMap<u32, Rc<Group>>>,
+}
+
+/// What is known of one function.
+#[derive(Debug, Default)]
+struct Known {
+    driver: OnceCell<Option<String>>,
+    files: OnceCell<Files>,
+    is_bridge: OnceCell<bool>,
+    group: OnceCell<Option<Rc<Group>>>,
+}
+
+/// What a function's folder has of what is asked for.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Files {
+    /// Virtual functions, by their numbers.
+    pub(crate) virtual_functions: Vec<PciFunction>,
+    pub(crate) has_reset: bool,
+    pub(crate) has_reset_subordinate: bool,
+}
+
+/// Where functions are.
+#[derive(Debug, Default)]
+struct Tree {
+    paths: HashMap<PciAddress, Vec<u8>>,
+    /// All functions below each, at whatever depth, sorted.
+    below: HashMap<PciAddress, Vec<PciFunction>>,
+}
+
+impl<'a> Functions<'a> {
+    pub(super) fn of(host: &'a dyn HostAccess) -> Self {
+        Self { host, tree: OnceCell::new(), known: RefCell::default(), groups: RefCell::default() }
+    }
+
+    fn known(&self, function: &PciFunction) -> Rc<Known> {
+        Rc::clone(self.known.borrow_mut().entry(function.address).or_default())
+    }
+
+    /// The driver that is bound.
+    pub(crate) fn driver(&self, function: &PciFunction) -> Result<Option<String>> {
+        once(&self.known(function).driver, || function.driver(self.host)).cloned()
+    }
+
+    pub(crate) fn is_bridge(&self, function: &PciFunction) -> Result<bool> {
+        once(&self.known(function).is_bridge, || group::is_bridge(self.host, function)).copied()
+    }
+
+    /// The group of a function. `None` without an IOMMU.
+    pub(crate) fn group(&self, function: &PciFunction) -> Result<Option<Rc<Group>>> {
+        let find = || {
+            let Some(number) = Group::number_of(self.host, function)? else { return Ok(None) };
+            if let Some(known) = self.groups.borrow().get(&number) {
+                return Ok(Some(Rc::clone(known)));
+            }
+            let found = Rc::new(Group::numbered(self.host, number)?);
+            self.groups.borrow_mut().insert(number, Rc::clone(&found));
+            Ok(Some(found))
+        };
+        once(&self.known(function).group, find).cloned()
+    }
+
+    pub(crate) fn files(&self, function: &PciFunction) -> Result<Files> {
+        let find = || {
+            let mut files = Files::default();
+            for name in self.host.names(&function.file(""))?.unwrap_or_default() {
+                match &*name {
+                    b"reset" => files.has_reset = true,
+                    b"reset_subordinate" => files.has_reset_subordinate = true,
+                    name if name.starts_with(VIRTUAL) => {
+                        let link = self.host.read_link(&function.file(&String::from_utf8_lossy(name)))?;
+                        let address = link.and_then(|link| PciAddress::from_bytes(basename(&link)).ok());
+                        files.virtual_functions.extend(address.map(PciFunction::new));
+                    }
+                    _ => {}
+                }
+            }
+            Ok(files)
+        };
+        once(&self.known(function).files, find).cloned()
+    }
+
+    fn tree(&self) -> Result<&Tree> {
+        once(&self.tree, || {
+            let mut tree = Tree::default();
+            for link in self.host.link_targets(PCI_DEVICES.as_bytes())?.unwrap_or_default() {
+                let path = follow(PCI_DEVICES.as_bytes(), &link);
+                let Ok(address) = PciAddress::from_bytes(basename(&path)) else { continue };
+                for above in functions_above(&path).filter(|above| *above != address) {
+                    tree.below.entry(above).or_default().push(PciFunction::new(address));
+                }
+                tree.paths.insert(address, path);
+            }
+            tree.below.values_mut().for_each(|below| below.sort_unstable());
+            Ok(tree)
+        })
+    }
+
+    /// All functions below a bridge.
+    pub(crate) fn below(&self, bridge: &PciFunction) -> Result<&[PciFunction]> {
+        Ok(self.tree()?.below.get(&bridge.address).map(Vec::as_slice).unwrap_or_default())
+    }
+
+    /// Where a function is in the tree of devices, relative to the root. `None` if it is gone.
+    pub(crate) fn path(&self, function: &PciFunction) -> Result<Option<&[u8]>> {
+        Ok(self.tree()?.paths.get(&function.address).map(Vec::as_slice))
+    }
+
+    /// Paths of the functions that a driver serves.
+    pub(super) fn served_by(&self, driver: &str) -> Result<Vec<Vec<u8>>> {
+        let mut served = Vec::new();
+        for (address, path) in &self.tree()?.paths {
+            if self.driver(&PciFunction::new(*address))?.as_deref() == Some(driver) {
+                served.push(path.clone());
+            }
+        }
+        served.sort_unstable();
+        Ok(served)
+    }
+}

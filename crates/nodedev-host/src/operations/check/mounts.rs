@@ -1,0 +1,270 @@
+//! Mounted file systems, read in a stream: hosts with many containers have hundreds of thousands of lines.
+//!
+//! Source: `/proc/PID/mountinfo` (kernel, `Documentation/filesystems/proc.rst`, 3.5).
+
+use std::collections::{BTreeSet, HashMap};
+
+use nodedev_sys::HostAccess;
+
+use crate::operations::{OpsError, Result};
+
+/// Longest line that is read: the layers of an overlay make them long.
+const LONGEST_LINE: usize = 1 << 20;
+/// Bound of what is kept of all lines of a namespace.
+const KEPT_LIMIT: usize = 64 << 20;
+/// What the numbers of file systems begin with that are on no block device, or on more than one.
+const NO_DEVICE: &[u8] = b"0:";
+/// Options of an overlay that name the folders it is made of (kernel, `Documentation/filesystems/overlayfs.rst`).
+const LAYERS: &[&[u8]] = &[b"lowerdir=", b"lowerdir+=", b"datadir+=", b"upperdir=", b"workdir="];
+/// File systems that every user may mount in a namespace of their own, and call what they like (kernel, `FS_USERNS_MOUNT`).
+const OF_USERS: &[&[u8]] = &[
+    b"binfmt_misc",
+    b"bpf",
+    b"cgroup",
+    b"cgroup2",
+    b"devpts",
+    b"mqueue",
+    b"overlay",
+    b"proc",
+    b"ramfs",
+    b"sysfs",
+    b"tmpfs",
+];
+const OVERLAYS: &[&[u8]] = &[b"overlay", b"fuse.fuse-overlayfs", b"aufs"];
+
+/// A mounted file system.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Mount {
+    /// Numbers of its block device, `8:1`.
+    pub(super) number: Vec<u8>,
+    /// The shortest path that it is mounted at.
+    pub(super) at: Vec<u8>,
+    /// What kind of file system it is, such as `ext4`.
+    pub(super) kind: Vec<u8>,
+    /// What was mounted: a node, or what the file system calls its place.
+    pub(super) source: Vec<u8>,
+    /// Options of the file system; empty for an overlay, whose layers are kept apart.
+    pub(super) options: Vec<u8>,
+}
+
+impl Mount {
+    /// Whether the numbers are those of no block device.
+    pub(super) fn is_numberless(&self) -> bool {
+        self.number.starts_with(NO_DEVICE)
+    }
+
+    /// Whether any user may have mounted it, under whatever name.
+    pub(super) fn can_be_users(&self) -> bool {
+        self.is_numberless() && (OF_USERS.contains(&self.kind.as_slice()) || self.kind.starts_with(b"fuse"))
+    }
+
+    /// What tells one file system from others.
+    pub(super) fn key(&self) -> (Vec<u8>, Vec<u8>) {
+        (self.number.clone(), self.source.clone())
+    }
+
+    fn size(&self) -> usize {
+        let Self { number, at, kind, source, options } = self;
+        [number, at, kind, source, options].iter().map(|part| part.len()).sum()
+    }
+}
+
+/// The file systems of one mount namespace.
+#[derive(Debug, Default)]
+pub(crate) struct Mounts {
+    /// Each file system once, that with the shortest path first: who reads a message should see the weightiest.
+    pub(super) all: Vec<Mount>,
+    /// Numbers of the file system that is seen at each path where one is mounted.
+    at: HashMap<Vec<u8>, Vec<u8>>,
+    /// Folders that overlays are made of.
+    pub(super) layers: BTreeSet<Vec<u8>>,
+}
+
+impl Mounts {
+    /// The file systems that a process sees. `None` if that is told nowhere.
+    pub(super) fn of(host: &dyn HostAccess, process: &str) -> Result<Option<Self>> {
+        Self::some_of(host, process, |_| true)
+    }
+
+    /// As [`Mounts::of`], without what any user may have mounted.
+    pub(super) fn of_administrators(host: &dyn HostAccess, process: &str) -> Result<Option<Self>> {
+        Self::some_of(host, process, |mount| !mount.can_be_users())
+    }
+
+    fn some_of(host: &dyn HostAccess, process: &str, wanted: fn(&Mount) -> bool) -> Result<Option<Self>> {
+        let path = format!("{process}/mountinfo");
+        let (mut mounts, mut places) = (Self::default(), HashMap::new());
+        let (mut kept, mut malformed) = (0, false);
+        let mut line = |line: &[u8]| {
+            let Some(mount) = parse(line) else {
+                malformed = true;
+                return;
+            };
+            if kept <= KEPT_LIMIT && wanted(&mount) {
+                kept += mounts.take(mount, &mut places);
+            }
+        };
+        if !host.lines(path.as_bytes(), LONGEST_LINE, &mut line)? {
+            return Ok(None);
+        }
+        let problem = match (malformed, kept > KEPT_LIMIT) {
+            (true, _) => Some("it has a line that is none of a file system"),
+            (_, true) => Some("it has more file systems than anybody can need"),
+            _ => None,
+        };
+        if let Some(problem) = problem {
+            return Err(OpsError::Malformed { path: format!("/{path}"), problem });
+        }
+        mounts.all.sort_by_key(|mount| mount.at.len());
+        Ok(Some(mounts))
+    }
+
+    /// Takes one line. Gives how many bytes more are kept.
+    fn take(&mut self, mut mount: Mount, places: &mut HashMap<(Vec<u8>, Vec<u8>), usize>) -> usize {
+        let mut kept = mount.at.len() + mount.number.len();
+        // The later one is on top.
+        self.at.insert(mount.at.clone(), mount.number.clone());
+        if OVERLAYS.contains(&mount.kind.as_slice()) {
+            let options = std::mem::take(&mut mount.options);
+            for layer in layers(&options) {
+                if self.layers.insert(layer.clone()) {
+                    kept += layer.len();
+                }
+            }
+        }
+        match places.entry(mount.key()) {
+            std::collections::hash_map::Entry::Occupied(place) => {
+                let known = &mut self.all[*place.get()];
+                if mount.at.len() < known.at.len() {
+                    known.at = mount.at;
+                }
+            }
+            std::collections::hash_map::Entry::Vacant(place) => {
+                kept += mount.size();
+                place.insert(self.all.len());
+                self.all.push(mount);
+            }
+        }
+        kept
+    }
+
+    /// Numbers of the file system that a path is on; `None` if no path above it is known.
+    pub(super) fn number_of(&self, path: &[u8]) -> Option<&[u8]> {
+        let mut path = path;
+        loop {
+            if let Some(number) = self.at.get(path) {
+                return Some(number);
+            }
+            if path.len() <= 1 {
+                return None;
+            }
+            let above = path.iter().rposition(|&b| b == b'/')?;
+            path = if above == 0 { b"/" } else { &path[..above] };
+        }
+    }
+}
+
+/// Reads a line.
+fn parse(line: &[u8]) -> Option<Mount> {
+    let at = line.windows(3).position(|part| part == b" - ")?;
+    let mut fields = line[..at].split(|&b| b == b' ').skip(2);
+    let (number, _root, place) = (fields.next()?, fields.next()?, fields.next()?);
+    let mut behind = line[at + 3..].splitn(3, |&b| b == b' ');
+    let (kind, source) = (behind.next()?, behind.next()?);
+    let is_number = number.contains(&b':') && number.iter().all(|b| b.is_ascii_digit() || *b == b':');
+    is_number.then(|| Mount {
+        number: number.to_owned(),
+        at: unescaped(place),
+        kind: kind.to_owned(),
+        source: unescaped(source),
+        options: unescaped(behind.next().unwrap_or_default()),
+    })
+}
+
+/// Folders in the options of an overlay.
+fn layers(options: &[u8]) -> impl Iterator<Item = Vec<u8>> {
+    let folders = options
+        .split(|&b| b == b',')
+        .filter_map(|option| LAYERS.iter().find_map(|key| option.strip_prefix(*key)))
+        .flat_map(|folders| folders.split(|&b| b == b':'));
+    // Relative ones are relative to what nobody knows any more.
+    folders.filter(|folder| folder.starts_with(b"/")).map(<[u8]>::to_vec)
+}
+
+/// A path with blanks and the like written as `\040`.
+pub(super) fn unescaped(text: &[u8]) -> Vec<u8> {
+    let mut plain = Vec::with_capacity(text.len());
+    let mut rest = text;
+    while let Some((&first, behind)) = rest.split_first() {
+        let digits = behind.get(..3).and_then(|digits| std::str::from_utf8(digits).ok());
+        match digits.and_then(|digits| u8::from_str_radix(digits, 8).ok()) {
+            Some(byte) if first == b'\\' => {
+                plain.push(byte);
+                rest = &behind[3..];
+            }
+            _ => {
+                plain.push(first);
+                rest = behind;
+            }
+        }
+    }
+    plain
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::HashMap;
+
+    use super::{Mount, Mounts, layers, parse, unescaped};
+
+    #[test]
+    fn lines_of_mountinfo_are_read_with_and_without_optional_fields() {
+        let want = |number: &str, at: &str, kind: &str, source: &str, options: &str| {
+            let [number, at, kind, source, options] =
+                [number, at, kind, source, options].map(|text| text.as_bytes().to_vec());
+            Some(Mount { number, at, kind, source, options })
+        };
+        for (line, wanted) in [
+            (
+                "36 35 98:0 /mnt1 /mnt\\0402 rw,noatime master:1 - ext3 /dev/root rw,errors=continue",
+                want("98:0", "/mnt 2", "ext3", "/dev/root", "rw,errors=continue"),
+            ),
+            ("22 1 0:31 / / rw shared:1 - btrfs /dev/sda2 rw", want("0:31", "/", "btrfs", "/dev/sda2", "rw")),
+            ("22 1 0:31 / / rw - tmpfs tmpfs rw", want("0:31", "/", "tmpfs", "tmpfs", "rw")),
+            ("22 1 ../x / / rw - a b c", None),
+            ("22 1 0:31", None),
+            ("", None),
+        ] {
+            assert_eq!(parse(line.as_bytes()), wanted, "{line}");
+        }
+        assert_eq!(unescaped(b"a\\134b\\q\\"), b"a\\b\\q\\");
+        assert_eq!(unescaped(b"\\377"), [0xff]);
+    }
+
+    #[test]
+    fn a_path_is_on_the_file_system_of_the_nearest_mount_above_it_and_the_later_one_is_on_top() {
+        let mut mounts = Mounts::default();
+        let mut places = HashMap::new();
+        for line in
+            ["1 0 8:1 / / rw - ext4 a rw", "2 1 0:5 / /run rw - tmpfs t rw", "3 1 8:2 / /run rw - xfs b rw"]
+        {
+            mounts.take(parse(line.as_bytes()).unwrap(), &mut places);
+        }
+        for (path, want) in [
+            ("/run/x/y", Some("8:2")),
+            ("/run", Some("8:2")),
+            ("/runs", Some("8:1")),
+            ("/", Some("8:1")),
+            ("x", None),
+        ] {
+            assert_eq!(mounts.number_of(path.as_bytes()), want.map(str::as_bytes), "{path}");
+        }
+        assert_eq!(Mounts::default().number_of(b"/a/b"), None);
+    }
+
+    #[test]
+    fn layers_of_an_overlay_are_found_in_its_options() {
+        let found: Vec<_> = layers(b"rw,lowerdir=/a:/b,upperdir=/c,workdir=rel,xino=off").collect();
+        assert_eq!(found, [b"/a", b"/b", b"/c"]);
+    }
+}

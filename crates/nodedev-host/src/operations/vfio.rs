@@ -1,0 +1,51 @@
+//! Which drivers serve devices for VFIO, whatever they are called.
+//!
+//! A driver that does has a folder `vfio-dev` in each device (Linux 6.2). Besides `vfio-pci` and the drivers that are made for
+//! some devices, which an override has to name, drivers of the host can do so of themselves: that of NVIDIA's graphics
+//! cards serves virtual functions to guests, and these are lost if it lets go of them.
+
+use nodedev_sys::paths::MODULE;
+
+use super::kernel_driver::{Chosen, Drivers, VFIO_PCI};
+use super::{PciFunction, Result};
+
+/// The module that all drivers for VFIO of PCI but the oldest build upon.
+const CORE: &str = "vfio_pci_core";
+
+impl Drivers<'_> {
+    /// The driver that is bound to a function, if it serves it for VFIO.
+    fn provider(&self, function: &PciFunction) -> Result<Option<String>> {
+        match function.driver(self.host)? {
+            Some(driver) if function.is_bound_to_vfio(self.host, &driver)? => Ok(Some(driver)),
+            _ => Ok(None),
+        }
+    }
+
+    /// The driver of the host that is bound to a function and serves it for VFIO of itself: nobody has named it for the function,
+    /// and it is not made for VFIO of such devices alone.
+    pub(crate) fn host_provider(&self, function: &PciFunction) -> Result<Option<String>> {
+        let Some(driver) = self.provider(function)?.filter(|driver| driver != VFIO_PCI) else {
+            return Ok(None);
+        };
+        if function.driver_override(self.host)?.as_deref() == Some(&driver) {
+            return Ok(None);
+        }
+        let modalias = function.attribute(self.host, "modalias")?.unwrap_or_default();
+        let is_variant = self.is_variant(&self.module_of(&driver)?, Some(&modalias))?;
+        Ok((!is_variant).then_some(driver))
+    }
+
+    /// Whether the driver that is chosen for a function serves it for VFIO: it does so now, its module builds upon VFIO's for PCI,
+    /// or has an alias that says so.
+    pub(crate) fn is_for_vfio(&self, function: &PciFunction, chosen: &Chosen) -> Result<bool> {
+        if chosen.driver == VFIO_PCI || self.provider(function)?.as_deref() == Some(&chosen.driver) {
+            return Ok(true);
+        }
+        let module = match &chosen.module {
+            Some(module) => module.clone(),
+            None => self.module_of(&chosen.driver)?,
+        };
+        let users = self.host.names(format!("{MODULE}/{CORE}/holders").as_bytes())?.unwrap_or_default();
+        Ok(users.iter().any(|user| **user == *module.as_bytes()) || self.is_variant(&module, None)?)
+    }
+}

@@ -1,0 +1,339 @@
+//! Which device nodes processes have open, found in one walk of `/proc`.
+
+use std::collections::HashSet;
+
+use crate::node::{DeviceNode, NodeKind};
+use crate::paths::{CLASS_VFIO, CLASS_VFIO_DEV, DEV, DEV_VFIO, PROC, join};
+use crate::{HostAccess, SysError, processes};
+
+const NUMBER_LIMIT: usize = 64;
+/// Bound of what is kept of all processes: whoever has more of them open has something else in mind.
+const MOST_FILES: usize = 1 << 18;
+/// What a process has open that runs a virtual machine (kernel, `virt/kvm/kvm_main.c`).
+const VIRTUAL_MACHINE: &[u8] = b"anon_inode:kvm-vm";
+/// Programs that run virtual machines, by what their names begin with: they can do without KVM.
+const MONITORS: &[&str] = &["qemu", "kvm", "cloud-hyperviso", "crosvm", "firecracker"];
+/// Folders of `/dev` that every user has files in.
+const FILES_OF_USERS: &[&[u8]] = &[b"shm/", b"mqueue/", b"hugepages/"];
+/// Files of a PCI function in sysfs through which programs use it themselves.
+const RESOURCE: &[u8] = b"resource";
+
+/// A file that a process has open, and that is a device's or can be one's.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct OpenFile {
+    /// What the process opened, as the kernel tells it (`/proc/PID/fd`): a path of the process's own file systems, so that the
+    /// text alone proves nothing.
+    pub link: Vec<u8>,
+    /// The device node behind it; absent if that cannot be told, as in a recording.
+    pub node: Option<DeviceNode>,
+}
+
+impl OpenFile {
+    /// The path of a node that the file can be, by its text: what is before `/dev/` can be the folder that the process has as its
+    /// root.
+    pub fn path(&self) -> Option<&[u8]> {
+        node_path(&self.link)
+    }
+
+    /// Name of a node below `/dev`, by the text alone.
+    pub fn name(&self) -> Option<&[u8]> {
+        node_name(&self.link)
+    }
+}
+
+/// A process that has device nodes open.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Process {
+    /// Its number.
+    pub pid: u32,
+    /// Name of its program, at most 15 bytes (`comm`).
+    pub command: String,
+    /// Whether it runs a virtual machine, or is known as a program that does.
+    pub is_monitor: bool,
+    /// What it has open, each once.
+    pub files: Vec<OpenFile>,
+}
+
+/// What a walk of all processes found.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct OpenFiles {
+    /// Processes with device nodes open, by number.
+    pub processes: Vec<Process>,
+    /// How many processes the caller may not look at: they may have any file open. 0 for root with all its capabilities.
+    pub unseen: usize,
+    /// Why there may be processes that nobody was told of; absent if all were.
+    pub incomplete: Option<&'static str>,
+    /// One process of each mount namespace, by number; all of those whose namespace is not told.
+    pub namespaces: Vec<u32>,
+}
+
+impl OpenFiles {
+    /// Walks `/proc`.
+    ///
+    /// # Errors
+    /// [`SysError::Io`] if processes cannot be listed; one that ends meanwhile has nothing open.
+    pub fn of(host: &dyn HostAccess) -> Result<Self, SysError> {
+        let mut walk = Walk { host, found: Self::default(), namespaces: HashSet::new(), kept: 0 };
+        let names = host.names(PROC.as_bytes())?;
+        if names.is_none() {
+            walk.found.incomplete = Some("/proc is not there");
+        }
+        let mut pids: Vec<u32> =
+            names.unwrap_or_default().iter().filter_map(|name| number_of(name)).collect();
+        pids.sort_unstable();
+        // With the option hidepid, /proc has one's own processes only.
+        if pids.first().is_some_and(|first| *first != 1) && !pids.contains(&1) {
+            walk.found.incomplete = Some("/proc does not show the processes of others");
+        }
+        for pid in pids {
+            walk.process(pid)?;
+        }
+        Ok(walk.found)
+    }
+}
+
+struct Walk<'a> {
+    host: &'a dyn HostAccess,
+    found: OpenFiles,
+    namespaces: HashSet<Vec<u8>>,
+    kept: usize,
+}
+
+impl Walk<'_> {
+    fn process(&mut self, pid: u32) -> Result<(), SysError> {
+        let process = join(PROC.as_bytes(), pid.to_string().as_bytes());
+        let files = join(&process, b"fd");
+        let names = match self.host.names(&files) {
+            Ok(names) => names.unwrap_or_default(),
+            Err(error) if error.is_permission() => {
+                self.found.unseen += 1;
+                return Ok(());
+            }
+            Err(error) if error.is_over() => return Ok(()),
+            Err(error) => return Err(error),
+        };
+        self.namespace(pid, &process);
+        let (mut kept, mut is_monitor) = (Vec::new(), false);
+        let mut seen = HashSet::new();
+        for name in names {
+            let file = join(&files, &name);
+            // What is gone by now is not open.
+            let Ok(Some(link)) = self.host.read_link(&file) else { continue };
+            is_monitor |= link == VIRTUAL_MACHINE;
+            if !can_be_a_device(&link) || !seen.insert(link.clone()) {
+                continue;
+            }
+            kept.extend(self.look(&file, link));
+        }
+        if kept.is_empty() {
+            return Ok(());
+        }
+        self.kept += kept.len();
+        if self.kept > MOST_FILES {
+            self.found.incomplete = Some("processes have too many files of devices open");
+            return Ok(());
+        }
+        let command = processes::program(self.host, pid).unwrap_or_default();
+        is_monitor |= MONITORS.iter().any(|monitor| command.starts_with(monitor));
+        self.found.processes.push(Process { pid, command, is_monitor, files: kept });
+        Ok(())
+    }
+
+    fn namespace(&mut self, pid: u32, process: &[u8]) {
+        let is_new = match self.host.read_link(&join(process, b"ns/mnt")) {
+            Ok(Some(link)) => self.namespaces.insert(link),
+            // Not told: it can be any.
+            _ => true,
+        };
+        if is_new {
+            self.found.namespaces.push(pid);
+        }
+    }
+
+    /// A file that is a device's. One whose text is a node's, but which is none, is none: anybody can put whatever file there in a
+    /// namespace of their own.
+    fn look(&self, file: &[u8], link: Vec<u8>) -> Option<OpenFile> {
+        if node_path(&link).is_none() {
+            return Some(OpenFile { link, node: None });
+        }
+        match self.host.node(file) {
+            Ok(Some(node)) => Some(OpenFile { link, node: Some(node) }),
+            Ok(None) => {
+                // Where the host's own is no node either, numbers say nothing.
+                let name = node_name(&link)?;
+                let is_none = matches!(self.host.node(&join(DEV.as_bytes(), name)), Ok(None));
+                is_none.then_some(OpenFile { link, node: None })
+            }
+            // A recording has no nodes, and the file can be closed by now.
+            Err(_) => Some(OpenFile { link, node: None }),
+        }
+    }
+}
+
+fn number_of(name: &[u8]) -> Option<u32> {
+    std::str::from_utf8(name).ok()?.parse().ok()
+}
+
+fn can_be_a_device(link: &[u8]) -> bool {
+    match node_name(link) {
+        Some(name) => !FILES_OF_USERS.iter().any(|folder| name.starts_with(folder)),
+        None => is_resource(link),
+    }
+}
+
+/// Whether a link's text is that of a PCI function's `resource0` … in sysfs.
+pub fn is_resource(link: &[u8]) -> bool {
+    let name = link.rsplit(|&b| b == b'/').next().unwrap_or_default();
+    link.starts_with(b"/sys/devices/") && name.len() > RESOURCE.len() && name.starts_with(RESOURCE)
+}
+
+/// The part of a link's text that can be the path of a node: before it can be the folder that a process has as its root, and
+/// behind it that the node is removed.
+fn node_path(link: &[u8]) -> Option<&[u8]> {
+    let link = link.strip_suffix(b" (deleted)").unwrap_or(link);
+    let folder = format!("/{DEV}/");
+    let at = link.windows(folder.len()).rposition(|part| part == folder.as_bytes())?;
+    Some(&link[at..])
+}
+
+fn node_name(link: &[u8]) -> Option<&[u8]> {
+    node_path(link)?.strip_prefix(format!("/{DEV}/").as_bytes())
+}
+
+/// The path of the node of VFIO that an open file is, a group's or a device's own. `None` if it is none, or one with other numbers
+/// than the kernel's.
+pub fn vfio_node(host: &dyn HostAccess, file: &OpenFile) -> Option<String> {
+    let name = file.path()?.strip_prefix(format!("/{DEV_VFIO}/").as_bytes())?;
+    let known = match name.strip_prefix(b"devices/") {
+        Some(device) => join(CLASS_VFIO_DEV.as_bytes(), device),
+        None => join(CLASS_VFIO.as_bytes(), name),
+    };
+    if let (Some(is), Some(node)) = (file.node, number(host, &known, NodeKind::Char))
+        && is != node
+    {
+        return None;
+    }
+    Some(format!("/{DEV_VFIO}/{}", String::from_utf8_lossy(name)))
+}
+
+/// The node of a device in sysfs, if it has one.
+pub fn number(host: &dyn HostAccess, device: &[u8], kind: NodeKind) -> Option<DeviceNode> {
+    DeviceNode::parse(kind, &host.read(&join(device, b"dev"), NUMBER_LIMIT).ok()??)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+    use std::os::unix::fs::symlink;
+
+    use super::*;
+    use crate::Root;
+
+    fn file(link: &str) -> OpenFile {
+        OpenFile { link: link.into(), node: None }
+    }
+
+    #[test]
+    fn device_nodes_are_found_once_for_each_process_and_other_files_not_at_all() {
+        let folder = tempfile::tempdir().unwrap();
+        fs::create_dir_all(folder.path().join("sys")).unwrap();
+        for (pid, command, files) in [
+            (
+                "77",
+                "qemu (x) 1",
+                &["/dev/vfio/7", "/srv/jail/dev/vfio/7", "/dev/vfio/7", "/home/x", "socket:[7]"][..],
+            ),
+            (
+                "9",
+                "other",
+                &["/dev/sda (deleted)", "/dev/shm/x", "/sys/devices/pci0000:00/0000:00:01.0/resource0"],
+            ),
+            ("1", "systemd", &["/etc/passwd", "/sys/devices/a/resource"]),
+        ] {
+            let process = folder.path().join("proc").join(pid);
+            fs::create_dir_all(process.join("fd")).unwrap();
+            fs::write(process.join("comm"), format!("{command}\n")).unwrap();
+            for (number, file) in files.iter().enumerate() {
+                symlink(file, process.join("fd").join(number.to_string())).unwrap();
+            }
+        }
+        fs::create_dir_all(folder.path().join("proc/sys")).unwrap();
+        let root = Root::open(folder.path()).unwrap();
+        let found = OpenFiles::of(&root).unwrap();
+        let process = |pid, command: &str, is_monitor, files: &[&str]| Process {
+            pid,
+            command: command.into(),
+            is_monitor,
+            files: files.iter().map(|link| file(link)).collect(),
+        };
+        assert_eq!(
+            found.processes,
+            [
+                process(
+                    9,
+                    "other",
+                    false,
+                    &["/dev/sda (deleted)", "/sys/devices/pci0000:00/0000:00:01.0/resource0"]
+                ),
+                process(77, "qemu (x) 1", true, &["/dev/vfio/7", "/srv/jail/dev/vfio/7"]),
+            ]
+        );
+        assert_eq!((found.unseen, found.incomplete), (0, None));
+        assert_eq!(found.namespaces, [1, 9, 77]);
+    }
+
+    #[test]
+    fn a_walk_that_does_not_see_the_first_process_or_no_proc_is_incomplete() {
+        let folder = tempfile::tempdir().unwrap();
+        fs::create_dir_all(folder.path().join("sys")).unwrap();
+        let root = Root::open(folder.path()).unwrap();
+        assert!(OpenFiles::of(&root).unwrap().incomplete.is_some());
+        fs::create_dir_all(folder.path().join("proc/7/fd")).unwrap();
+        assert!(OpenFiles::of(&root).unwrap().incomplete.is_some());
+        fs::create_dir_all(folder.path().join("proc/1/fd")).unwrap();
+        assert_eq!(OpenFiles::of(&root).unwrap().incomplete, None);
+    }
+
+    #[test]
+    fn nodes_of_vfio_are_known_by_their_links_and_their_numbers_by_sysfs() {
+        let folder = tempfile::tempdir().unwrap();
+        for (device, number) in [("vfio/7", "240:1\n"), ("vfio-dev/vfio0", "239:0\n"), ("vfio/8", "x\n")] {
+            let device = folder.path().join("sys/class").join(device);
+            fs::create_dir_all(&device).unwrap();
+            fs::write(device.join("dev"), number).unwrap();
+        }
+        let root = Root::open(folder.path()).unwrap();
+        let char = |major, minor| Some(DeviceNode { kind: NodeKind::Char, major, minor });
+        for (link, node, want) in [
+            ("/dev/vfio/7", char(240, 1), Some("/dev/vfio/7")),
+            ("/dev/vfio/7", None, Some("/dev/vfio/7")),
+            ("/dev/vfio/7", char(240, 2), None),
+            ("/srv/jail/dev/vfio/7", char(240, 1), Some("/dev/vfio/7")),
+            ("/dev/vfio/devices/vfio0", char(239, 0), Some("/dev/vfio/devices/vfio0")),
+            ("/dev/vfio/7 (deleted)", None, Some("/dev/vfio/7")),
+            ("/dev/vfio/8", char(1, 3), Some("/dev/vfio/8")),
+            ("/dev/vfio/noiommu-3", None, Some("/dev/vfio/noiommu-3")),
+            ("/dev/sda", None, None),
+            ("socket:[1]", None, None),
+        ] {
+            let file = OpenFile { link: link.into(), node };
+            assert_eq!(vfio_node(&root, &file).as_deref(), want, "{link} {node:?}");
+        }
+    }
+
+    #[test]
+    fn what_only_looks_like_a_node_is_none() {
+        let folder = tempfile::tempdir().unwrap();
+        fs::create_dir_all(folder.path().join("dev")).unwrap();
+        let path = folder.path().join("dev/null");
+        let plain = fs::File::create(&path).unwrap();
+        let null = fs::File::open("/dev/null").unwrap();
+        let found = OpenFiles::of(&Root::live().unwrap()).unwrap();
+        let own = found.processes.into_iter().find(|process| process.pid == std::process::id()).unwrap();
+        let node = Some(DeviceNode { kind: NodeKind::Char, major: 1, minor: 3 });
+        assert!(own.files.contains(&OpenFile { link: b"/dev/null".to_vec(), node }));
+        let plain_path = path.to_str().unwrap().as_bytes();
+        assert!(!own.files.iter().any(|file| file.link == plain_path), "{:?}", own.files);
+        drop((null, plain));
+    }
+}
