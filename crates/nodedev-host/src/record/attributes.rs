@@ -63,6 +63,7 @@ const RECORDED: &[&str] = &[
     "driver_override",
     "duplex",
     "enable",
+    "enabled",
     "fabric_name",
     "firmware_rev",
     "firmware_version",

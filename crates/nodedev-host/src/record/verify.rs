@@ -15,6 +15,8 @@ use super::spelling::{View, bytes, digits, is_weak, orders, packings, plain};
 
 /// Fewer letters and digits are met by accident, unless they stand alone.
 const LONG: usize = 12;
+/// Fewer are met by accident even so.
+const SHORTEST: usize = 6;
 
 /// Searches the archive that was written at `written`, and is to be called `archive`.
 ///
@@ -104,11 +106,14 @@ impl Finder {
             // A word says something else elsewhere.
             let is_word = !has_digit && !value.iter().any(|b| matches!(b, b'.' | b':'));
             if !is_word {
-                let joined = value.iter().copied().filter(u8::is_ascii_alphanumeric).collect();
-                for spelling in
-                    [value.clone(), value.to_ascii_lowercase(), value.to_ascii_uppercase(), joined]
-                {
+                for spelling in [value.clone(), value.to_ascii_lowercase(), value.to_ascii_uppercase()] {
                     alone.push((spelling, at));
+                }
+                // The digits of an address of the Internet are a small number.
+                let joined: Vec<u8> = value.iter().copied().filter(u8::is_ascii_alphanumeric).collect();
+                let is_name = value.contains(&b'.') || value.windows(2).any(|pair| pair == b"::");
+                if !is_name && joined.len() >= SHORTEST {
+                    alone.push((joined, at));
                 }
             }
             match bytes(&letters) {
@@ -190,6 +195,7 @@ mod tests {
         }
         assert!(!found("S3X8NB", b"XS3X8NBX"), "part of a word");
         assert!(found("10.0.0.1", b"ip-10.0.0.1:3260") && !found("10.0.0.1", b"10.0.0.12"));
+        assert!(!found("10.0.0.1", b"10001") && !found("fd00::12:5", b"fd00125"));
         let guid = "7452791a-1836-4f24-86aa-6ed9fd3712f5";
         assert!(found(guid, b"\x1a\x79\x52\x74\x36\x18\x24\x4f\x86\xaa\x6e\xd9\xfd\x37\x12\xf5"));
     }

@@ -72,7 +72,7 @@ impl Mask {
             [b'S', b':', ..] => Some(self.device_link(line, known)),
             [b'G' | b'Q', b':', tag @ ..] => is_known_tag(tag).then(|| line.to_vec()),
             [letter, b':', number @ ..] if letter.is_ascii_uppercase() => {
-                number.iter().all(|b| b.is_ascii_digit() || *b == b'-').then(|| line.to_vec())
+                number.iter().all(|b| b.is_ascii_digit() || *b == b'-').then(|| self.replacer.text(line))
             }
             [] => Some(Vec::new()),
             _ => None,
