@@ -17,7 +17,7 @@ const KERNEL: &str = "linux-image-amd64";
 const UNPACKED: &[&str] = &["busybox-static", "kmod"];
 /// Of these the latest that this release of Debian has.
 const INSTALLED: &[&str] =
-    &["qemu-system-x86", "libvirt-daemon", "libvirt-clients", "libvirt-daemon-driver-qemu"];
+    &["qemu-system-x86", "libvirt-daemon", "libvirt-clients", "libvirt-daemon-driver-qemu", "dmsetup"];
 /// The network card with virtual functions; QEMU 8 is the first to have it.
 const CARD: &str = "name \"igb\"";
 
@@ -68,7 +68,9 @@ pub(super) fn ensure() -> Result<Kernel> {
 fn is_installed() -> bool {
     let cards = Command::new(super::qemu::PROGRAM).args(["-device", "help"]).output();
     let has_card = cards.is_ok_and(|output| String::from_utf8_lossy(&output.stdout).contains(CARD));
-    has_card && super::root::libvirt_files().iter().all(|file| Path::new(file).exists())
+    has_card
+        && super::root::libvirt_files().iter().all(|file| Path::new(file).exists())
+        && super::root::has_programs()
 }
 
 fn kernel_package() -> Result<String> {

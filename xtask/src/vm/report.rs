@@ -10,7 +10,8 @@ use anyhow::{Context as _, Result};
 /// `nodedev-vm: NOTE TEXT`.
 pub(super) const PREFIX: &str = "nodedev-vm: ";
 /// A check each line, its name first.
-const TABLES: &[&str] = &["cli.table", "virsh.table", "mdev.table", "plug.table", "npiv.table"];
+const TABLES: &[&str] =
+    &["cli.table", "guard.table", "virsh.table", "mdev.table", "plug.table", "npiv.table"];
 /// Checks that are in no table.
 const OTHERS: &[&str] =
     &["nodedev survives kill -9", "nodedevd survives kill -9", "the kernel complains of nothing"];

@@ -29,6 +29,9 @@ const MODULES: &[&str] = &[
     "mdev",
     "fcoe",
     "veth",
+    "bridge",
+    "dm_mod",
+    "loop",
 ];
 const DRIVERS: &str = "/usr/lib/x86_64-linux-gnu/libvirt/connection-driver";
 const DAEMON: &str = "/usr/sbin/libvirtd";
@@ -40,7 +43,7 @@ const SCHEMAS: &str = "/usr/share/libvirt/schemas";
 /// Where programs are, in the guest as here.
 const PROGRAM_FOLDERS: &[&str] = &["usr/bin", "usr/sbin", "bin", "sbin"];
 /// Programs of this machine besides libvirt's. stdbuf has virsh print each event when it comes.
-const PROGRAMS: &[&str] = &["mdevctl", "udevadm", "stdbuf"];
+const PROGRAMS: &[&str] = &["mdevctl", "udevadm", "stdbuf", "dmsetup"];
 /// What stdbuf has programs load.
 const STDBUF: &str = "/usr/libexec/coreutils/libstdbuf.so";
 /// Of udev's rules those that the devices here need. Names of interfaces stay the kernel's.
@@ -179,6 +182,11 @@ fn libraries(program: &Path) -> Result<BTreeSet<PathBuf>> {
         bail!("{} cannot run here: {}", program.display(), missing.trim());
     }
     Ok(text.split_whitespace().filter(|word| word.starts_with('/')).map(PathBuf::from).collect())
+}
+
+/// Whether the programs of this machine that go into the guest are there.
+pub(super) fn has_programs() -> bool {
+    PROGRAMS.iter().all(|program| program_file(program).is_ok())
 }
 
 fn program_file(program: &str) -> Result<PathBuf> {

@@ -62,6 +62,8 @@ struct Unknown {
 pub(crate) struct Claims {
     all: Vec<Claim>,
     by_function: HashMap<PciAddress, Vec<usize>>,
+    /// Devices that have a file system or the like on them.
+    storage: HashSet<Vec<u8>>,
     unknown: Vec<Unknown>,
 }
 
@@ -102,6 +104,9 @@ impl Claims {
 
     /// Adds a claim on a device, which counts for each PCI function that the device is below.
     pub(super) fn add(&mut self, claim: Claim) {
+        if claim.kind == FindingKind::HostStorage {
+            self.storage.insert(claim.path.clone());
+        }
         let functions: Vec<PciAddress> = functions_above(&claim.path).collect();
         if functions.is_empty() {
             return;
@@ -115,6 +120,11 @@ impl Claims {
     fn extend(&mut self, claims: Vec<Claim>) -> Result<()> {
         claims.into_iter().for_each(|claim| self.add(claim));
         Ok(())
+    }
+
+    /// Whether it is known already what a device is needed for as storage.
+    pub(super) fn has_storage(&self, path: &[u8]) -> bool {
+        self.storage.contains(path)
     }
 
     /// Adds what could not be found out.

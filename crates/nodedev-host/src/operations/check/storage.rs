@@ -143,7 +143,9 @@ pub(super) fn file_systems(scene: &Scene<'_>, claims: &mut Claims) -> Result<()>
         let folder = join(FILE_SYSTEMS.as_bytes(), &kind);
         // One that only root may list is none of these.
         for name in host.names(&folder).ok().flatten().unwrap_or_default() {
-            if let Some(path) = scene.blocks()?.named(&name) {
+            if let Some(path) = scene.blocks()?.named(&name)
+                && !claimant.claims.has_storage(path)
+            {
                 let what = format!("a mounted file system ({})", String::from_utf8_lossy(&kind));
                 claimant.claim(path.to_vec(), &what, UNMOUNT)?;
             }
@@ -152,7 +154,10 @@ pub(super) fn file_systems(scene: &Scene<'_>, claims: &mut Claims) -> Result<()>
     for name in host.names(BTRFS.as_bytes())?.unwrap_or_default() {
         let folder = join(&join(BTRFS.as_bytes(), &name), b"devices");
         for link in host.link_targets(&folder)?.unwrap_or_default() {
-            claimant.claim(follow(&folder, &link), "a mounted file system", UNMOUNT)?;
+            let path = follow(&folder, &link);
+            if !claimant.claims.has_storage(&path) {
+                claimant.claim(path, "a mounted file system", UNMOUNT)?;
+            }
         }
     }
     claimant.finish();
