@@ -81,8 +81,14 @@ fn telling() -> Tree {
             "Iface\tDestination\tGateway\neth0\t00000000\t0100A8C0\t0003\t0\t0\t100\t00000000\t0\t0\t0\n",
         ),
         ("proc/swaps", "Filename\n"),
+        ("proc/77/comm", "ceph-osd\n"),
+        ("proc/77/status", "Name:\tceph-osd\n"),
     ] {
         tree.file(path, content.as_bytes()).unwrap();
+    }
+    std::fs::create_dir_all(tree.root().join("proc/77/fd")).unwrap();
+    for (name, target) in [("3", "/dev/nvme0n1"), ("4", "/home/jane/secret")] {
+        std::os::unix::fs::symlink(target, tree.root().join("proc/77/fd").join(name)).unwrap();
     }
     tree
 }
@@ -99,7 +105,11 @@ fn explanations_of_recordings_are_those_of_their_hosts() {
     }
     let tree = telling();
     let told = explained(&open(tree.root()), DRIVERS).concat();
-    for part in ["the file system at /", "default route is through eth0"] {
+    for part in [
+        "the file system at /",
+        "default route is through eth0",
+        "process 77 (ceph-osd) has /dev/nvme0n1 open",
+    ] {
         assert!(told.contains(part), "{part} in {told}");
     }
     assert_same("telling", &open(tree.root()), RecordOptions::default(), DRIVERS);
@@ -134,5 +144,11 @@ fn a_recording_has_what_can_be_told_without_waiting_for_the_kernel() {
         let mounts = read("proc/1/mountinfo");
         assert_eq!(mounts.is_none(), mask, "a masked recording does not tell what is mounted where");
         assert!(!mounts.unwrap_or_default().contains("secret"));
+        let links = ["3", "4"].map(|name| root.read_link(format!("proc/77/fd/{name}").as_bytes()).unwrap());
+        assert_eq!(
+            links.map(|link| link.is_some()),
+            [!mask, false],
+            "device nodes alone, and none if masked"
+        );
     }
 }

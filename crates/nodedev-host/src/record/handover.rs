@@ -77,24 +77,7 @@ impl Recorder<'_> {
                 (!is_masked || line.starts_with(b"kernel/")).then_some(&line[..=colon])
             })?;
         }
-        if self.mask.is_some() {
-            return Ok(());
-        }
-        for process in paths::PROCESSES_OF_THE_HOST {
-            for (name, wanted) in [
-                ("mountinfo", is_of_a_disk as fn(&[u8]) -> bool),
-                ("net/route", |_| true),
-                ("net/ipv6_route", |_| true),
-            ] {
-                let path = format!("{process}/{name}");
-                self.lines(path.as_bytes(), |line| wanted(line).then_some(line))?;
-            }
-        }
-        self.file(paths::SWAPS.as_bytes())?;
-        for system in self.names(paths::BTRFS.as_bytes()) {
-            self.links(&join(&join(paths::BTRFS.as_bytes(), &system), b"devices"))?;
-        }
-        Ok(())
+        self.asked()
     }
 
     fn links(&mut self, folder: &[u8]) -> io::Result<()> {
@@ -112,7 +95,7 @@ impl Recorder<'_> {
     }
 
     /// Records some lines of a file.
-    fn lines(&mut self, path: &[u8], wanted: impl Fn(&[u8]) -> Option<&[u8]>) -> io::Result<()> {
+    pub(super) fn lines(&mut self, path: &[u8], wanted: impl Fn(&[u8]) -> Option<&[u8]>) -> io::Result<()> {
         let mut content = Vec::new();
         let Ok(Some(content)) = self.root.read(path, &mut content, FILE_LIMIT) else { return Ok(()) };
         let mut kept = Vec::new();
@@ -126,7 +109,7 @@ impl Recorder<'_> {
 
 /// Whether a line of `mountinfo` is of a file system that is on a device of the host: it has the number of one, or is of a kind
 /// that has several.
-fn is_of_a_disk(line: &[u8]) -> bool {
+pub(super) fn is_of_a_disk(line: &[u8]) -> bool {
     let number = line.split(|&b| b == b' ').nth(2).unwrap_or_default();
     let node = format!(" /{}/", paths::DEV);
     !number.starts_with(b"0:") || line.windows(node.len()).any(|part| part == node.as_bytes())

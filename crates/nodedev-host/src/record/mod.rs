@@ -3,6 +3,7 @@
 //! Only files from the tables in `attributes` are read. Reading anything else of sysfs can have effects on hardware
 //! or take long, and would put more about the machine into the recording than its devices.
 
+mod asked;
 mod attributes;
 mod handover;
 mod mask;

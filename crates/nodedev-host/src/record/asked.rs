@@ -1,0 +1,247 @@
+//! What `explain` asks of a host: noted while it is asked, so that a recording answers it as the host does.
+
+use std::collections::{BTreeSet, HashMap};
+use std::io;
+use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
+
+use nodedev_model::PciAddress;
+use nodedev_sys::network::Network;
+use nodedev_sys::paths::{self, PCI_DEVICES, join};
+use nodedev_sys::{DeviceNode, FileLock, HostAccess, PendingWrite, Root, SysError};
+
+use super::Recorder;
+use super::handover::is_of_a_disk;
+use crate::operations::{Look, Operations, PciFunction};
+
+/// How many links are followed, as in the kernel.
+const MOST_LINKS: usize = 40;
+
+/// Paths, relative to the root.
+#[derive(Debug, Default)]
+pub(super) struct Paths {
+    /// Files that were read, and links.
+    pub(super) files: BTreeSet<Vec<u8>>,
+    /// Folders that were listed.
+    pub(super) folders: BTreeSet<Vec<u8>>,
+}
+
+/// What is asked to say of each PCI function whether a guest can have it.
+pub(super) fn by_explain(root: &Root) -> Paths {
+    let noted = Noted { root, paths: Mutex::default() };
+    let operations = Operations::on(&noted);
+    let look = Look::at(operations, None);
+    let names = root.names(PCI_DEVICES.as_bytes()).unwrap_or_default();
+    for address in names.iter().filter_map(|name| PciAddress::from_bytes(name).ok()) {
+        // What is found is of no interest, and neither is what cannot be.
+        let _ = operations.explain(&look, &PciFunction::new(address), None);
+    }
+    drop(look);
+    noted.paths.into_inner().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// A host that notes what it is asked. It answers as a recording does: nothing is opened that a recording has not got.
+#[derive(Debug)]
+struct Noted<'a> {
+    root: &'a Root,
+    paths: Mutex<Paths>,
+}
+
+impl Noted<'_> {
+    fn file(&self, path: &[u8]) {
+        self.paths.lock().unwrap_or_else(PoisonError::into_inner).files.insert(path.to_vec());
+    }
+
+    fn folder(&self, path: &[u8]) {
+        self.paths.lock().unwrap_or_else(PoisonError::into_inner).folders.insert(path.to_vec());
+    }
+}
+
+fn refused<T>(path: &[u8]) -> Result<T, SysError> {
+    Err(SysError::ReadOnly { path: format!("/{}", String::from_utf8_lossy(path)) })
+}
+
+impl HostAccess for Noted<'_> {
+    fn is_changeable(&self) -> bool {
+        false
+    }
+
+    fn read(&self, path: &[u8], limit: usize) -> Result<Option<Vec<u8>>, SysError> {
+        self.file(path);
+        HostAccess::read(self.root, path, limit)
+    }
+
+    fn read_start(&self, path: &[u8], length: usize) -> Result<Option<Vec<u8>>, SysError> {
+        self.file(path);
+        HostAccess::read_start(self.root, path, length)
+    }
+
+    fn read_link(&self, path: &[u8]) -> Result<Option<Vec<u8>>, SysError> {
+        self.file(path);
+        HostAccess::read_link(self.root, path)
+    }
+
+    fn names(&self, path: &[u8]) -> Result<Option<Vec<Box<[u8]>>>, SysError> {
+        self.folder(path);
+        HostAccess::names(self.root, path)
+    }
+
+    fn link_targets(&self, path: &[u8]) -> Result<Option<Vec<Vec<u8>>>, SysError> {
+        self.folder(path);
+        HostAccess::link_targets(self.root, path)
+    }
+
+    fn lines(&self, path: &[u8], longest: usize, visit: &mut dyn FnMut(&[u8])) -> Result<bool, SysError> {
+        self.file(path);
+        HostAccess::lines(self.root, path, longest, visit)
+    }
+
+    fn node(&self, path: &[u8]) -> Result<Option<DeviceNode>, SysError> {
+        refused(path)
+    }
+
+    fn is_claimed(&self, path: &[u8], _: DeviceNode) -> Result<bool, SysError> {
+        refused(path)
+    }
+
+    fn network(&self) -> Result<Network, SysError> {
+        Ok(Network::default())
+    }
+
+    fn write(&self, path: &[u8], _: &[u8]) -> Result<(), SysError> {
+        refused(path)
+    }
+
+    fn start_write(&self, path: &[u8], _: &[u8], _: &[FileLock]) -> Result<Box<dyn PendingWrite>, SysError> {
+        refused(path)
+    }
+
+    fn create_file(&self, path: &[u8], _: &[u8]) -> Result<(), SysError> {
+        refused(path)
+    }
+
+    fn rename(&self, from: &[u8], _: &[u8]) -> Result<(), SysError> {
+        refused(from)
+    }
+
+    fn remove(&self, path: &[u8]) -> Result<(), SysError> {
+        refused(path)
+    }
+
+    fn try_lock(&self, path: &[u8]) -> Result<Option<FileLock>, SysError> {
+        refused(path)
+    }
+
+    fn is_locked(&self, path: &[u8]) -> Result<bool, SysError> {
+        refused(path)
+    }
+
+    fn load_module(&self, name: &str) -> Result<(), SysError> {
+        refused(name.as_bytes())
+    }
+
+    fn pause(&self, _: Duration) {}
+}
+
+impl Recorder<'_> {
+    /// All that is asked of the host besides. A masked recording does not tell of processes, file systems and block devices.
+    pub(super) fn asked(&mut self) -> io::Result<()> {
+        let asked = by_explain(self.root);
+        let mut real = HashMap::new();
+        for folder in &asked.folders {
+            let Some(folder) = self.real(folder, 0, &mut real)?.filter(|path| self.is_told(path)) else {
+                continue;
+            };
+            let names = self.names(&folder);
+            // What is in the folder of a device is recorded with that.
+            if names.iter().any(|name| **name == *b"uevent") || !self.root.exists(&folder) {
+                continue;
+            }
+            self.any_folder(&folder)?;
+            let of_processes = folder == paths::PROC.as_bytes();
+            for name in names {
+                let path = join(&folder, &name);
+                if of_processes && !name.iter().all(u8::is_ascii_digit) {
+                    continue;
+                }
+                match self.root.read_link(&path) {
+                    Ok(Some(target)) => self.told_link(&path, &target)?,
+                    _ if of_processes || matches!(self.root.folder(&path), Ok(Some(_))) => {
+                        self.any_folder(&path)?
+                    }
+                    _ => {}
+                }
+            }
+        }
+        for path in &asked.files {
+            let Some(folder) = self.real(paths::parent(path), 0, &mut real)? else { continue };
+            let path = below(&folder, paths::basename(path));
+            if !self.is_told(&path) {
+                continue;
+            }
+            match self.root.read_link(&path) {
+                Ok(Some(target)) => self.told_link(&path, &target)?,
+                _ if paths::basename(&path) == b"mountinfo" => {
+                    self.lines(&path, |line| is_of_a_disk(line).then_some(line))?;
+                }
+                _ => self.file(&path)?,
+            }
+        }
+        Ok(())
+    }
+
+    /// Whether a recording tells of what is at a path.
+    fn is_told(&self, path: &[u8]) -> bool {
+        let of_device = path.starts_with(paths::DEVICES.as_bytes());
+        let of_disk = path.windows(7).any(|part| part == b"/block/");
+        let of_configuration =
+            path == paths::LOCKDOWN.as_bytes() || path.starts_with(paths::MODULES.as_bytes());
+        !of_configuration && (self.mask.is_none() || of_device && !of_disk)
+    }
+
+    /// What processes have open is told of device nodes alone.
+    fn told_link(&mut self, path: &[u8], target: &[u8]) -> io::Result<()> {
+        let is_of_process = path.starts_with(paths::PROC.as_bytes());
+        let node = format!("/{}/", paths::DEV);
+        if is_of_process && !target.starts_with(node.as_bytes()) { Ok(()) } else { self.link(path, target) }
+    }
+
+    fn any_folder(&mut self, path: &[u8]) -> io::Result<()> {
+        if self.seen.insert(path.to_vec()) { self.output.folder(path) } else { Ok(()) }
+    }
+
+    /// A path without links in it, which are recorded. `None` if it leads nowhere.
+    fn real(
+        &mut self,
+        path: &[u8],
+        links: usize,
+        known: &mut HashMap<Vec<u8>, Option<Vec<u8>>>,
+    ) -> io::Result<Option<Vec<u8>>> {
+        if path.is_empty() || links > MOST_LINKS {
+            return Ok(path.is_empty().then(Vec::new));
+        }
+        if let Some(real) = known.get(path) {
+            return Ok(real.clone());
+        }
+        let mut real = None;
+        if let Some(folder) = self.real(paths::parent(path), links, known)? {
+            let here = below(&folder, paths::basename(path));
+            real = match self.root.read_link(&here) {
+                Ok(Some(target)) => {
+                    if self.is_told(&here) {
+                        self.told_link(&here, &target)?;
+                    }
+                    self.real(&paths::follow(&folder, &target), links + 1, known)?
+                }
+                _ => Some(here),
+            };
+        }
+        known.insert(path.to_vec(), real.clone());
+        Ok(real)
+    }
+}
+
+/// A path in a folder, which is the root where it is empty.
+fn below(folder: &[u8], name: &[u8]) -> Vec<u8> {
+    if folder.is_empty() { name.to_vec() } else { join(folder, name) }
+}
