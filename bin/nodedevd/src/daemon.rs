@@ -83,6 +83,7 @@ pub(crate) fn run(args: &Args) -> Result<(), Fatal> {
         let lost = service.clone();
         let threads = Threads { own: tokio::runtime::Handle::current(), strangers: strangers.handle().clone() };
         let door = Arc::new(Door::new(service, polkit, receiver, (threads, user.as_raw()), limits));
+        strangers.spawn(give_back(door.count()));
         let reload = || match read().and_then(|config| Ok((self::current(&config, is_root)?, config))) {
             Ok((current, config)) => {
                 warn_of(&config);
@@ -197,6 +198,22 @@ fn idle(args: &Args, listeners: &Listeners) -> Option<Duration> {
     }
     args.idle()
 }
+
+/// Gives back to the system what was held for clients, some time after one has gone.
+async fn give_back(mut count: watch::Receiver<usize>) {
+    let mut before = *count.borrow_and_update();
+    while count.changed().await.is_ok() {
+        let now = *count.borrow_and_update();
+        if std::mem::replace(&mut before, now) > now {
+            tokio::time::sleep(TIDY).await;
+            // It cannot fail, but for want of a thread; then it is done the next time.
+            let _ = tokio::task::spawn_blocking(nodedev_sys::give_back_memory).await;
+        }
+    }
+}
+
+/// How long after a client has gone the memory that it has used is given back, with that of others who go meanwhile.
+const TIDY: Duration = Duration::from_secs(2);
 
 /// Waits until there has been no client for so long.
 async fn idle_for(count: &mut watch::Receiver<usize>, idle: Option<Duration>) {

@@ -1,4 +1,4 @@
-//! The one system call below the C library that has no safe wrapper: `SIOCETHTOOL`.
+//! What has no safe wrapper: the system call `SIOCETHTOOL`, and the C library's `malloc_trim`.
 //!
 //! Source: kernel, `include/uapi/linux/ethtool.h` and `Documentation/networking/netdev-features.rst`.
 #![allow(unsafe_code)]
@@ -10,6 +10,17 @@ use rustix::io::Errno;
 
 /// Longest name of an interface that fits the request, without its NUL.
 const NAME_LENGTH: usize = 15;
+
+/// Gives memory that was freed back to the system, of which glibc keeps what lies between other memory. Nothing elsewhere.
+///
+/// For programs that run for long, after somebody has left for whom much was held. It takes milliseconds.
+pub fn give_back_memory() {
+    #[cfg(all(target_os = "linux", target_env = "gnu"))]
+    // SAFETY: it takes a number, changes nothing that is in use, and may be called by any thread at any time.
+    unsafe {
+        libc::malloc_trim(0);
+    }
+}
 
 /// `struct ethtool_value`.
 #[repr(C)]

@@ -54,6 +54,7 @@ pub use access::HostAccess;
 pub use change::FileLock;
 pub use error::{NO_ENTRY, Operation, SysError};
 pub use folders::FolderWatch;
+pub use ioctl::give_back_memory;
 pub use monitor::{Monitor, News, Waker};
 pub use node::{DeviceNode, NodeKind};
 pub use root::{Folder, Root, Stamp};

@@ -24,6 +24,8 @@ const NOBODY: u32 = 65_534;
 const SOCKET: &str = "NODEDEV_TEST_HOARD_AT";
 /// What the daemon may take.
 const LIMIT_KIB: u64 = 256 << 10;
+/// What may be left of that when the user has gone.
+const RETURNED_KIB: u64 = 32 << 10;
 /// More than there may be.
 const CONNECTIONS: usize = 2_600;
 
@@ -193,7 +195,8 @@ fn one_user_who_only_looks_cannot_fill_the_memory() -> Result<(), Failure> {
     let daemon = Nodedevd::at(host.path())?;
     let (pid, read_only) = (daemon.pid(), PathBuf::from(format!("{}-ro", daemon.socket().display())));
     Client::open(&daemon.socket())?.list()?;
-    println!("{} KiB before", kib(pid, "VmRSS:")?);
+    let before = kib(pid, "VmRSS:")?;
+    println!("{before} KiB before");
     let work = tempfile::tempdir()?;
     // Twice: what the first time leaves behind must not come on top of the second.
     for _ in 0..2 {
@@ -207,6 +210,7 @@ fn one_user_who_only_looks_cannot_fill_the_memory() -> Result<(), Failure> {
         assert!(slowest < Duration::from_secs(5), "{slowest:?}");
         drop(hoarder);
         wait_for("descriptors are given back", || Ok(descriptors_of(pid)? < 40))?;
+        wait_for("memory is given back", || Ok(kib(pid, "VmRSS:")? < before + RETURNED_KIB))?;
         println!("{} KiB after", kib(pid, "VmRSS:")?);
     }
     Client::open(&read_only)?.list()?;
