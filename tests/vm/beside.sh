@@ -134,6 +134,12 @@ beside() {
                 # If libvirt has come to refuse it too, the table is to say so.
                 grep -q 'status 0' $theirs.text || problem="$problem libvirt refuses it too: $(cat $theirs.text)"
                 ;;
+            'refused otherwise:'*)
+                wanted=$(trim "${expected#refused otherwise:}")
+                case "$(cat $ours.text)" in *"$wanted"*) ;; *) problem="it says: $(cat $ours.text); " ;; esac
+                differ 'it changed' $before $ours.left
+                ! grep -q 'status 0' $theirs.text || problem="$problem libvirt does it"
+                ;;
             *) problem="the table expects '$expected', which is none of its words" ;;
         esac
         if [ -z "$problem" ]; then pass "$name"; else fail "$name" "$problem"; fi

@@ -25,7 +25,7 @@ document twin mdpy_mdpy mdpy-vga $a_uuid
 document any mtty_mtty mtty-1 ''
 document bad-type mtty_mtty nosuch-1 $b_uuid
 document bad-attribute mtty_mtty mtty-1 $b_uuid "<attr name='nosuch' value='1'/>"
-document bad-value mtty_mtty mtty-1 $b_uuid "<attr name='vendor/sample_mdev_dev' value='4294967296'/>"
+document attribute-in-folder mtty_mtty mtty-1 $b_uuid "<attr name='vendor/sample_mdev_dev' value='4294967296'/>"
 document bad-uuid mtty_mtty mtty-1 0000
 document bad-parent nosuch mtty-1 $b_uuid
 document other-parent computer mtty-1 $b_uuid

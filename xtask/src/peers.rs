@@ -36,6 +36,10 @@ const PACKAGES: &[&str] = &[
     "libvirt-ocaml",
     "virtinst",
     "libvirt-glib-1.0-0",
+    // Shells, for what `--dry-run` prints.
+    "dash",
+    "zsh",
+    "fish",
     // For the C library and tests/virt-client.
     "gcc",
     "binutils",
@@ -63,6 +67,9 @@ const PROGRAMS: &[&str] = &[
     "php",
     "udevadm",
     "virt-install",
+    "dash",
+    "zsh",
+    "fish",
     "pkg-config",
     "cc",
     "readelf",

@@ -3,13 +3,16 @@
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::os::unix::net::UnixStream;
 use std::path::Path;
-use std::time::Duration;
+use std::thread;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, bail};
 use serde_json::Value;
 
 /// For an answer. QEMU gives it when it has begun, not when the guest has noticed.
 const PATIENCE: Duration = Duration::from_secs(20);
+/// Between two tries.
+const PAUSE: Duration = Duration::from_millis(100);
 const LONGEST_ANSWER: u64 = 1 << 20;
 
 /// A connection that may give commands.
@@ -29,17 +32,32 @@ impl Control {
 
     /// Has it carry out a command, which is a JSON object on one line.
     pub(super) fn execute(&mut self, command: &str) -> Result<()> {
+        let begun = Instant::now();
+        loop {
+            let Some(error) = self.ask(command)? else { return Ok(()) };
+            // The guest knows that a device is gone before QEMU has forgotten its name.
+            let is_too_early =
+                error["desc"].as_str().is_some_and(|text| text.starts_with("Duplicate device ID"));
+            if !is_too_early || begun.elapsed() >= PATIENCE {
+                bail!("QEMU refuses {command}: {error}");
+            }
+            thread::sleep(PAUSE);
+        }
+    }
+
+    /// Gives the error that a command is answered with, if it is.
+    fn ask(&mut self, command: &str) -> Result<Option<Value>> {
         let stream = self.0.get_mut();
         stream.write_all(command.as_bytes())?;
         stream.write_all(b"\n")?;
         loop {
-            let message = self.message()?;
-            if let Some(error) = message.get("error") {
-                bail!("QEMU refuses {command}: {error}");
+            let mut message = self.message()?;
+            if let Some(error) = message.get_mut("error") {
+                return Ok(Some(error.take()));
             }
             // Others are events.
             if message.get("return").is_some() {
-                return Ok(());
+                return Ok(None);
             }
         }
     }
@@ -54,7 +72,6 @@ impl Control {
 #[cfg(test)]
 mod tests {
     use std::os::unix::net::UnixListener;
-    use std::thread;
 
     use super::*;
 
@@ -69,6 +86,7 @@ mod tests {
             stream.get_mut().write_all(b"{\"QMP\":{}}\n")?;
             for answer in [
                 "{\"return\":{}}\n",
+                "{\"error\":{\"desc\":\"Duplicate device ID 'nic'\"}}\n",
                 "{\"event\":\"X\"}\n{\"return\":{}}\n",
                 "{\"error\":{\"desc\":\"no\"}}\n",
             ] {
