@@ -4,7 +4,7 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use rustix::fs::{
-    AtFlags, FlockOperation, Mode, OFlags, fchmod, flock, fstat, fsync, ftruncate, mkdirat, renameat,
+    AtFlags, FlockOperation, Mode, OFlags, chmodat, fchmod, flock, fstat, fsync, ftruncate, mkdirat, renameat,
     unlinkat,
 };
 use rustix::io::{Errno, pwrite, write as write_once};
@@ -76,6 +76,8 @@ pub(crate) fn create_file(root: &Root, path: &[u8], content: &[u8]) -> Result<()
     make_folders(root, parent(path))?;
     let failed = |errno| SysError::io(Operation::Write, path, errno);
     let fd = open(root, path, OFlags::WRONLY | OFlags::CREATE | OFlags::TRUNC | OFlags::NOFOLLOW)?;
+    // Whatever the program's mask for new files is.
+    fchmod(&fd, FILE_MODE).map_err(failed)?;
     let mut rest = content;
     while !rest.is_empty() {
         let length = retried(|| write_once(&fd, rest)).map_err(failed)?;
@@ -149,11 +151,13 @@ fn make_folders(root: &Root, path: &[u8]) -> Result<(), SysError> {
     }
     make_folders(root, parent(path))?;
     let above = open_folder(root, parent(path))?;
-    match mkdirat(&above, basename(path), FOLDER_MODE) {
+    let made = match mkdirat(&above, basename(path), FOLDER_MODE) {
+        Ok(()) => chmodat(&above, basename(path), FOLDER_MODE, AtFlags::empty()),
         // Somebody else may have been faster.
-        Ok(()) | Err(Errno::EXIST) => Ok(()),
-        Err(errno) => Err(SysError::io(Operation::Write, path, errno)),
-    }
+        Err(Errno::EXIST) => Ok(()),
+        Err(errno) => Err(errno),
+    };
+    made.map_err(|errno| SysError::io(Operation::Write, path, errno))
 }
 
 fn open_folder(root: &Root, path: &[u8]) -> Result<OwnedFd, SysError> {
@@ -221,6 +225,18 @@ mod tests {
         assert!(!path.exists());
         root.remove(b"run/x/y/entry").unwrap();
         root.remove(b"no/such/folder/entry").unwrap();
+    }
+
+    #[test]
+    fn everybody_can_read_what_is_made_whatever_the_mask_for_new_files_is() {
+        let (folder, root) = host();
+        let mask = rustix::process::umask(rustix::fs::Mode::RWXG | rustix::fs::Mode::RWXO);
+        root.create_file(b"run/m/n/entry", b"one").unwrap();
+        rustix::process::umask(mask);
+        for (path, want) in [("run/m", 0o755), ("run/m/n", 0o755), ("run/m/n/entry", 0o644)] {
+            let mode = fs::metadata(folder.path().join(path)).unwrap().permissions().mode();
+            assert_eq!(mode & 0o777, want, "{path}");
+        }
     }
 
     #[test]
