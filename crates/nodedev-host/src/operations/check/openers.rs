@@ -146,7 +146,7 @@ pub(super) fn not_recorded(scene: &Scene<'_>, _: &Intent<'_>) -> Result<Vec<Find
     let note = Finding {
         kind: FindingKind::Unknown,
         effect: Effect::Note,
-        problem: "a recording does not tell which processes, file systems and routes use a device".into(),
+        problem: "a recording need not tell all processes, file systems and routes that use a device".into(),
         remedy: None,
     };
     Ok(if scene.host.is_changeable() { Vec::new() } else { vec![note] })
