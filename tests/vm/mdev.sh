@@ -54,4 +54,11 @@ begin nodedev:///system?mode=legacy
 note "$(mdevctl --version)"
 beside mdev.table
 end
+# Two that both fail are the same, too.
+name='mdev: devices were really made, by libvirt and by us'
+if grep -qs "^$a_uuid\$" /run/theirs.*.left && grep -qs "^$a_uuid\$" /run/ours.*.left; then
+    pass "$name"
+else
+    fail "$name" "$(ls -l /dev/stdin) $(cat /run/ours.1[0-9].text)"
+fi
 rmmod mtty mdpy

@@ -4,8 +4,8 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use rustix::fs::{
-    AtFlags, FlockOperation, Mode, OFlags, chmodat, fchmod, flock, fstat, fsync, ftruncate, mkdirat, renameat,
-    unlinkat,
+    AtFlags, FlockOperation, Mode, OFlags, chmodat, fchmod, flock, fstat, fsync, ftruncate, mkdirat,
+    renameat, unlinkat,
 };
 use rustix::io::{Errno, pwrite, write as write_once};
 

@@ -139,7 +139,7 @@ impl<'a> Describer<'a> {
             T::ScsiHost => scsi::host(device),
             T::ScsiTarget => scsi::target(device),
             T::Scsi => scsi::unit(device),
-            T::Storage => storage::describe(device),
+            T::Storage => storage::describe(self, device),
             T::ScsiGeneric => scsi::generic(device),
             T::Drm => drm::describe(device),
             T::MdevTypes => mdev::types_only(device),

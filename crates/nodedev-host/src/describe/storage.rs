@@ -2,13 +2,16 @@
 
 use nodedev_model::{Capability, RemovableMedia, StorageCapability, StorageMedia, Text};
 
+use super::Describer;
 use crate::kernel::KernelDevice;
 use crate::number;
 use crate::storage_class::{self, DriveClass};
 
-pub(super) fn describe(device: &KernelDevice<'_>) -> Capability {
+pub(super) fn describe(context: &Describer<'_>, device: &KernelDevice<'_>) -> Capability {
     let class = storage_class::libvirt_class(device);
-    let removable = device.number("removable", 0, number::i32) == Some(1);
+    // libvirt asks only drives of these kinds.
+    let is_asked = matches!(class, Some(DriveClass::Cdrom { .. } | DriveClass::Floppy { .. }));
+    let removable = (is_asked || context.is_native) && device.number("removable", 0, number::i32) == Some(1);
     let block = device.devnode().unwrap_or_else(|| [b"/dev/", device.sysname()].concat().into());
     Capability::Storage(Box::new(StorageCapability {
         block,
