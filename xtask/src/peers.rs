@@ -74,7 +74,7 @@ const BINDINGS: &[&[&str]] = &[
     &["perl", "-MSys::Virt", "-e", "1"],
     &["/usr/bin/python3", "-c", "import libvirt"],
     &["ruby", "-rlibvirt", "-e", "1"],
-    &["test", "-e", "/usr/lib/ocaml/stublibs/dllmllibvirt.so"],
+    &["sh", "-c", "find /usr/lib -name dllmllibvirt.so | grep ."],
     &["/usr/bin/python3", "-c", "import ctypes; ctypes.CDLL('libvirt-glib-1.0.so.0')"],
     &["pkg-config", "--exists", "libvirt"],
 ];

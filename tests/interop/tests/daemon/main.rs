@@ -14,7 +14,7 @@ use std::path::Path;
 use std::process::{Command, Output};
 
 use nodedev_interop::Failure;
-use nodedev_testkit::compare::{Tolerance, normalized};
+use nodedev_testkit::compare::{Tolerance, in_words_of, normalized};
 use nodedev_testkit::fixtures::{self, Fixture};
 use nodedev_testkit::peer::{Daemon, Libvirt, Nodedevd, Scene};
 
@@ -83,6 +83,7 @@ struct Comparison {
 impl Comparison {
     fn add(&mut self, what: &str, real: &str, ours: &str) {
         self.compared += 1;
+        let ours = in_words_of(real, ours);
         if real != ours {
             let _ = writeln!(self.report, "== {what}\n-- libvirt\n{real}\n-- nodedevd\n{ours}");
         }
