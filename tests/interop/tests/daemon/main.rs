@@ -22,8 +22,6 @@ use nodedev_testkit::peer::{Daemon, Libvirt, Nodedevd, Scene};
 struct Pair {
     real: Daemon,
     ours: Nodedevd,
-    /// Whether this libvirt is the release that nodedev promises to match to the byte.
-    is_reference: bool,
     _root: tempfile::TempDir,
 }
 
@@ -34,10 +32,9 @@ impl Pair {
     }
 
     fn over(root: tempfile::TempDir) -> Result<Self, Failure> {
-        let libvirt = Libvirt::find()?;
-        let real = libvirt.start(&Scene::Tree(root.path().to_owned()))?;
+        let real = Libvirt::find()?.start(&Scene::Tree(root.path().to_owned()))?;
         let ours = Nodedevd::at(root.path())?;
-        Ok(Self { real, ours, is_reference: libvirt.is_reference(), _root: root })
+        Ok(Self { real, ours, _root: root })
     }
 }
 
