@@ -87,11 +87,13 @@ normal() {
     sed -e "$ARBITRARY" -e '/^$/d' "$1" | $order
 }
 
-# differ WHAT A B: says so.
+# differ WHAT A B: says so. Until libvirt's fix of CVE-2026-61478, a mistake in an empty line of a document ends in two lines that
+# ours ends in, too.
 differ() {
     cmp -s "$2" "$3" && return
     normal "$2" > /run/a
     normal "$3" > /run/b
+    grep -q '^(null)$' /run/a || sed -i '/^(null)$/{N;/\n\^$/d;}' /run/b
     cmp -s /run/a /run/b || problem="$problem $1: $(diff -U 0 /run/a /run/b | tail -n +4); "
 }
 

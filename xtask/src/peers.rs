@@ -6,7 +6,7 @@ use std::process::Command;
 use std::{env, fs};
 
 use anyhow::{Context as _, Result, bail};
-use nodedev_testkit::peer::{Libvirt, privileged};
+use nodedev_testkit::peer::{Libvirt, check_root, privileged};
 use nodedev_testkit::target;
 
 /// Packages that the tests need wherever they run.
@@ -81,7 +81,7 @@ const BINDINGS: &[&[&str]] = &[
     &["perl", "-MSys::Virt", "-e", "1"],
     &["/usr/bin/python3", "-c", "import libvirt"],
     &["ruby", "-rlibvirt", "-e", "1"],
-    &["test", "-e", "/usr/lib/ocaml/stublibs/dllmllibvirt.so"],
+    &["sh", "-c", "find /usr/lib -name dllmllibvirt.so | grep ."],
     &["/usr/bin/python3", "-c", "import ctypes; ctypes.CDLL('libvirt-glib-1.0.so.0')"],
     &["pkg-config", "--exists", "libvirt"],
 ];
@@ -99,6 +99,7 @@ const OLD_DEBIAN: (&str, &str) = ("bookworm", "bookworm-backports");
 
 /// Installs the real libvirt and what else the tests talk to, and says what it installs.
 pub(crate) fn install() -> Result<()> {
+    check_root()?;
     if PROGRAMS.iter().all(|program| in_path(program))
         && BINDINGS.iter().all(|command| runs(command))
         && let Ok(libvirt) = Libvirt::find()

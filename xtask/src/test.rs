@@ -6,7 +6,7 @@ use std::process::{Command, Stdio};
 use std::time::Instant;
 
 use anyhow::{Result, bail};
-use nodedev_testkit::repository;
+use nodedev_testkit::{complete, repository};
 
 use crate::{abi, deps, peers, vm};
 
@@ -14,10 +14,14 @@ use crate::{abi, deps, peers, vm};
 const FUZZ_RUNS: &str = "150000";
 
 /// How a step ended.
+#[derive(Debug, Clone)]
 enum Ended {
     Passed,
     Failed(String),
+    /// Because this machine lacks something.
     LeftOut(&'static str),
+    /// By `--offline`.
+    NotAsked(&'static str),
 }
 
 /// Tests counted in the output of `cargo test`.
@@ -32,7 +36,7 @@ struct Run {
     counts: Counts,
 }
 
-/// Runs every test; `offline` leaves out what needs a peer.
+/// Runs every test; `offline` leaves out what needs a peer. What else is left out is a failure where nothing may be (`CI=true`).
 pub(crate) fn run(offline: bool) -> Result<()> {
     let mut run = Run { steps: Vec::new(), counts: Counts::default() };
     if !offline {
@@ -57,9 +61,9 @@ pub(crate) fn run(offline: bool) -> Result<()> {
     });
     if offline {
         let why = "needs the real libvirt";
-        run.steps.push(("abi", Ended::LeftOut(why), 0.0));
-        run.steps.push(("interop", Ended::LeftOut(why), 0.0));
-        run.steps.push(("vm", Ended::LeftOut("needs QEMU, libvirt and a kernel of Debian's"), 0.0));
+        run.steps.push(("abi", Ended::NotAsked(why), 0.0));
+        run.steps.push(("interop", Ended::NotAsked(why), 0.0));
+        run.steps.push(("vm", Ended::NotAsked("needs QEMU, libvirt and a kernel of Debian's"), 0.0));
     } else {
         run.step("abi", |_| abi::check());
         let arguments = [
@@ -81,7 +85,7 @@ pub(crate) fn run(offline: bool) -> Result<()> {
             run.steps.push(("vm", Ended::LeftOut(vm::WHERE), 0.0));
         }
     }
-    run.finish()
+    run.finish(complete::is_required())
 }
 
 impl Run {
@@ -130,13 +134,18 @@ impl Run {
         Ok(())
     }
 
-    fn finish(self) -> Result<()> {
+    /// Says how the steps ended. With `complete`, none may be left out but by who started the run.
+    fn finish(self, complete: bool) -> Result<()> {
         println!("\n== summary");
         let mut failed = 0;
         for (name, ended, seconds) in &self.steps {
             match ended {
                 Ended::Passed => println!("ok       {name:<12} {seconds:6.1} s"),
-                Ended::LeftOut(why) => println!("left out {name:<12} {why}"),
+                Ended::LeftOut(why) if complete => {
+                    failed += 1;
+                    println!("FAILED   {name:<12} left out, which CI=true forbids: {why}");
+                }
+                Ended::LeftOut(why) | Ended::NotAsked(why) => println!("left out {name:<12} {why}"),
                 Ended::Failed(why) => {
                     failed += 1;
                     println!("FAILED   {name:<12} {why}");
@@ -182,6 +191,22 @@ fn cargo() -> Command {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_is_left_out_fails_where_everything_is_required() {
+        for (ended, passes, passes_in_ci) in [
+            (Ended::Passed, true, true),
+            (Ended::NotAsked("--offline"), true, true),
+            (Ended::LeftOut(vm::WHERE), true, false),
+            (Ended::Failed("a test".into()), false, false),
+        ] {
+            for (complete, passes) in [(false, passes), (true, passes_in_ci)] {
+                let steps = vec![("lints", Ended::Passed, 0.0), ("vm", ended.clone(), 0.0)];
+                let run = Run { steps, counts: Counts::default() };
+                assert_eq!(run.finish(complete).is_ok(), passes, "{ended:?}, all required: {complete}");
+            }
+        }
+    }
 
     #[test]
     fn tests_are_counted() {

@@ -6,9 +6,10 @@ use serde::Serialize;
 
 use crate::{
     ApCardCapability, ApMatrixCapability, ApQueueCapability, CcwCapability, CcwGroupCapability,
-    CssCapability, DrmCapability, MdevCapability, MdevTypesCapability, NativeCapability, NetCapability,
-    PciCapability, ScsiCapability, ScsiGenericCapability, ScsiHostCapability, ScsiTargetCapability,
-    StorageCapability, SystemCapability, UsbDeviceCapability, UsbInterfaceCapability, VdpaCapability,
+    CssCapability, DrmCapability, MdevCapability, MdevType, MdevTypesCapability, NativeCapability,
+    NetCapability, PciCapability, ScsiCapability, ScsiGenericCapability, ScsiHostCapability,
+    ScsiTargetCapability, StorageCapability, SystemCapability, UsbDeviceCapability, UsbInterfaceCapability,
+    VdpaCapability,
 };
 
 /// What a device is and can do. libvirt attaches exactly one to each device it finds; a document may hold several.
@@ -105,6 +106,23 @@ impl Capability {
             _ => [None, None],
         };
         self.kind().into_iter().chain(nested.into_iter().flatten())
+    }
+
+    /// Sorts members of groups and types of mediated devices. Documents of a daemon have them in the order of folders in
+    /// sysfs, which is arbitrary.
+    pub fn put_in_order(&mut self) {
+        let types = |types: &mut Vec<MdevType>| types.sort_by(|a, b| a.id.as_bytes().cmp(b.id.as_bytes()));
+        match self {
+            Self::Pci(c) => {
+                c.iommu_group.iter_mut().for_each(|group| group.devices.sort_unstable());
+                types(&mut c.mdev_types);
+            }
+            Self::Css(c) => types(&mut c.mdev_types),
+            Self::ApMatrix(c) => types(&mut c.mdev_types),
+            Self::MdevTypes(c) => types(&mut c.types),
+            Self::Ccwgroup(c) => c.members.sort_by(|a, b| a.number().cmp(&b.number())),
+            _ => {}
+        }
     }
 }
 

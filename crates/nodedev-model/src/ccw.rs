@@ -97,7 +97,7 @@ pub struct CcwGroupCapability {
     pub state: Option<CcwState>,
     /// Address of the group, that of its first member.
     pub address: CcwAddress,
-    /// The channel devices in it.
+    /// The channel devices in it, by the number of their links.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub members: Vec<CcwGroupMember>,
     /// Kind of card.
@@ -118,4 +118,12 @@ pub struct CcwGroupMember {
     pub reference: Text,
     /// Name of the channel device (`ccw_0_0_bd00`).
     pub device: Text,
+}
+
+impl CcwGroupMember {
+    /// What members are sorted by: `cdev2` comes before `cdev10`.
+    pub(crate) fn number(&self) -> (usize, &[u8]) {
+        let name = self.reference.as_bytes();
+        (name.len(), name)
+    }
 }

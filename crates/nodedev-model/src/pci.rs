@@ -57,6 +57,16 @@ impl PciAddress {
             function: number(None, 7)?,
         })
     }
+
+    /// The functions that a path of sysfs leads through, the one next to the processor first.
+    ///
+    /// Only names with all of their digits count (four of the domain, two of bus and slot): the port of a serial line on the
+    /// board is called `00:02:0.0` since Linux 6.5, and is no PCI function.
+    pub fn in_path(path: &[u8]) -> impl DoubleEndedIterator<Item = Self> {
+        let is_whole = |name: &[u8]| matches!(name, [.., _, _, _, _, b':', _, _, b':', _, _, b'.', _]);
+        let names = path.split(|&b| b == b'/').filter(move |name| is_whole(name));
+        names.filter_map(|name| Self::from_bytes(name).ok())
+    }
 }
 
 /// Text that is no PCI address.
@@ -312,6 +322,23 @@ mod tests {
             "123456789:02:10.0",
         ] {
             assert!(text.parse::<PciAddress>().is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn a_path_leads_only_through_what_is_named_in_full() {
+        for (path, functions) in [
+            ("sys/devices/pci0000:00/0000:00:02.0/0000:01:00.0/net/eth0", "0000:00:02.0 0000:01:00.0"),
+            ("sys/devices/pci10000:e0/10000:e0:06.0/nvme/nvme0", "10000:e0:06.0"),
+            // Ports of serial lines: on the board, of the platform, and of a card.
+            ("sys/devices/pnp0/00:02/00:02:0/00:02:0.0/tty/ttyS0", ""),
+            ("sys/devices/platform/serial8250/serial8250:0/serial8250:0.1/tty/ttyS1", ""),
+            ("sys/devices/pci0000:00/0000:00:04.0/0000:00:04.0:0/0000:00:04.0:0.0/tty/ttyS4", "0000:00:04.0"),
+            ("", ""),
+        ] {
+            let found: Vec<String> =
+                PciAddress::in_path(path.as_bytes()).map(|address| address.to_string()).collect();
+            assert_eq!(found.join(" "), functions, "{path}");
         }
     }
 

@@ -8,10 +8,12 @@
 //! * [`peer`] asks the real libvirt and `nodedevd`, [`cli`] the command line of nodedev; [`answers`] and [`compare`] hold what both
 //!   say against each other, [`golden`] against what the repository expects.
 //! * [`uevents`] speaks in udev's place.
+//! * [`complete`] decides whether a machine may leave out what it can't check.
 
 pub mod answers;
 pub mod cli;
 pub mod compare;
+pub mod complete;
 pub mod corrupt;
 pub mod fake_kernel;
 pub mod fixtures;

@@ -37,14 +37,12 @@ fn parse(document: &[u8], state: DeviceState) -> std::result::Result<NodeDevice,
         device.activate_definition();
     }
     for capability in &mut device.capabilities {
-        match capability {
-            // A document has one configuration, which is the definition's only where there is one.
-            Capability::Mdev(mdev) if !state.persistent => mdev.defined = None,
-            // libvirt has them in the order of the folder in sysfs, which is arbitrary.
-            Capability::Pci(pci) => {
-                pci.iommu_group.iter_mut().for_each(|group| group.devices.sort_unstable())
-            }
-            _ => {}
+        capability.put_in_order();
+        // A document has one configuration, which is the definition's only where there is one.
+        if let Capability::Mdev(mdev) = capability
+            && !state.persistent
+        {
+            mdev.defined = None;
         }
     }
     Ok(device)
@@ -263,6 +261,46 @@ mod tests {
         fn is_active(&self, _name: &str) -> Result<bool> {
             Err(Error::unknown_cause())
         }
+    }
+
+    /// As a daemon prints them whose folders give the last first.
+    #[test]
+    fn members_and_types_are_sorted_whatever_the_order_in_the_document() {
+        let group = |of: &str, members: &[&str]| {
+            format!(
+                "<device><name>x</name><capability type='{of}'>{}</capability></device>",
+                members.concat()
+            )
+        };
+        let channels =
+            ["cdev10", "cdev2", "cdev0"].map(|name| format!("<ccw_device ref='{name}'>y</ccw_device>"));
+        let channels = format!(
+            "<cssid>0</cssid><ssid>0</ssid><devno>1</devno><members>{}</members><capability type='qeth_generic'/>",
+            channels.concat()
+        );
+        let mdevs = ["b", "a"].map(|id| {
+            format!("<type id='{id}'><deviceAPI>vfio-pci</deviceAPI><availableInstances>1</availableInstances></type>")
+        });
+        let mdevs = format!("<capability type='mdev_types'>{}</capability>", mdevs.concat());
+        let iommu = "<iommuGroup number='1'><address domain='0' bus='0' slot='4' function='0'/>\
+                     <address domain='0' bus='0' slot='3' function='0'/></iommuGroup>";
+        let pci = "<domain>0</domain><bus>0</bus><slot>3</slot><function>0</function>\
+                   <product id='0x1'/><vendor id='0x2'/>";
+        let css = "<cssid>0</cssid><ssid>0</ssid><devno>1</devno>";
+        let sorted = |document: &str, values: &[&str]| {
+            let state = DeviceState { active: true, persistent: false, autostart: false };
+            let device = parse(document.as_bytes(), state).expect(document);
+            let text = format!("{:?}", device.capabilities);
+            let found: Vec<usize> = values
+                .iter()
+                .map(|value| text.find(value).unwrap_or_else(|| panic!("{value}: {text}")))
+                .collect();
+            assert!(found.is_sorted(), "{values:?}: {text}");
+        };
+        sorted(&group("ccwgroup", &[&channels]), &["cdev0", "cdev2", "cdev10"]);
+        sorted(&group("css", &[css, &mdevs]), &["id: \"a\"", "id: \"b\""]);
+        sorted(&group("ap_matrix", &[&mdevs]), &["id: \"a\"", "id: \"b\""]);
+        sorted(&group("pci", &[pci, iommu, &mdevs]), &["id: \"a\"", "id: \"b\""]);
     }
 
     fn texts(names: Result<Vec<DeviceName>>) -> Vec<String> {

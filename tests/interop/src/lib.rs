@@ -12,6 +12,7 @@ pub mod udev;
 use nodedev_testkit::answers::Answers;
 use nodedev_testkit::cli::Cli;
 use nodedev_testkit::compare::Tolerance;
+use nodedev_testkit::complete::leave_out;
 use nodedev_testkit::peer::{Libvirt, PeerError, Scene};
 use std::path::Path;
 use std::{fmt, io};
@@ -30,6 +31,8 @@ impl fmt::Display for Failure {
         f.write_str(&self.0)
     }
 }
+
+impl std::error::Error for Failure {}
 
 impl From<String> for Failure {
     fn from(text: String) -> Self {
@@ -62,6 +65,20 @@ pub fn each<T>(
     let failed = |item: &T| check(item).err().map(|failure| format!("{}: {failure}", name(item)));
     let failures: Vec<String> = items.iter().filter_map(failed).collect();
     if failures.is_empty() { Ok(()) } else { Err(failures.join("\n").into()) }
+}
+
+/// Whether the installed libvirt is the release whose output nodedev promises to match to the byte. A test that compares with
+/// that output says else what is not compared.
+///
+/// # Errors
+/// If libvirt is not installed, and where nothing may be left out (`CI=true`) also if it is another release.
+pub fn is_reference() -> Result<bool, Failure> {
+    let libvirt = Libvirt::find()?;
+    if !libvirt.is_reference() {
+        leave_out(format!("not compared: this libvirt is {}, and not 11.3", libvirt.version()))
+            .map_err(|error| error.to_string())?;
+    }
+    Ok(libvirt.is_reference())
 }
 
 /// What the real libvirt says about a tree.

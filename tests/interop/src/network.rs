@@ -8,6 +8,8 @@ use std::{fs, io, thread};
 use nix::mount::{MsFlags, mount};
 use nix::sched::{CloneFlags, unshare};
 
+use nodedev_testkit::peer::check_root;
+
 use crate::Failure;
 
 /// Does something on a thread in new network and mount namespaces, in which `/sys` shows the new network. Threads and
@@ -16,6 +18,7 @@ use crate::Failure;
 /// # Errors
 /// If the namespaces cannot be made, or what `action` fails with.
 pub fn private<T: Send>(action: impl FnOnce() -> Result<T, Failure> + Send) -> Result<T, Failure> {
+    check_root()?;
     thread::scope(|scope| {
         let inside = scope.spawn(|| {
             unshare(CloneFlags::CLONE_NEWNET | CloneFlags::CLONE_NEWNS)

@@ -1,7 +1,7 @@
 //! This machine, as it is and with network interfaces made for the test: what no recording can hold (ethtool's features,
 //! devlink, RDMA) is compared here.
 
-use nodedev_interop::{Failure, verdict};
+use nodedev_interop::{Failure, is_reference, verdict};
 use nodedev_testkit::cli::Cli;
 use nodedev_testkit::compare::Tolerance;
 use nodedev_testkit::peer::{Libvirt, Scene};
@@ -40,12 +40,10 @@ fn network_interfaces_of_a_live_kernel_are_the_same_to_both() -> Result<(), Fail
 }
 
 fn same(what: &str, scene: &Scene) -> Result<(), Failure> {
-    let libvirt = Libvirt::find()?;
-    let daemon = libvirt.start(scene)?;
-    println!("libvirt {}", libvirt.version());
+    let daemon = Libvirt::find()?.start(scene)?;
     let expected = daemon.answers()?;
     let found = Cli::live()?.answers_as(|program| daemon.inside(program).map_err(std::io::Error::other))?;
-    if libvirt.is_reference() {
+    if is_reference()? {
         return verdict(what, &expected, &found, Tolerance::Order);
     }
     // Other releases word some documents differently; what is there and how it hangs together is the same in all.

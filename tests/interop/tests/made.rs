@@ -1,12 +1,11 @@
 //! Hand-made hosts: nodedev against the golden files, and these against the real libvirt.
 
 use nodedev_interop::made::{ALL, Made};
-use nodedev_interop::{Failure, libvirt_on, verdict};
+use nodedev_interop::{Failure, is_reference, libvirt_on, verdict};
 use nodedev_testkit::answers::Answers;
 use nodedev_testkit::cli::Cli;
 use nodedev_testkit::compare::Tolerance;
 use nodedev_testkit::golden;
-use nodedev_testkit::peer::Libvirt;
 
 fn each(check: impl FnMut(&Made) -> Result<(), Failure>) -> Result<(), Failure> {
     nodedev_interop::each(ALL, |made| made.name, check)
@@ -24,8 +23,7 @@ fn hand_made_hosts_are_described_as_libvirt_does() -> Result<(), Failure> {
 #[test]
 #[ignore = "asks the real libvirt: cargo xtask test"]
 fn golden_files_of_hand_made_hosts_are_what_libvirt_says() -> Result<(), Failure> {
-    if !Libvirt::find()?.is_reference() {
-        println!("not compared: this libvirt is {}", Libvirt::find()?.version());
+    if !is_reference()? {
         return Ok(());
     }
     each(|made| {

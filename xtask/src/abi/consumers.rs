@@ -20,8 +20,9 @@ const BINDINGS: &[(&str, &[&str])] = &[
         &["perl", "-MSys::Virt", "-e", "print join qq(\\n), grep { /Virt/ } @DynaLoader::dl_shared_objects"],
     ),
     ("ruby-libvirt", &["ruby", "-rlibvirt", "-e", "puts $LOADED_FEATURES.grep(/_libvirt.so$/)"]),
-    // Where programs in OCaml find the binding's part in C.
-    ("libvirt-ocaml", &["echo", "/usr/lib/ocaml/stublibs/dllmllibvirt.so"]),
+    // Where programs in OCaml find the binding's part in C: in a folder named after the architecture and OCaml's version, or
+    // in one that is not.
+    ("libvirt-ocaml", &["find", "/usr/lib", "-name", "dllmllibvirt.so"]),
     ("libvirt-php", &["find", "libvirt-php", "-name", "libvirt-php.so"]),
     ("libvirt-dbus", &["find", "libvirt-dbus", "-path", "*/sbin/libvirt-dbus"]),
     // A program in Go has the binding in it.

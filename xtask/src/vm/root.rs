@@ -44,6 +44,8 @@ const SCHEMAS: &str = "/usr/share/libvirt/schemas";
 const PROGRAM_FOLDERS: &[&str] = &["usr/bin", "usr/sbin", "bin", "sbin"];
 /// Programs of this machine besides libvirt's. stdbuf has virsh print each event when it comes.
 const PROGRAMS: &[&str] = &["mdevctl", "udevadm", "stdbuf", "dmsetup"];
+/// What udevadm loads when it needs it, to load modules with; up to systemd 255 it is linked.
+const LOADED: &str = "/usr/lib/x86_64-linux-gnu/libkmod.so.2";
 /// What stdbuf has programs load.
 const STDBUF: &str = "/usr/libexec/coreutils/libstdbuf.so";
 /// Of udev's rules those that the devices here need. Names of interfaces stay the kernel's.
@@ -59,6 +61,9 @@ const FOLDERS: &[&str] = &[
     "etc/libvirt",
     "etc/mdevctl.d/scripts.d/callouts",
     "etc/mdevctl.d/scripts.d/notifiers",
+    // Without these mdevctl 1.4 does nothing, and libvirtd hears of no event then.
+    "usr/lib/mdevctl/scripts.d/callouts",
+    "usr/lib/mdevctl/scripts.d/notifiers",
     "mnt",
     "usr/bin",
     "usr/sbin",
@@ -120,6 +125,8 @@ pub(super) fn make(kernel: &Kernel, root: &Path) -> Result<()> {
         copy(&from, &root.join("usr/bin").join(program))?;
         linked.extend(libraries(&from)?);
     }
+    linked.insert(LOADED.into());
+    linked.extend(libraries(Path::new(LOADED))?);
     // Where udev's rule for mediated devices has it.
     symlink("../bin/mdevctl", root.join("usr/sbin/mdevctl"))?;
     symlink("../bin/udevadm", root.join("usr/sbin/systemd-udevd"))?;

@@ -187,9 +187,8 @@ impl HostDriver {
 
 /// The nearest PCI function in a path: the device itself, or one above it.
 fn function_above(path: &[u8]) -> Option<PciFunction> {
-    let is_pci = path.starts_with(DEVICES.as_bytes());
-    let mut parts = path.rsplit(|&b| b == b'/').filter(|_| is_pci);
-    parts.find_map(|part| PciAddress::from_bytes(part).ok()).map(PciFunction::new)
+    let is_device = path.starts_with(DEVICES.as_bytes());
+    PciAddress::in_path(path).next_back().filter(|_| is_device).map(PciFunction::new)
 }
 
 /// Whether it is time to look for interrupted operations.

@@ -140,7 +140,7 @@ impl Operations<'_> {
             return Ok(Vec::new());
         }
         let path = look.scene.functions().path(function)?.unwrap_or_default();
-        let above = path.split(|&b| b == b'/').filter_map(|part| PciAddress::from_bytes(part).ok());
+        let above = PciAddress::in_path(path);
         let mut findings = Vec::new();
         for bridge in above.filter(|address| *address != function.address).map(PciFunction::new) {
             let why = match self.isolation_of(look, &bridge)? {

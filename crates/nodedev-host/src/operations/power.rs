@@ -63,8 +63,9 @@ pub(crate) fn silent_bridge_above(
 ) -> Result<Option<PciFunction>> {
     let Some(link) = host.read_link(&function.file(""))? else { return Ok(None) };
     let path = follow(PCI_DEVICES.as_bytes(), &link);
-    let above = path.split(|&b| b == b'/').filter_map(|part| PciAddress::from_bytes(part).ok());
-    for bridge in above.filter(|address| *address != function.address).map(PciFunction::new) {
+    for bridge in
+        PciAddress::in_path(&path).filter(|address| *address != function.address).map(PciFunction::new)
+    {
         if silence(host, &bridge)?.is_some() {
             return Ok(Some(bridge));
         }

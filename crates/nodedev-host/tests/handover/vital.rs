@@ -176,6 +176,11 @@ fn what_the_host_does_not_use_of_all_that_keeps_nothing() {
             tree.add(&below("tty/ttyS4", "class/tty").node(NodeKind::Char, 4, 68, "ttyS4")).unwrap();
             tree.file("proc/consoles", b"tty0 -WU (EC  p  ) 4:1\n").unwrap();
         }),
+        ("a console on the board, whose port is called nearly as the function is", |tree| {
+            let port = Device::new("devices/pnp0/00:04/00:04:0/00:04:0.0/tty/ttyS0", "class/tty");
+            tree.add(&port.node(NodeKind::Char, 4, 64, "ttyS0")).unwrap();
+            tree.file("proc/consoles", b"ttyS0 -W- (EC p a) 4:64\n").unwrap();
+        }),
         ("another framebuffer, and a connector without a screen", |tree| {
             tree.add(&below("graphics/fb1", "class/graphics")).unwrap();
             tree.add(&below("drm/card1/card1-DP-1", "class/drm").attr("enabled", "disabled")).unwrap();

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use tempfile::TempDir;
 
-use super::{Libvirt, PeerError, Scene, Virsh, privileged, tails};
+use super::{Libvirt, PeerError, Scene, Virsh, privileged, tails, unshare};
 use crate::answers::Answers;
 
 /// Until when a daemon has to have answered. Thousands of devices take libvirt seconds; 50,000 take it minutes.
@@ -50,8 +50,7 @@ impl Daemon {
         let script = work.path().join("libvirtd.sh");
         fs::write(&script, include_str!("libvirtd.sh")).map_err(PeerError::io("write libvirtd.sh"))?;
 
-        let mut command = privileged("unshare");
-        command.args(["--mount", "--pid", "--fork", "--kill-child", "--mount-proc"]);
+        let mut command = unshare()?;
         let tree = match scene {
             Scene::Live => PathBuf::from("live"),
             Scene::Network(links) => {

@@ -44,6 +44,12 @@ pub enum PeerError {
         /// Why it failed.
         source: io::Error,
     },
+    /// Nothing can be mounted that the rest of the machine does not see.
+    #[error(
+        "the root directory is no mount point, as in a plain chroot, and a mount of a test's own can't be made there: bind the \
+         folder on itself (`mount --bind DIR DIR`) and `pivot_root` into it, in a mount namespace; CONTRIBUTING.md has the commands"
+    )]
+    RootIsNoMountPoint,
     /// The daemon ended, or did not answer in time.
     #[error("libvirtd did not come up: {log}")]
     NotUp {
@@ -156,6 +162,34 @@ pub fn privileged(program: impl AsRef<std::ffi::OsStr>) -> Command {
     }
 }
 
+/// A command to which a program is added that is to have mounts and processes of its own. It runs as root, and all that it
+/// started ends with it.
+///
+/// # Errors
+/// [`PeerError::RootIsNoMountPoint`]
+pub fn unshare() -> Result<Command, PeerError> {
+    check_root()?;
+    let mut command = privileged("unshare");
+    command.args(["--mount", "--pid", "--fork", "--kill-child", "--mount-proc"]);
+    Ok(command)
+}
+
+/// Whether mounts can be made private, which the root directory has to be a mount point for.
+///
+/// # Errors
+/// [`PeerError::RootIsNoMountPoint`]
+pub fn check_root() -> Result<(), PeerError> {
+    // Where /proc is not mounted, unshare is left to say so.
+    match fs::read_to_string("/proc/self/mountinfo") {
+        Ok(mounts) if !is_mounted(&mounts, "/") => Err(PeerError::RootIsNoMountPoint),
+        _ => Ok(()),
+    }
+}
+
+fn is_mounted(mountinfo: &str, place: &str) -> bool {
+    mountinfo.lines().any(|line| line.split(' ').nth(4) == Some(place))
+}
+
 fn program(name: &str) -> Result<PathBuf, PeerError> {
     let path = std::env::var_os("PATH").unwrap_or_default();
     std::env::split_paths(&path)
@@ -187,4 +221,20 @@ fn tails(files: &[PathBuf]) -> String {
         }
     }
     text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_plain_chroot_is_told_by_its_mounts() {
+        let host =
+            "29 1 254:0 / / rw,relatime shared:1 - ext4 /dev/vda rw\n30 29 0:27 / /proc rw - proc proc rw\n";
+        // Only what is mounted below it.
+        let chroot = "71 29 0:27 / /proc rw,relatime - proc proc rw\n72 29 0:22 / /sys rw - sysfs sysfs rw\n";
+        assert!(is_mounted(host, "/") && !is_mounted(chroot, "/"));
+        let said = PeerError::RootIsNoMountPoint.to_string();
+        assert!(said.contains("mount --bind DIR DIR") && said.contains("CONTRIBUTING.md"), "{said}");
+    }
 }

@@ -4,7 +4,7 @@ use std::path::Path;
 use std::process::{Command, Stdio};
 
 use nodedev_interop::Failure;
-use nodedev_testkit::peer::{Libvirt, Nodedevd, Scene, privileged};
+use nodedev_testkit::peer::{Libvirt, Nodedevd, Scene, unshare};
 use nodedev_testkit::{fixtures, target};
 
 use crate::{Library, our_folder, over, same, source};
@@ -66,9 +66,8 @@ fn events_come_through_the_loop_of_libvirt_glib() -> Result<(), Failure> {
 fn libvirt_dbus_says_the_same_on_both_libraries() -> Result<(), Failure> {
     let said = same("dbus.sh", |library| {
         let work = tempfile::tempdir()?;
-        let mut command = privileged("unshare");
-        command.args(["--mount", "--pid", "--fork", "--kill-child", "--mount-proc", "sh"]);
-        command.arg(source("dbus.sh")).arg(target().join("peers/libvirt-dbus")).arg(work.path());
+        let mut command = unshare()?;
+        command.arg("sh").arg(source("dbus.sh")).arg(target().join("peers/libvirt-dbus")).arg(work.path());
         if library == Library::Ours {
             command.arg(our_folder()?);
         }

@@ -8,6 +8,10 @@ import signal
 import subprocess
 import sys
 import time
+import warnings
+
+# Python 3.12 and later warn of any fork beside a thread, and libraries start threads: to survive that is what is tested.
+warnings.filterwarnings("ignore", "This process .* is multi-threaded", DeprecationWarning)
 
 import libvirt
 

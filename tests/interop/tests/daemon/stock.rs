@@ -3,7 +3,7 @@
 use std::process::{Command, Output, Stdio};
 
 use nodedev_interop::Failure;
-use nodedev_testkit::peer::{Nodedevd, privileged};
+use nodedev_testkit::peer::{Nodedevd, unshare};
 
 use crate::fixture;
 
@@ -25,8 +25,7 @@ eval "$client"
 fn run(root: &std::path::Path, client: &str) -> Result<Output, Failure> {
     let config = tempfile::NamedTempFile::new()?;
     std::fs::write(config.path(), "auth_unix_ro = \"none\"\nauth_unix_rw = \"none\"\nlog_level = 4\n")?;
-    let mut command = privileged("unshare");
-    command.args(["--mount", "--pid", "--fork", "--kill-child", "--mount-proc"]);
+    let mut command = unshare()?;
     command.args(["sh", "-c", SCRIPT, "sh", client]).arg(Nodedevd::program()?);
     command.arg("--root").arg(root).arg("--config").arg(config.path());
     // Nothing of the caller's may name a socket.

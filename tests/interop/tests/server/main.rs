@@ -10,6 +10,7 @@ use std::time::Duration;
 
 use nodedev_driver::Scope;
 use nodedev_host::HostDriver;
+use nodedev_interop::is_reference;
 use nodedev_rpc::*;
 use nodedev_server::{AllowAll, Identity as ServedIdentity, Options, Peer, Service, Settings, Workers};
 use nodedev_testkit::peer::{Libvirt, Scene};
@@ -379,15 +380,13 @@ async fn serve(service: &Service, stream: tokio::net::UnixStream, peer: Peer) {
 #[test]
 #[ignore = "asks the real libvirt: cargo xtask test"]
 fn answers_are_those_of_the_real_daemon_byte_for_byte() -> Result<(), Failure> {
-    let libvirt = Libvirt::find()?;
-    if !libvirt.is_reference() {
-        println!("not compared: this libvirt is {}", libvirt.version());
+    if !is_reference()? {
         return Ok(());
     }
     let dir = tempfile::tempdir_in("/tmp")?;
     let tree = dir.path().join("tree");
     Host::new(50).write(&tree)?;
-    let real = libvirt.start(&Scene::Tree(tree.clone()))?;
+    let real = Libvirt::find()?.start(&Scene::Tree(tree.clone()))?;
     let (_, real_socket) = real.uri().split_once("socket=").ok_or("a URI with a socket")?;
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
     let socket = start(&runtime, &tree, dir.path())?;

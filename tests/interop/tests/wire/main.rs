@@ -6,6 +6,7 @@ mod connection;
 use std::io::Write as _;
 
 use connection::{Failure, Wires, message};
+use nodedev_interop::is_reference;
 use nodedev_rpc::{
     Array, Call, Decoder, Device, DeviceFlags, Effect, Fault, Feature, FeatureQuestion, Header, Identity,
     Keepalive, Kind, Known, ListAllDevices, MessageType, Needs, Procedure, Reply, Request, Status, Str,
@@ -17,14 +18,12 @@ use nodedev_testkit::synthetic::Host;
 
 /// The real daemon on a small host; nothing where it is of a version whose tables and templates are others.
 fn daemon() -> Result<Option<(tempfile::TempDir, Daemon)>, Failure> {
-    let libvirt = Libvirt::find()?;
-    if !libvirt.is_reference() {
-        println!("not compared: this libvirt is {}", libvirt.version());
+    if !is_reference()? {
         return Ok(None);
     }
     let dir = tempfile::tempdir()?;
     Host::new(50).write(dir.path())?;
-    let daemon = libvirt.start(&Scene::Tree(dir.path().into()))?;
+    let daemon = Libvirt::find()?.start(&Scene::Tree(dir.path().into()))?;
     Ok(Some((dir, daemon)))
 }
 

@@ -225,7 +225,7 @@ impl Below {
 /// The PCI functions in the path of a device, [`CLASS_BLOCK`]'s links included.
 pub(super) fn functions_above(path: &[u8]) -> impl Iterator<Item = PciAddress> {
     debug_assert!(!path.starts_with(CLASS_BLOCK.as_bytes()), "a path is that of a device");
-    path.split(|&b| b == b'/').filter_map(|part| PciAddress::from_bytes(part).ok())
+    PciAddress::in_path(path)
 }
 
 /// The text of an error, where something else can go on without it.

@@ -16,8 +16,7 @@ pub(super) fn claims(host: &dyn HostAccess) -> Result<Vec<Claim>> {
     let list = host.read(INPUT_DEVICES.as_bytes(), LIMIT)?.unwrap_or_default();
     let list = String::from_utf8_lossy(&list);
     let keyboards: Vec<&str> = list.split("\n\n").filter_map(keyboard).collect();
-    let function =
-        |path: &str| path.split('/').filter_map(|part| part.parse::<PciAddress>().ok()).next_back();
+    let function = |path: &str| PciAddress::in_path(path.as_bytes()).next_back();
     let Some(first) = keyboards.first() else { return Ok(Vec::new()) };
     // Those of other buses are there without the function.
     if function(first).is_none() || keyboards.iter().any(|other| function(other) != function(first)) {

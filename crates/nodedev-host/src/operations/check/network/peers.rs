@@ -97,7 +97,7 @@ fn text(host: &dyn HostAccess, path: &[u8], name: &str) -> Result<Option<String>
 
 /// Whether a device is one of PCI or below one: then it is found there.
 fn is_below_pci(path: &[u8]) -> bool {
-    path.split(|&b| b == b'/').any(|part| PciAddress::from_bytes(part).is_ok())
+    PciAddress::in_path(path).next().is_some()
 }
 
 /// The part of a path that begins with a word and goes on with digits.
