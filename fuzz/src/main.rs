@@ -6,13 +6,11 @@
 //! ```
 //!
 //! Each target gets mutations of real input: documents and records of the recorded hosts, and what the testkit makes.
-//! It must neither panic nor take longer than its input is worth. There is no feedback from coverage, which needs a
-//! compiler that the project does not ask for; instead mutations know each format's words and lengths. A seed gives the
-//! same inputs again, and an input that fails is kept in `fuzz/failures`. It then becomes a table test of the parser.
+//! It must neither panic nor take longer than its input is worth. This program needs nothing but Rust. It does not follow
+//! what an input reaches, as `cargo xtask fuzz` does; instead mutations know each format's words and lengths. A seed gives
+//! the same inputs again, and an input that fails is kept in `fuzz/failures`. It then becomes a table test of the parser.
 
 mod mutate;
-mod seeds;
-mod targets;
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::PathBuf;
@@ -21,10 +19,8 @@ use std::time::{Duration, Instant};
 use std::{env, fs, io};
 
 use mutate::Mutator;
-use targets::{TARGETS, Target};
+use nodedev_fuzz::{MAX_LENGTH, TARGETS, Target, find};
 
-/// Longest input, also after mutations that repeat parts.
-const MAX_LENGTH: usize = 1 << 16;
 /// An input may take that long: far beyond what a linear parser needs for [`MAX_LENGTH`] in a build without
 /// optimization on a busy machine, far below what a quadratic one takes.
 const PATIENCE: Duration = Duration::from_secs(5);
@@ -70,13 +66,7 @@ fn options() -> Result<Options, String> {
             "--runs" => options.runs = number(value()?)?,
             "--seed" => options.seed = number(value()?)?,
             "--reproduce" => options.reproduce = Some(value()?.into()),
-            name => {
-                let known = || TARGETS.iter().map(|target| target.name).collect::<Vec<_>>().join(", ");
-                let target = TARGETS.iter().find(|target| target.name == name);
-                options
-                    .targets
-                    .push(target.ok_or_else(|| format!("no target {name}; there are {}", known()))?);
-            }
+            name => options.targets.push(find(name)?),
         }
     }
     if options.targets.is_empty() {

@@ -49,9 +49,19 @@ pub(crate) fn config() -> io::Result<Vec<Vec<u8>>> {
         seeds
             .push(Config { vendor: 0x8086, device: 1, class: 0x06_0400, header_type: 1, express }.to_bytes());
     }
-    for seed in &mut seeds {
-        seed.truncate(300);
+    // Extended capabilities: Advanced Error Reporting, Access Control Services, a serial number.
+    if let Some(space) = seeds.last_mut() {
+        for (at, bytes) in [
+            (0x100, 0x1482_0001_u32.to_le_bytes()),
+            (0x148, 0x1601_000d_u32.to_le_bytes()),
+            (0x14c, 0x001d_005f_u32.to_le_bytes()),
+            (0x160, 0x0001_0003_u32.to_le_bytes()),
+            (0x164, 0x1234_5678_u32.to_le_bytes()),
+        ] {
+            space[at..at + 4].copy_from_slice(&bytes);
+        }
     }
+    seeds.extend([vec![0xff; 64], Vec::new()]);
     Ok(seeds)
 }
 
@@ -96,7 +106,16 @@ pub(crate) fn link_messages() -> Vec<Vec<u8>> {
 
 /// Lists of PCI ids.
 pub(crate) fn pci_ids() -> io::Result<Vec<Vec<u8>>> {
-    recorded(|path| path.ends_with("pci.ids"))
+    let mut seeds = recorded(|path| path.ends_with("pci.ids"))?;
+    // The whole of one is slow to read, so that little of it would be changed in a minute.
+    seeds.push(
+        b"# ids\n\n8086  Intel Corporation\n\t1237  440FX\n\t\t1af4 1100  Qemu\n\t1000\n10de  NVIDIA\r\n8086  again\n\
+          \t000c  late\nC 02  Network controller\n\t00  Ethernet controller\n"
+            .to_vec(),
+    );
+    let long = "x".repeat(118);
+    seeds.push(format!("1af4  {long}\n\t1000  {long}y\0z\n1b36\n").into_bytes());
+    Ok(seeds)
 }
 
 /// A small recording, not compressed: mutations of compressed bytes only ever meet the decompressor.
@@ -111,6 +130,71 @@ pub(crate) fn archives() -> io::Result<Vec<Vec<u8>>> {
     let mut compressed = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
     io::Write::write_all(&mut compressed, &plain)?;
     Ok(vec![plain, compressed.finish()?])
+}
+
+/// Definitions of mdevctl's.
+pub(crate) fn definitions() -> Vec<Vec<u8>> {
+    let definitions = [
+        r#"{"mdev_type":"i915-GVTg_V5_4","start":"manual"}"#,
+        r#"{"mdev_type":"vfio_ap-passthrough","start":"auto","attrs":[{"assign_adapter":"5"},{"assign_domain":"0xab"}]}"#,
+        r#"{"start":"auto","mdev_type":"\u00e4\ud83d\ude00","attrs":null}"#,
+    ];
+    definitions.map(|text| text.as_bytes().to_vec()).to_vec()
+}
+
+/// Entries of the journal of hand-overs.
+pub(crate) fn journal_entries() -> Vec<Vec<u8>> {
+    const IDENTITY: &str = r#"{"vendor":"0x8086","device":"0x1572","subsystem_vendor":"0x8086","subsystem_device":"0x0001",
+        "syspath":"devices/pci0000:00/0000:00:03.0"}"#;
+    let entry = |state: &str, more: &str, members: &str| {
+        format!(
+            r#"{{"version":1,"name":"pci_0000_00_03_0","address":"0000:00:03.0","identity":{IDENTITY},"state":"{state}",
+            "before":{{"kernel_driver":"i40e"}},{more}"members":[{members}],"operation":1700000000000000000,
+            "boot_id":"7452791a-1836-4f24-86aa-6ed9fd3712f5","pid":17,"since_seconds":1700000000}}"#
+        )
+        .into_bytes()
+    };
+    let vfio = r#"{"kernel_driver":"vfio-pci","driver_override":"vfio-pci"}"#;
+    vec![
+        entry("detached", r#""original":{"kernel_driver":"i40e"},"#, r#"{"address":"0000:00:03.0"}"#),
+        entry(
+            "detaching",
+            &format!(r#""target":{vfio},"module":"i40e","problem":"x","#),
+            &format!(
+                r#"{{"address":"0000:00:03.0","target":{vfio}}},{{"address":"0000:00:03.1","target":{vfio}}}"#
+            ),
+        ),
+        entry("reattaching", "", r#"{"address":"0000:00:03.0","target":{}}"#),
+    ]
+}
+
+/// URIs of connections.
+pub(crate) fn uris() -> Vec<Vec<u8>> {
+    let uris = [
+        "nodedev:///system",
+        "nodedev:///session?root=/tmp/host%20a.tar.gz",
+        "test:///default",
+        "test:///etc/test.xml",
+        "nodedev+ssh://user@host:22/system?keyfile=/k&netcat=nc&proxy=native&no_tty=1&no_verify=0&command=/usr/bin/ssh",
+        "nodedev+tls://[fd00::1]:16514/session?pkipath=/pki;auth=sasl.x",
+        "nodedev+tcp://host/system?mode=legacy&foo=b%61r#end",
+        "nodedev+unix:///system?socket=/run/s&mode=direct&auth=polkit",
+        "nodedev+ext:///system?command=/bin/relay&name=qemu:///system",
+        "qemu+ssh://host/system?known_hosts=/k&tls_priority=NORMAL",
+    ];
+    uris.map(|text| text.as_bytes().to_vec()).to_vec()
+}
+
+/// Configuration files of the daemon: the one that is installed, and the same with every setting in force.
+pub(crate) fn configurations() -> io::Result<Vec<Vec<u8>>> {
+    let text = fs::read_to_string(repository().join("packaging/nodedevd.conf"))?;
+    let is_setting = |line: &str| line.starts_with('#') && !line.starts_with("# ") && line.contains(" = ");
+    let settings: Vec<&str> = text.lines().filter(|line| is_setting(line)).map(|line| &line[1..]).collect();
+    let mut seeds = vec![text.clone().into_bytes(), settings.join("\n").into_bytes()];
+    // Where one is refused, those that follow are not looked at.
+    seeds.extend(settings.iter().map(|line| line.as_bytes().to_vec()));
+    seeds.push(b"a = \"\"\"x\ny\"\"\" # c\nb = [ 'x', \"y\",\n ]\n".to_vec());
+    Ok(seeds)
 }
 
 /// XPath expressions.

@@ -1,29 +1,43 @@
 //! What is given random input.
 
-use std::io::Write as _;
-use std::{fs, io};
+use std::io::{self, Write as _};
+use std::path::Path;
 
 use nodedev_sys::link;
 use nodedev_sys::udev::{Record, Uevent, record_name};
 use nodedev_sys::uevent::Message;
 
-use crate::seeds;
+use crate::{config, host, seeds};
 
 /// A parser under test.
-pub(crate) struct Target {
+#[derive(Debug)]
+pub struct Target {
     /// Its name on the command line.
-    pub(crate) name: &'static str,
-    /// Parses an input, whatever comes of it.
-    pub(crate) parse: fn(&[u8]),
-    /// Inputs to start from.
-    pub(crate) seeds: fn() -> io::Result<Vec<Vec<u8>>>,
+    pub name: &'static str,
+    /// Parses an input, whatever comes of it. Panics where the parser does, and where what must hold does not.
+    pub parse: fn(&[u8]),
+    /// Inputs to start from: what recorded hosts have, and what the testkit makes.
+    pub seeds: fn() -> io::Result<Vec<Vec<u8>>>,
     /// Words of the format.
-    pub(crate) words: &'static [&'static [u8]],
+    pub words: &'static [&'static [u8]],
     /// How many executions of the others one of this is worth.
-    pub(crate) cost: u64,
+    pub cost: u64,
 }
 
-pub(crate) const TARGETS: &[Target] = &[
+/// The target of that name.
+///
+/// # Errors
+/// A sentence that names those that there are.
+pub fn find(name: &str) -> Result<&'static Target, String> {
+    let known = || TARGETS.iter().map(|target| target.name).collect::<Vec<_>>().join(", ");
+    TARGETS
+        .iter()
+        .find(|target| target.name == name)
+        .ok_or_else(|| format!("no target {name}; there are {}", known()))
+}
+
+/// All targets.
+pub const TARGETS: &[Target] = &[
     Target { name: "xml", parse: xml, seeds: seeds::xml, words: MARKUP, cost: 2 },
     Target {
         name: "xml-schema",
@@ -86,20 +100,36 @@ pub(crate) const TARGETS: &[Target] = &[
     Target {
         name: "pci-config",
         parse: |input| {
-            let _ = nodedev_host::pci_config::parse(input, input.len() as u64);
+            use nodedev_host::pci_config::{is_endpoint, is_express_card, is_silent, isolation, parse};
+            for length in [input.len() as u64, 256] {
+                assert_eq!(parse(input, length).is_silent, is_silent(input));
+            }
+            let _ = (is_endpoint(input), is_express_card(input), isolation(input));
         },
         seeds: seeds::config,
-        words: &[b"\x10\x40", b"\x10\x10", b"\x01\x60", b"\x40", b"\xff", b"\xfc"],
+        words: &[
+            b"\x10\x40",
+            b"\x10\x10",
+            b"\x01\x60",
+            b"\x40",
+            b"\xff",
+            b"\xfc",
+            b"\x0d\0\x01\x16",
+            b"\x03\0\x01\0",
+        ],
         cost: 1,
     },
     Target {
         name: "pci-ids",
         parse: |input| {
             let database = nodedev_host::pci_ids::Database::new(input.to_vec());
-            for (vendor, device) in
-                [(0x8086, 0x1237), (0x1af4, 0x1000), (0x1b36, 0x000c), (u32::MAX, u32::MAX)]
-            {
-                let _ = database.names(vendor, device);
+            for vendor in [0x8086, 0x1af4, 0x1b36, 0x10de, 0, 0xffff, u32::MAX] {
+                for device in [0x1237, 0x1000, 0x000c, 0, 0xffff, u32::MAX] {
+                    let (vendor, device) = database.names(vendor, device);
+                    assert!(vendor.is_some() || device.is_none());
+                    // What libpciaccess takes for a line, without what comes before a name in it.
+                    assert!([vendor, device].into_iter().flatten().all(|name| name.len() <= 121));
+                }
             }
         },
         seeds: seeds::pci_ids,
@@ -108,19 +138,38 @@ pub(crate) const TARGETS: &[Target] = &[
     },
     Target {
         name: "udev-record",
-        parse: |input| {
-            let record = Record::new(input);
-            let _ = (record.get(b"ID_SERIAL"), record.get(b""), record.links());
-        },
+        parse: udev_record,
         seeds: seeds::records,
-        words: &[b"\nE:", b"E:ID_SERIAL=", b"\nS:", b"L:-5", b"V:1", b"=", b"\n", b"\\x20"],
-        cost: 1,
+        words: &[
+            b"\nE:",
+            b"E:ID_SERIAL=",
+            b"E:ID_TYPE=disk\n",
+            b"E:ID_TYPE=cd\n",
+            b"E:ID_CDROM=1\n",
+            b"E:ID_CDROM_MEDIA=1\n",
+            b"E:ID_DRIVE_FLASH_SD=1\n",
+            b"E:ID_DRIVE_FLOPPY=1\n",
+            b"E:ID_BUS=usb\n",
+            b"E:ID_PART_TABLE_TYPE=gpt\n",
+            b"E:DKD_MEDIA_AVAILABLE=1\n",
+            b"E:ID_FS_LABEL=",
+            b"\nS:",
+            b"L:-5",
+            b"V:1",
+            b"=",
+            b"\n",
+            b"\\x20",
+        ],
+        cost: 20,
     },
     Target {
         name: "uevent",
         parse: |input| {
             let uevent = Uevent::new(input);
-            let _ = (uevent.get(b"DEVNAME"), record_name(uevent, b"block", b"sda"));
+            let _ = (uevent.get(b"DEVNAME"), uevent.is_empty());
+            for subsystem in [&b"block"[..], b"net"] {
+                assert!(!record_name(uevent, subsystem, b"sda").contains(&b'/'));
+            }
         },
         seeds: seeds::uevents,
         words: &[b"MAJOR=", b"MINOR=", b"IFINDEX=", b"DEVNAME=", b"DEVTYPE=disk", b"=", b"\n", b"4294967296"],
@@ -162,6 +211,84 @@ pub(crate) const TARGETS: &[Target] = &[
     Target { name: "rpc-packet", parse: packets, seeds: seeds::messages, words: WIRE, cost: 1 },
     Target { name: "rpc-arguments", parse: arguments, seeds: seeds::payloads, words: WIRE, cost: 1 },
     Target {
+        name: "mdevctl",
+        parse: |input| {
+            let _ = nodedev_host::readers::definition(input);
+        },
+        seeds: || Ok(seeds::definitions()),
+        words: JSON,
+        cost: 1,
+    },
+    Target { name: "journal", parse: journal, seeds: || Ok(seeds::journal_entries()), words: JSON, cost: 2 },
+    Target {
+        name: "remote-uri",
+        parse: uri,
+        seeds: || Ok(seeds::uris()),
+        words: &[
+            b"nodedev",
+            b"+ssh",
+            b"+unix",
+            b"+tcp",
+            b"://",
+            b"@",
+            b"[::1]",
+            b":16514",
+            b"%00",
+            b"%2F",
+            b"?mode=direct",
+            b"&socket=",
+            b"&name=",
+            b"&no_verify=1",
+            b"&proxy=auto",
+            b"&auth=sasl",
+            b";root=",
+            b"#",
+        ],
+        cost: 1,
+    },
+    Target {
+        name: "config",
+        parse: |input| {
+            if let Ok(text) = std::str::from_utf8(input)
+                && let Err(mistake) = config::parse(text)
+            {
+                // A file that is empty has a first line, too.
+                assert!((1..=text.split('\n').count()).contains(&mistake.line), "{mistake:?}");
+            }
+        },
+        seeds: seeds::configurations,
+        words: &[
+            b" = ",
+            b"[ ",
+            b" ]",
+            b"\"",
+            b"'",
+            b"\"\"\"",
+            b", ",
+            b"#",
+            b"\n",
+            b"-1",
+            b"1",
+            b"\"none\"",
+            b"_tcp",
+        ],
+        cost: 1,
+    },
+    Target {
+        name: "host-file",
+        parse: host_file,
+        seeds: host_files,
+        words: &[b"\n", b"0x", b"-1"],
+        cost: 40,
+    },
+    Target {
+        name: "mask",
+        parse: mask,
+        seeds: host_files,
+        words: &[b"\nE:ID_SERIAL_SHORT=", b"\nS:", b"\nG:", b"ZA1B2C3D", b"525400123456", b"=", b"\\x20"],
+        cost: 100,
+    },
+    Target {
         name: "archive",
         parse: archive,
         seeds: seeds::archives,
@@ -176,6 +303,25 @@ pub(crate) const TARGETS: &[Target] = &[
         ],
         cost: 100,
     },
+];
+
+const JSON: &[&[u8]] = &[
+    b"\"attrs\":[",
+    b"\"mdev_type\":",
+    b"\"start\":\"auto\"",
+    b"\"version\":1",
+    b"\"members\":[",
+    b"\"target\":",
+    b"0000:00:03.0",
+    b"{",
+    b"}",
+    b"[",
+    b"]",
+    b",",
+    b"null",
+    b"-1e308",
+    b"\\ud83d\\ude00",
+    b"\\u0000",
 ];
 
 const MARKUP: &[&[u8]] = &[
@@ -355,22 +501,79 @@ fn shown(document: &[u8]) -> std::borrow::Cow<'_, str> {
     String::from_utf8_lossy(document)
 }
 
+/// Reads a record, and describes a disk that has it.
+fn udev_record(input: &[u8]) {
+    let record = Record::new(input);
+    let _ = record.get(b"");
+    assert!(record.links().is_sorted());
+    for (name, _) in record.properties() {
+        assert!(record.entry(name).is_some() || name.contains(&b'='));
+    }
+    let _ = host::host().and_then(|host| Ok(describe_all(host.with(Path::new(host::DISK_RECORD), input)?)));
+}
+
+/// Reads an entry of the journal. What is read, written and read again is the same.
+fn journal(input: &[u8]) {
+    let address = nodedev_model::PciAddress { domain: 0, bus: 0, slot: 3, function: 0 };
+    let read = |content: &[u8]| nodedev_host::readers::journal_entry(content, address);
+    if let Ok(written) = read(input) {
+        assert_eq!(read(&written).as_ref(), Ok(&written), "it changes when read again");
+    }
+}
+
+/// Reads a URI. What a daemon is asked to open names no transport, and is a URI itself.
+fn uri(input: &[u8]) {
+    use nodedev_driver::{ConnectUri, RemoteUri};
+    let Ok(text) = std::str::from_utf8(input) else { return };
+    let _ = text.parse::<ConnectUri>();
+    let Ok(uri) = RemoteUri::of(text) else { return };
+    assert!(!uri.host.as_ref().is_some_and(String::is_empty) && uri.port != Some(0));
+    // Parameter `name` is passed on as it is.
+    if !text.contains(['%', 'n', 'N']) {
+        for name in [uri.wire_name(), uri.helper_name()] {
+            let again = RemoteUri::of(name).map(|again| (again.host.clone(), again.wire_name().to_owned()));
+            assert_eq!(again.ok(), Some((None, uri.wire_name().to_owned())), "{name}");
+        }
+    }
+}
+
+fn host_files() -> io::Result<Vec<Vec<u8>>> {
+    host::host().map(host::Host::seeds)
+}
+
+/// Describes a host of which one file is foreign.
+fn host_file(input: &[u8]) {
+    if let Ok(Some(root)) = host::host().and_then(|host| host.changed_by(input)) {
+        describe_all(root);
+    }
+}
+
+/// Records a host of which one file is foreign, masked. The recording is searched for what it is to hide.
+fn mask(input: &[u8]) {
+    use nodedev_host::record::{RecordError, RecordOptions, record};
+    let Ok(Some(root)) = host::host().and_then(|host| host.changed_by(input)) else { return };
+    let Ok(archive) = tempfile::Builder::new().suffix(".tar").tempfile_in(host::memory()) else { return };
+    let recorded = record(&root, archive.path(), RecordOptions { mask: true });
+    assert!(!matches!(recorded, Err(RecordError::Write { .. } | RecordError::Format { .. })), "{recorded:?}");
+}
+
 /// Opens a recording, lists and describes what is in it.
 fn archive(input: &[u8]) {
-    use nodedev_host::HostDriver;
-    let Ok(mut file) = tempfile::NamedTempFile::new() else { return };
+    let Ok(mut file) = host::in_memory() else { return };
     if file.write_all(input).is_err() {
         return;
     }
     if let Ok(root) = nodedev_sys::Root::open(file.path()) {
-        let _ = describe_all(&HostDriver::new(root));
+        describe_all(root);
     }
-    let _ = fs::remove_file(file.path());
 }
 
-/// Everything that a command can ask about a host.
-fn describe_all(driver: &dyn nodedev_driver::Driver) -> usize {
-    use nodedev_driver::{ListFlags, XmlFlags};
-    let Ok(devices) = driver.list(ListFlags::empty()) else { return 0 };
-    devices.iter().filter(|device| driver.xml(device.name.as_str(), XmlFlags::empty()).is_ok()).count()
+/// Asks everything that a command can ask about a host.
+fn describe_all(root: nodedev_sys::Root) {
+    use nodedev_driver::{Driver as _, ListFlags, View, XmlFlags};
+    let driver = nodedev_host::HostDriver::new(root);
+    for device in driver.list(ListFlags::empty()).unwrap_or_default() {
+        let _ = driver.xml(device.name.as_str(), XmlFlags::empty());
+    }
+    let _ = (driver.snapshot(View::Native), driver.host_info(), driver.handovers());
 }

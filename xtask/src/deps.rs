@@ -43,9 +43,20 @@ const LAYERS: &[(&str, &[&str])] = &[
     ),
     (
         "nodedev-fuzz",
-        &["nodedev-driver", "nodedev-host", "nodedev-rpc", "nodedev-sys", "nodedev-testkit", "nodedev-xml"],
+        &[
+            "nodedev-driver",
+            "nodedev-host",
+            "nodedev-model",
+            "nodedev-rpc",
+            "nodedev-sys",
+            "nodedev-testkit",
+            "nodedev-xml",
+        ],
     ),
-    ("xtask", &["nodedev", "nodedev-capi", "nodedev-cli", "nodedev-driver", "nodedev-testkit"]),
+    (
+        "xtask",
+        &["nodedev", "nodedev-capi", "nodedev-cli", "nodedev-driver", "nodedev-fuzz", "nodedev-testkit"],
+    ),
 ];
 /// Packages that are only here to help tests and people who work on the project.
 const FOR_TESTS: &[&str] = &["nodedev-testkit", "nodedev-interop", "nodedev-fuzz", "xtask"];

@@ -4,6 +4,7 @@ mod abi;
 mod bench;
 mod deps;
 mod fixture;
+mod fuzz;
 mod install;
 mod man;
 mod peers;
@@ -55,6 +56,8 @@ enum Task {
     /// The part of bench that runs where a daemon does
     #[command(hide = true)]
     BenchEvents(bench::EventOptions),
+    /// Give every reader of foreign bytes input that libFuzzer makes, which follows what it reaches
+    Fuzz(fuzz::Options),
     /// Hand devices over in a virtual machine: by nodedev and by virsh, against libvirt, with kills in the middle
     VmTest(vm::Options),
     /// Write manual pages into target/man
@@ -113,6 +116,7 @@ fn run() -> Result<()> {
         Task::Install(options) => install::run(&options),
         Task::Bench(options) => bench::run(&options),
         Task::BenchEvents(options) => bench::run_events(&options),
+        Task::Fuzz(options) => fuzz::run(&options),
         Task::VmTest(options) => vm::run(&options),
         Task::Man => man::run(),
         Task::Synthetic { out, devices, seed, mdev } => {

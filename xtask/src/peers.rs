@@ -42,6 +42,8 @@ const PACKAGES: &[&str] = &[
     "fish",
     // For the C library and tests/virt-client.
     "gcc",
+    // For libFuzzer.
+    "g++",
     "binutils",
     "libc6-dev",
     "libvirt-dev",
@@ -72,6 +74,7 @@ const PROGRAMS: &[&str] = &[
     "fish",
     "pkg-config",
     "cc",
+    "g++",
     "readelf",
     "nm",
     "valgrind",
@@ -207,7 +210,8 @@ fn is_known(package: &str) -> bool {
     Command::new("apt-cache").args(["show", package]).output().is_ok_and(|output| output.status.success())
 }
 
-fn in_path(program: &str) -> bool {
+/// Whether there is such a program.
+pub(crate) fn in_path(program: &str) -> bool {
     let path = env::var_os("PATH").unwrap_or_default();
     let standard = ["/usr/sbin", "/sbin", "/usr/bin", "/bin"].map(Into::into);
     env::split_paths(&path).chain(standard).any(|dir: std::path::PathBuf| dir.join(program).is_file())

@@ -8,9 +8,9 @@ use std::time::Instant;
 use anyhow::{Result, bail};
 use nodedev_testkit::{complete, repository};
 
-use crate::{abi, deps, peers, vm};
+use crate::{abi, deps, fuzz, peers, vm};
 
-/// Executions of each fuzz target.
+/// Executions of each fuzz target, where libFuzzer cannot be built.
 const FUZZ_RUNS: &str = "150000";
 
 /// How a step ended.
@@ -57,6 +57,9 @@ pub(crate) fn run(offline: bool) -> Result<()> {
     // Each benchmark once, in the profile that is built already: that they run, not how fast.
     run.step("benches", |run| run.cargo(&["test", "--quiet", "--workspace", "--bench", "*"]));
     run.step("fuzz", |run| {
+        if !offline && peers::in_path("g++") {
+            return fuzz::test();
+        }
         run.cargo(&["run", "--quiet", "--package", "nodedev-fuzz", "--", "--runs", FUZZ_RUNS])
     });
     if offline {

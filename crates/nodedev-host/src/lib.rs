@@ -42,6 +42,8 @@ mod number;
 mod operations;
 pub mod pci_config;
 pub mod pci_ids;
+#[doc(hidden)]
+pub mod readers;
 pub mod record;
 mod refuse;
 mod scan;

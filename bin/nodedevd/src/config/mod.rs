@@ -43,7 +43,7 @@ pub(crate) fn read(path: &Path, may_be_absent: bool) -> Result<Config, Fatal> {
 }
 
 /// Reads the text of a file.
-fn parse(text: &str) -> Result<Config, syntax::Mistake> {
+pub(crate) fn parse(text: &str) -> Result<Config, syntax::Mistake> {
     let settings = syntax::parse(text)?;
     let mut config = Config::default();
     for syntax::Setting { line, key, value } in &settings {

@@ -270,6 +270,11 @@ fn unfinished(address: PciAddress) -> Vec<u8> {
     format!("{HANDOVERS}/{address}.json.new").into_bytes()
 }
 
+/// Reads an entry and writes it again.
+pub(crate) fn read_again(content: &[u8], address: PciAddress) -> std::result::Result<Vec<u8>, String> {
+    serde_json::to_vec_pretty(&parse(content, address)?).map_err(|error| error.to_string())
+}
+
 /// Reads an entry: nothing in it is believed that the rest does not bear out.
 fn parse(content: &[u8], address: PciAddress) -> std::result::Result<Record, String> {
     let record: Record = serde_json::from_slice(content).map_err(|error| error.to_string())?;

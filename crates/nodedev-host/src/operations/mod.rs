@@ -36,6 +36,7 @@ pub(crate) use detach::DetachRequest;
 pub(crate) use error::OpsError;
 pub(crate) use explain::Look;
 pub(crate) use function::PciFunction;
+pub(crate) use journal::read_again as read_entry;
 pub(crate) use reset::ResetRequest;
 
 /// Result of an operation.
