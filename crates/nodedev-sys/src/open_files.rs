@@ -1,6 +1,6 @@
 //! Which device nodes processes have open, found in one walk of `/proc`.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 
 use crate::node::{DeviceNode, NodeKind};
 use crate::paths::{CLASS_VFIO, CLASS_VFIO_DEV, DEV, DEV_VFIO, PROC, join};
@@ -9,6 +9,8 @@ use crate::{HostAccess, SysError, processes};
 const NUMBER_LIMIT: usize = 64;
 /// Bound of what is kept of all processes: whoever has more of them open has something else in mind.
 const MOST_FILES: usize = 1 << 18;
+/// How many processes of a namespace are kept.
+const MOST_OF_A_NAMESPACE: usize = 8;
 /// What a process has open that runs a virtual machine (kernel, `virt/kvm/kvm_main.c`).
 const VIRTUAL_MACHINE: &[u8] = b"anon_inode:kvm-vm";
 /// Programs that run virtual machines, by what their names begin with: they can do without KVM.
@@ -63,8 +65,11 @@ pub struct OpenFiles {
     pub unseen: usize,
     /// Why there may be processes that nobody was told of; absent if all were.
     pub incomplete: Option<&'static str>,
-    /// One process of each mount namespace, by number; all of those whose namespace is not told.
-    pub namespaces: Vec<u32>,
+    /// Processes of each mount namespace, a few of each, since any of them can end meanwhile; those whose namespace is not told are
+    /// on their own.
+    pub namespaces: Vec<Vec<u32>>,
+    /// A process in another network namespace than the first process, if there is one.
+    pub other_network: Option<u32>,
 }
 
 impl OpenFiles {
@@ -73,8 +78,16 @@ impl OpenFiles {
     /// # Errors
     /// [`SysError::Io`] if processes cannot be listed; one that ends meanwhile has nothing open.
     pub fn of(host: &dyn HostAccess) -> Result<Self, SysError> {
-        let of_host = host.read_link(&join(PROC.as_bytes(), b"1/ns/mnt")).ok().flatten();
-        let mut walk = Walk { host, of_host, found: Self::default(), namespaces: HashSet::new(), kept: 0 };
+        let of_host = |kind: &[u8]| host.read_link(&join(PROC.as_bytes(), kind)).ok().flatten();
+        let mut walk = Walk {
+            host,
+            of_host: of_host(b"1/ns/mnt"),
+            are_told: of_host(b"1/ns/mnt").or_else(|| of_host(b"self/ns/mnt")).is_some(),
+            network_of_host: of_host(b"1/ns/net"),
+            found: Self::default(),
+            namespaces: HashMap::new(),
+            kept: 0,
+        };
         let names = host.names(PROC.as_bytes())?;
         if names.is_none() {
             walk.found.incomplete = Some("/proc is not there");
@@ -98,16 +111,21 @@ struct Walk<'a> {
     /// The mount namespace of the first process.
     of_host: Option<Vec<u8>>,
     found: OpenFiles,
-    namespaces: HashSet<Vec<u8>>,
+    /// Whether namespaces are told here at all.
+    are_told: bool,
+    /// The network namespace of the first process.
+    network_of_host: Option<Vec<u8>>,
+    /// Places in the list of what was found, by namespace.
+    namespaces: HashMap<Vec<u8>, usize>,
     kept: usize,
 }
 
 impl Walk<'_> {
     fn process(&mut self, pid: u32) -> Result<(), SysError> {
         let process = join(PROC.as_bytes(), pid.to_string().as_bytes());
-        let files = join(&process, b"fd");
-        let names = match self.host.names(&files) {
-            Ok(names) => names.unwrap_or_default(),
+        let mut files = join(&process, b"fd");
+        let names = match self.names(&process, &mut files) {
+            Ok(names) => names,
             Err(error) if error.is_permission() => {
                 self.found.unseen += 1;
                 return Ok(());
@@ -125,10 +143,12 @@ impl Walk<'_> {
             is_monitor |= link == VIRTUAL_MACHINE;
             let is_node = can_be_a_device(&link);
             // In a container, a device can be called anything.
-            if !(is_node || is_elsewhere && link.starts_with(b"/")) || !seen.insert(link.clone()) {
+            if !(is_node || is_elsewhere && link.starts_with(b"/")) {
                 continue;
             }
-            kept.extend(if is_node { self.look(&file, link) } else { self.look_elsewhere(&file, link) });
+            let found = if is_node { self.look(&file, link) } else { self.look_elsewhere(&file, link) };
+            // Two nodes can be called the same: what counts is what they are.
+            kept.extend(found.filter(|found| seen.insert((found.link.clone(), found.node))));
         }
         if kept.is_empty() {
             return Ok(());
@@ -144,20 +164,56 @@ impl Walk<'_> {
         Ok(())
     }
 
-    /// Notes the mount namespace of a process. Whether that is known to be another one than the host's.
+    /// Names of what a process has open, in `files`. Where its first thread has ended, another one has them.
+    fn names(&self, process: &[u8], files: &mut Vec<u8>) -> Result<Vec<Box<[u8]>>, SysError> {
+        let names = self.host.names(files)?.unwrap_or_default();
+        if !names.is_empty() {
+            return Ok(names);
+        }
+        let tasks = join(process, b"task");
+        for task in self.host.names(&tasks)?.unwrap_or_default() {
+            let of_task = join(&join(&tasks, &task), b"fd");
+            // One that ends meanwhile has nothing open.
+            let names = self.host.names(&of_task).ok().flatten().unwrap_or_default();
+            if !names.is_empty() {
+                *files = of_task;
+                return Ok(names);
+            }
+        }
+        Ok(names)
+    }
+
+    /// Notes the namespaces of a process. Whether its mounts are known to be others than the host's.
     fn namespace(&mut self, pid: u32, process: &[u8]) -> bool {
-        let (is_new, is_elsewhere) = match self.host.read_link(&join(process, b"ns/mnt")) {
+        if self.found.other_network.is_none()
+            && let (Some(of_host), Ok(Some(link))) =
+                (&self.network_of_host, self.host.read_link(&join(process, b"ns/net")))
+            && *of_host != link
+        {
+            self.found.other_network = Some(pid);
+        }
+        match self.host.read_link(&join(process, b"ns/mnt")) {
             Ok(Some(link)) => {
                 let is_elsewhere = self.of_host.as_ref().is_some_and(|of_host| *of_host != link);
-                (self.namespaces.insert(link), is_elsewhere)
+                let place = *self.namespaces.entry(link).or_insert_with(|| {
+                    self.found.namespaces.push(Vec::new());
+                    self.found.namespaces.len() - 1
+                });
+                let known = &mut self.found.namespaces[place];
+                if known.len() < MOST_OF_A_NAMESPACE {
+                    known.push(pid);
+                }
+                is_elsewhere
             }
+            // One that has ended, and that nobody has waited for yet, has none.
+            Ok(None) if self.are_told => false,
+            Err(error) if error.is_over() => false,
             // Not told: it can be any.
-            _ => (true, false),
-        };
-        if is_new {
-            self.found.namespaces.push(pid);
+            _ => {
+                self.found.namespaces.push(vec![pid]);
+                false
+            }
         }
-        is_elsewhere
     }
 
     /// A file of another mount namespace that is a device node, whatever it is called there.
@@ -295,7 +351,7 @@ mod tests {
             ]
         );
         assert_eq!((found.unseen, found.incomplete), (0, None));
-        assert_eq!(found.namespaces, [1, 9, 77]);
+        assert_eq!(found.namespaces, [[1], [9], [77]]);
     }
 
     #[test]
@@ -335,6 +391,35 @@ mod tests {
             let file = OpenFile { link: link.into(), node };
             assert_eq!(vfio_node(&root, &file).as_deref(), want, "{link} {node:?}");
         }
+    }
+
+    #[test]
+    fn a_process_that_nobody_has_waited_for_is_in_no_namespace_and_in_nobodys_way() {
+        let mut child = std::process::Command::new("true").spawn().unwrap();
+        let over = |state: String| state.rsplit(')').next().is_some_and(|rest| rest.trim().starts_with('Z'));
+        while !fs::read_to_string(format!("/proc/{}/stat", child.id())).is_ok_and(over) {
+            std::thread::yield_now();
+        }
+        let found = OpenFiles::of(&Root::live().unwrap()).unwrap();
+        assert!(!found.namespaces.iter().flatten().any(|pid| *pid == child.id()), "{:?}", found.namespaces);
+        child.wait().unwrap();
+    }
+
+    #[test]
+    fn a_node_is_found_that_a_thread_alone_has_and_one_behind_another_of_the_same_name() {
+        let folder = tempfile::tempdir().unwrap();
+        fs::create_dir_all(folder.path().join("sys")).unwrap();
+        for (place, link) in
+            [("1/fd/0", "/dev/null"), ("7/task/7/x", "/"), ("7/task/8/fd/3", "/dev/dri/card1")]
+        {
+            let at = folder.path().join("proc").join(place);
+            fs::create_dir_all(at.parent().unwrap()).unwrap();
+            symlink(link, at).unwrap();
+        }
+        fs::create_dir_all(folder.path().join("proc/7/fd")).unwrap();
+        let found = OpenFiles::of(&Root::open(folder.path()).unwrap()).unwrap();
+        assert_eq!(found.processes.iter().map(|process| process.pid).collect::<Vec<_>>(), [1, 7]);
+        assert_eq!(found.processes[1].files, [file("/dev/dri/card1")]);
     }
 
     #[test]

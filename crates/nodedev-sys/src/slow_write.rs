@@ -33,7 +33,8 @@ pub trait PendingWrite: fmt::Debug + Send {
 /// A write by another process.
 #[derive(Debug)]
 struct ByProcess {
-    child: Child,
+    /// Nothing once it was waited for.
+    child: Option<Child>,
     complaint: File,
     path: Vec<u8>,
 }
@@ -51,17 +52,28 @@ impl PendingWrite for Done {
 impl PendingWrite for ByProcess {
     fn wait(&mut self, patience: Duration) -> Option<Result<(), SysError>> {
         let failed = |source: io::Error| SysError::io(Operation::Write, &self.path, source);
-        let status = match wait(&mut self.child, patience) {
+        let Some(child) = &mut self.child else { return Some(Ok(())) };
+        let status = match wait(child, patience) {
             Ok(Waited::TooLong) => return None,
             Ok(Waited::Ended(status)) => status,
             Err(error) => return Some(Err(failed(error))),
         };
+        self.child = None;
         let complaint = beginning(&self.complaint, COMPLAINT).unwrap_or_default();
         // A process that ignores SIGCHLD is told no status: then the complaint tells.
         if status.map_or(complaint.is_empty(), |status| status.success()) {
             return Some(Ok(()));
         }
         Some(Err(failed(reason(&complaint))))
+    }
+}
+
+impl Drop for ByProcess {
+    fn drop(&mut self) {
+        if let Some(mut child) = self.child.take() {
+            // Somebody has to wait for it in the end. A thread that waits for a process keeps nobody from ending.
+            std::thread::spawn(move || child.wait());
+        }
     }
 }
 
@@ -93,7 +105,7 @@ pub(crate) fn start(
     }
     drop(inherited);
     match started {
-        Ok(child) => Ok(Box::new(ByProcess { child, complaint, path: path.to_owned() })),
+        Ok(child) => Ok(Box::new(ByProcess { child: Some(child), complaint, path: path.to_owned() })),
         // Without the program it is done here: most writes end.
         Err(error) if error.kind() == io::ErrorKind::NotFound => {
             Ok(Box::new(Done(Some(change::write(root, path, value)))))

@@ -76,7 +76,11 @@ fn write(host: &dyn HostAccess, step: &PlanStep, effort: Effort<'_>) -> Result<(
     }
     let device = step.device.unwrap_or_default();
     let function = PciFunction::new(device);
-    let waiting = OpsError::Waiting { device, problem: waits_for(host, &function) };
+    let problem = match step.action {
+        StepAction::Probe => "a driver is looking at it, and has not come to an end".to_owned(),
+        _ => waits_for(host, &function),
+    };
+    let waiting = OpsError::Waiting { device, problem };
     tracing::warn!(device = %function.name, "{waiting}");
     note(host, &function, &waiting);
     let mut waited = MOMENT;
@@ -88,7 +92,7 @@ fn write(host: &dyn HostAccess, step: &PlanStep, effort: Effort<'_>) -> Result<(
         waited += more;
     }
     effort.locks.iter().for_each(FileLock::leave);
-    Err(OpsError::Waiting { device, problem: waits_for(host, &function) })
+    Err(waiting)
 }
 
 /// For whom the kernel waits that does not come back from a write to a device.

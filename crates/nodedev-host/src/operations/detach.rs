@@ -50,6 +50,9 @@ impl Operations<'_> {
         request: &DetachRequest<'_>,
         locks: &[FileLock],
     ) -> Result<HandoverPlan> {
+        if locks.is_empty() {
+            self.refuse_waiting(functions)?;
+        }
         let mut chosen = Vec::with_capacity(functions.len());
         for function in functions {
             chosen.push(scene.drivers().choose(function, request.kernel_driver)?);

@@ -3,7 +3,7 @@
 use nodedev_model::{DriverBinding, Handover, HandoverState, Handovers};
 
 use super::journal::{Journal, PATIENCE, Record};
-use super::{Operations, PciFunction, Result, act};
+use super::{Operations, OpsError, PciFunction, Result, act};
 
 impl Operations<'_> {
     /// What the journal says, and how the devices are served now.
@@ -73,6 +73,16 @@ impl Operations<'_> {
             && record.problem.is_some()
             && journal.is_locked(function.address) != Some(false);
         Ok(is_waiting.then(|| (record.state, act::waits_for(self.host, function))))
+    }
+
+    /// Refuses functions that the kernel does not come back from: whoever looks at them waits with it.
+    pub(super) fn refuse_waiting(&self, functions: &[PciFunction]) -> Result<()> {
+        for function in functions {
+            if let Some((_, problem)) = self.waiting(function)? {
+                return Err(OpsError::Waiting { device: function.address, problem });
+            }
+        }
+        Ok(())
     }
 
     /// The function of an entry that is about a device of this name.

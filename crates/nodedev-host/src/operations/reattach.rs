@@ -14,6 +14,9 @@ impl Operations<'_> {
     /// Gives functions back, which are sorted: all, or none.
     pub(crate) fn reattach(&self, functions: &[PciFunction], dry_run: bool) -> Result<HandoverPlan> {
         let locks = if dry_run { Vec::new() } else { self.begin(functions)? };
+        if dry_run {
+            self.refuse_waiting(functions)?;
+        }
         let mut changes = Vec::with_capacity(functions.len());
         for function in functions {
             changes.push(self.way_back(function)?);

@@ -130,9 +130,14 @@ impl Operations<'_> {
                 // Its owner wanted it back, and what is left to do is the same from wherever it is.
                 let target = record.target.clone().map_or(Target::KernelsChoice, Target::Exact);
                 self.refuse_if_held(function, &target, members)?;
-                let Err(error) = self.bring(function, &target, module, effort) else {
-                    journal.remove(function.address)?;
-                    return Ok(Recovery::Finished);
+                let error = match self.bring(function, &target, module, effort) {
+                    Ok(()) => {
+                        journal.remove(function.address)?;
+                        return Ok(Recovery::Finished);
+                    }
+                    // It is the kernel's now: nothing more is written until it comes back.
+                    Err(waiting @ OpsError::Waiting { .. }) => return Err(waiting),
+                    Err(error) => error,
                 };
                 // It cannot be given back now: then it stays detached, and is not left without a driver.
                 self.put_back(function, &record.before, module_before, effort)?;

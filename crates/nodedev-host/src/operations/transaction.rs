@@ -106,6 +106,8 @@ impl Operations<'_> {
             let module = module_for(&change.before, change.original.as_ref(), change.module.as_deref());
             match self.put_back(&change.function, &change.before, module, effort) {
                 Ok(()) => self.take_back(change),
+                // It is the kernel's now: nothing more is written until it comes back.
+                Err(waiting @ OpsError::Waiting { .. }) => return Err(waiting),
                 Err(error) => {
                     act::note(self.host, &change.function, &error);
                     failed.get_or_insert((change, error));
@@ -132,7 +134,7 @@ impl Operations<'_> {
         let mut last = Ok(());
         for _ in 0..effort.attempts {
             last = self.bring(function, &Target::Exact(before.clone()), module, effort);
-            if last.is_ok() {
+            if matches!(last, Ok(()) | Err(OpsError::Waiting { .. })) {
                 break;
             }
         }

@@ -240,6 +240,44 @@ fn storage() -> Vec<Situation> {
             "the file system at /srv is on sda1",
         ),
         (
+            "a controller that the NVMe target passes on whole",
+            |tree| {
+                node(tree, "nvme/nvme0", "class/nvme", 0, "nvme0");
+                write(tree, "sys/kernel/config/nvmet/subsystems/s2/passthru/device_path", "/dev/nvme0\n");
+            },
+            nothing,
+            "the NVMe target s2 passes /dev/nvme0 on",
+        ),
+        (
+            "a file system whose device nothing tells",
+            |tree| {
+                write(tree, MOUNTS, "22 1 259:7 / / rw - ext4 /dev/nvme7n1 rw\n");
+                disks(tree);
+            },
+            nothing,
+            "it is not known whether PCI device 0000:04:00.0 is in use: nothing tells which device the file system at / is on",
+        ),
+        (
+            "a file system on several disks that it names itself",
+            |tree| {
+                write(tree, MOUNTS, "22 1 0:50 / /b rw - bcachefs /dev/sdz:/dev/sda rw\n");
+                disks(tree);
+            },
+            nothing,
+            "the file system at /b is on sda",
+        ),
+        (
+            "a loop device over a disk itself",
+            |tree| {
+                write(tree, MOUNTS, "22 1 7:0 / / rw - squashfs /dev/loop0 ro\n");
+                disks(tree);
+                let image = Device::new("devices/virtual/block/loop0", "class/block").devtype("disk");
+                add(tree, image.node(NodeKind::Block, 7, 0, "loop0").attr("loop/backing_file", "/dev/sda"));
+            },
+            nothing,
+            "the file system at / is on sda",
+        ),
+        (
             "what hibernation writes to",
             |tree| {
                 disks(tree);
@@ -393,6 +431,7 @@ fn nodes_of_a_driver_belong_to_what_it_serves() {
             write(&mut tree, &second, "Model: x\nDevice Minor: 1\n");
         }
         let kernel = over(tree);
+        opened(&kernel, 1, "systemd", "/dev/null");
         opened(&kernel, 5, "Xorg", open);
         for (address, refused) in [gpu, other].into_iter().zip(refused) {
             let detached = program(&kernel).detach_with(&name(address), &DetachOptions::default());
@@ -521,6 +560,91 @@ fn a_group_without_iommu_that_a_program_has_refuses_its_device_always() {
         let help = error.help().unwrap();
         assert!(help.contains("process 4 (dpdk-l3fwd) has /dev/vfio/noiommu-8 open"), "{help}");
     }
+}
+
+#[test]
+fn a_disk_that_nobody_uses_is_free_whatever_files_the_host_swaps_on_and_mounts() {
+    for (what, mounts, swaps, image) in [
+        ("a swap file of btrfs", "22 1 0:31 / / rw - btrfs /dev/sdb rw\n", "/swap/file file 1 0 -2\n", None),
+        ("an image on btrfs", "22 1 0:31 / / rw - btrfs /dev/sdb rw\n", "", Some("/var/lib/snapd/x.snap")),
+        (
+            "an image on ZFS",
+            "22 1 0:31 / / rw - btrfs /dev/sdb rw\n23 22 0:40 / /z rw - btrfs /dev/sdb rw\n",
+            "",
+            Some("/z/x"),
+        ),
+        ("an image in memory", "22 1 0:31 / / rw - tmpfs t rw\n", "", Some("/run/live.img")),
+        (
+            "an image on another machine",
+            "22 1 0:31 / / rw - nfs4 10.0.0.1:/x rw,addr=10.0.0.1\n",
+            "",
+            Some("/x.img"),
+        ),
+    ] {
+        let mut tree = tree();
+        write(&mut tree, MOUNTS, mounts);
+        disks(&mut tree);
+        write(&mut tree, "proc/swaps", &format!("Filename Type Size Used Priority\n{swaps}"));
+        if let Some(file) = image {
+            let device = Device::new("devices/virtual/block/loop0", "class/block").devtype("disk");
+            let device = device.node(NodeKind::Block, 7, 0, "loop0").attr("loop/backing_file", file);
+            add(&mut tree, device);
+            let line = format!("{mounts}30 22 7:0 / /snap/x ro - squashfs /dev/loop0 ro\n");
+            fs::write(tree.root().join(MOUNTS), line).unwrap();
+        }
+        let kernel = over(tree);
+        let explained = program(&kernel).explain(&name(UNUSED), &ExplainOptions::default()).unwrap();
+        assert_eq!(explained.verdict, Verdict::Possible, "{what}: {:?}", explained.findings);
+    }
+}
+
+#[test]
+fn who_has_a_group_has_what_any_driver_serves_of_it_also_on_kernels_without_nodes_of_devices() {
+    let mut tree = tree();
+    let device = crate::host::function("0000:06:00.0").driver("mlx5_vfio_pci");
+    tree.iommu_group(20, device.path()).unwrap();
+    add(&mut tree, device);
+    let kernel = over(tree);
+    opened(&kernel, 7, "qemu-kvm", "/dev/vfio/20");
+    for driver in [None, Some("vfio-pci")] {
+        let error = program(&kernel).detach(&name("0000:06:00.0"), driver).unwrap_err();
+        assert!(error.message().ends_with("PCI device 0000:06:00.0 is in use"), "{error}");
+    }
+    assert!(program(&kernel).reset(&name("0000:06:00.0")).is_err());
+}
+
+#[test]
+fn a_card_whose_interface_is_in_another_network_namespace_is_refused_unless_forced() {
+    for (other, refused) in [("net:[2]", true), ("net:[1]", false)] {
+        let mut tree = tree();
+        let device = crate::host::function("0000:06:00.0").driver("igb");
+        tree.iommu_group(20, device.path()).unwrap();
+        add(&mut tree, device);
+        let kernel = over(tree);
+        for (pid, namespace) in [(1, "net:[1]"), (77, other)] {
+            process(kernel.folder(), pid, "sh", &["/dev/null"]);
+            let folder = kernel.folder().join(format!("proc/{pid}/ns"));
+            fs::create_dir_all(&folder).unwrap();
+            symlink(namespace, folder.join("net")).unwrap();
+        }
+        let detached = program(&kernel).detach_with(&name("0000:06:00.0"), &DetachOptions::default());
+        assert_eq!(detached.is_err(), refused, "{detached:?}");
+        if let Err(error) = detached {
+            assert!(error.message().contains("other network namespaces (process 77)"), "{error}");
+        }
+    }
+}
+
+#[test]
+fn graphics_cards_of_a_driver_with_nodes_of_its_own_are_refused_where_processes_are_hidden() {
+    let mut tree = tree();
+    let device = crate::host::function("0000:06:00.0").driver("nvidia");
+    tree.iommu_group(20, device.path()).unwrap();
+    add(&mut tree, device);
+    let kernel = over(tree);
+    opened(&kernel, 4000, "bash", "/dev/null");
+    let error = program(&kernel).detach(&name("0000:06:00.0"), None).unwrap_err();
+    assert!(error.message().contains("/proc does not show the processes of others"), "{error}");
 }
 
 #[test]

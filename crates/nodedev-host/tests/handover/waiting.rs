@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use nodedev_driver::{DetachOptions, Driver, ExplainOptions};
+use nodedev_driver::{DetachOptions, Driver, ExplainOptions, ReattachOptions};
 use nodedev_model::{FindingKind, Handover, HandoverState, Verdict};
 use nodedev_testkit::fake_kernel::FakeKernel;
 use nodedev_testkit::tree::{Device, NodeKind};
@@ -96,6 +96,62 @@ fn a_client_is_told_after_a_while_and_the_device_stays_locked_until_the_kernel_c
         program(&kernel).reattach(&name(PINNED)).unwrap();
         assert_eq!(served(&kernel, PINNED), is(Some("uio"), "uio"));
     }
+}
+
+#[test]
+fn nothing_more_is_written_while_the_kernel_does_not_come_back_be_it_by_a_recovery() {
+    let kernel = host();
+    program(&kernel).detach(&name(PINNED), None).unwrap();
+    // The driver that it is given back to looks at it, and does not come to an end.
+    kernel.hang("drivers_probe");
+    let error = program(&kernel).reattach(&name(PINNED)).unwrap_err();
+    assert_eq!(error.code().0, 68, "{error}");
+    assert!(error.message().contains("a driver is looking at it"), "{error}");
+    let writes = kernel.writes();
+    for _ in 0..2 {
+        assert_eq!(program(&kernel).recover_handovers().unwrap(), []);
+        let error = program(&kernel).detach(&name(PINNED), None).unwrap_err();
+        assert_eq!(error.code().0, 68, "{error}");
+    }
+    for dry in [
+        program(&kernel)
+            .detach_with(&name(PINNED), &DetachOptions { dry_run: true, ..DetachOptions::default() }),
+        program(&kernel)
+            .reattach_with(&name(PINNED), &ReattachOptions { dry_run: true, ..ReattachOptions::default() }),
+    ] {
+        assert_eq!(dry.unwrap_err().code().0, 68);
+    }
+    assert_eq!(kernel.writes(), writes);
+    kernel.release();
+    assert_eq!(program(&kernel).recover_handovers().unwrap().len(), 1);
+    assert_eq!(served(&kernel, PINNED), is(Some("uio"), "uio"));
+
+    // Nor by the recovery itself, when it is that which the kernel does not come back from.
+    let kernel = interrupted_while_giving_back();
+    kernel.hang("drivers_probe");
+    assert_eq!(program(&kernel).recover_handovers().unwrap(), []);
+    assert!(entry(&kernel).unwrap().problem.is_some(), "the entry says what is waited for");
+    let writes = kernel.writes();
+    assert_eq!(program(&kernel).recover_handovers().unwrap(), []);
+    assert_eq!(kernel.writes(), writes);
+    kernel.release();
+    program(&kernel).recover_handovers().unwrap();
+    assert_eq!(served(&kernel, PINNED), is(Some("uio"), "uio"));
+}
+
+/// A host on which giving a device back was interrupted when no driver had it.
+fn interrupted_while_giving_back() -> Arc<FakeKernel> {
+    (1..200)
+        .find_map(|step| {
+            let kernel = host();
+            program(&kernel).detach(&name(PINNED), None).unwrap();
+            kernel.restart();
+            kernel.crash_at(step);
+            let _ = program(&kernel).reattach(&name(PINNED));
+            kernel.restart();
+            (kernel.bound(PINNED).is_none()).then_some(kernel)
+        })
+        .unwrap()
 }
 
 #[test]

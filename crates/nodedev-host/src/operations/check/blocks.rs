@@ -6,13 +6,14 @@ use nodedev_model::PciAddress;
 use nodedev_sys::paths::{CLASS_BLOCK, DEV, DEV_BLOCK, UDEV_DATA, basename, follow, join, parent};
 use nodedev_sys::{DeviceNode, HostAccess, NodeKind};
 
+use super::Scene;
 use super::claims::functions_above;
-use super::mounts::Mounts;
+use super::storage::{self, Place};
 use crate::kernel::attribute_value;
-use crate::operations::Result;
+use crate::operations::{OpsError, Result};
 
 /// Bound of a walk from one block device down to disks.
-const MOST_DEVICES: usize = 1 << 16;
+const MOST_DEVICES: usize = 1 << 20;
 const SMALL: usize = 4096;
 const UEVENT_LIMIT: usize = 64 << 10;
 /// Bound of a record of udev's database.
@@ -93,19 +94,29 @@ impl Blocks {
     }
 
     /// A block device and all those that it is built upon, but for those that were `seen`; gives the files behind loop devices whose
-    /// file system is not known to `hidden`.
+    /// place nobody knows to `hidden`.
+    ///
+    /// # Errors
+    /// Those of looking; [`OpsError::Malformed`] if there are more devices than there can be.
     pub(super) fn below(
         &self,
-        host: &dyn HostAccess,
-        mounts: Option<&Mounts>,
+        scene: &Scene<'_>,
         path: Vec<u8>,
         seen: &mut HashSet<Vec<u8>>,
         hidden: &mut Vec<Vec<u8>>,
     ) -> Result<Vec<Vec<u8>>> {
+        let host = scene.host;
         let (mut all, mut open) = (Vec::new(), vec![path]);
         while let Some(path) = open.pop() {
-            if seen.len() >= MOST_DEVICES || !seen.insert(path.clone()) {
+            if !seen.insert(path.clone()) {
                 continue;
+            }
+            if seen.len() > MOST_DEVICES {
+                let path = format!("/{CLASS_BLOCK}");
+                return Err(OpsError::Malformed {
+                    path,
+                    problem: "more devices are built upon each other than there can be",
+                });
             }
             let slaves = join(&path, b"slaves");
             for link in host.link_targets(&slaves)?.unwrap_or_default() {
@@ -117,14 +128,14 @@ impl Blocks {
             }
             open.extend(controllers(host, &path)?);
             if let Some(file) = host.read(&join(&path, b"loop/backing_file"), PATH_LIMIT)? {
-                let file = attribute_value(&file).to_vec();
-                let file = file.strip_suffix(b" (deleted)").unwrap_or(&file).to_vec();
-                let number = mounts.and_then(|mounts| mounts.number_of(&file));
-                match number.map(|number| numbered(host, number)).transpose()?.flatten() {
+                let file = attribute_value(&file);
+                let file = file.strip_suffix(b" (deleted)").unwrap_or(file);
+                match storage::place_of(scene, file)? {
                     // On itself: what it is really on is hidden below it.
-                    Some(below) if below == path => hidden.push(file),
-                    Some(below) => open.push(below),
-                    None => hidden.push(file),
+                    Place::Disks(disks) if disks.contains(&path) => hidden.push(file.to_vec()),
+                    Place::Disks(disks) => open.extend(disks),
+                    Place::NoDisk => {}
+                    Place::Hidden => hidden.push(file.to_vec()),
                 }
             }
             all.push(path);

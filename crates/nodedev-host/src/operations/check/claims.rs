@@ -7,7 +7,7 @@
 use std::collections::{HashMap, HashSet};
 
 use nodedev_model::{Effect, Finding, FindingKind, PciAddress};
-use nodedev_sys::paths::{CLASS_BLOCK, CLASS_NET, DEV_CHAR, follow};
+use nodedev_sys::paths::{CLASS_NET, DEV_CHAR, follow};
 
 use super::{Scene, consoles, finding, guests, keyboards, memory, network, openers, storage};
 use crate::operations::{OpsError, PciFunction, Result};
@@ -79,8 +79,9 @@ const SOURCES: &[Source] = &[
     (Concern::Block, storage::pools),
     (Concern::Block, storage::hibernation),
     (Concern::Network, network::claims),
-    (Concern::Nodes, openers::claims),
-    (Concern::Nodes, guests::groups),
+    (Concern::Any, network::remote_devices),
+    (Concern::Any, openers::claims),
+    (Concern::Any, guests::groups),
     (Concern::Nodes, |scene, claims| claims.extend(consoles::claims(scene.host)?)),
     (Concern::Nodes, |scene, claims| claims.extend(keyboards::claims(scene.host)?)),
     (Concern::Any, |scene, claims| claims.extend(memory::claims(scene.host)?)),
@@ -222,9 +223,8 @@ impl Below {
     }
 }
 
-/// The PCI functions in the path of a device, [`CLASS_BLOCK`]'s links included.
+/// The PCI functions in the path of a device.
 pub(super) fn functions_above(path: &[u8]) -> impl Iterator<Item = PciAddress> {
-    debug_assert!(!path.starts_with(CLASS_BLOCK.as_bytes()), "a path is that of a device");
     PciAddress::in_path(path)
 }
 

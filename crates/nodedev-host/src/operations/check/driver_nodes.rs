@@ -1,5 +1,7 @@
 //! Nodes of drivers that no device in sysfs has: they belong to all functions that such a driver serves.
 
+use std::collections::HashMap;
+
 use nodedev_sys::open_files::OpenFile;
 use nodedev_sys::paths::{NVIDIA_DEVICES, basename, join};
 
@@ -15,29 +17,32 @@ const OWN_NODES: &[(&str, &str)] = &[
     ("amdgpu", "kfd"),
 ];
 
+/// Whether a driver has nodes that are no device's.
+pub(super) fn has_own(driver: &str) -> bool {
+    OWN_NODES.iter().any(|(known, _)| *known == driver)
+}
+
 /// Paths of the functions that a file belongs to by its driver alone.
 pub(super) fn functions(scene: &Scene<'_>, file: &OpenFile) -> Result<Vec<Vec<u8>>> {
     let Some(name) = file.name() else { return Ok(Vec::new()) };
     let Some((driver, _)) = OWN_NODES.iter().find(|(_, prefix)| name.starts_with(prefix.as_bytes())) else {
         return Ok(Vec::new());
     };
-    let mut served = scene.functions().served_by(driver)?;
-    if let Some(minor) = name.strip_prefix(driver.as_bytes()).and_then(number) {
-        // A node of one device, where the driver says of which.
-        let mut of_it = Vec::new();
-        let mut is_told = true;
-        for path in &served {
-            match minor_of(scene, basename(path))? {
-                Some(found) if found == minor => of_it.push(path.clone()),
-                Some(_) => {}
-                None => is_told = false,
-            }
-        }
-        if is_told || !of_it.is_empty() {
-            served = of_it;
-        }
-    }
-    Ok(served)
+    let served = scene.functions().served_by(driver)?;
+    let Some(minor) = name.strip_prefix(driver.as_bytes()).and_then(number) else {
+        return Ok(served.to_vec());
+    };
+    // A node of one device, where the driver says of which.
+    let minors = scene.minors(&served)?;
+    let of_it = |path: &&Vec<u8>| minors.get(*path).is_some_and(|found| *found == Some(minor));
+    let of_it: Vec<_> = served.iter().filter(of_it).cloned().collect();
+    let is_told = served.iter().all(|path| minors.get(path).is_some_and(Option::is_some));
+    Ok(if is_told || !of_it.is_empty() { of_it } else { served.to_vec() })
+}
+
+/// The numbers of the nodes of devices, as their driver tells.
+pub(super) fn minors(scene: &Scene<'_>, served: &[Vec<u8>]) -> Result<HashMap<Vec<u8>, Option<u32>>> {
+    served.iter().map(|path| Ok((path.clone(), minor_of(scene, basename(path))?))).collect()
 }
 
 fn number(text: &[u8]) -> Option<u32> {

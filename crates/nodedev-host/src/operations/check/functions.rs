@@ -22,6 +22,8 @@ pub(crate) struct Functions<'a> {
     tree: OnceCell<Tree>,
     known: RefCell<HashMap<PciAddress, Rc<Known>>>,
     groups: RefCell<HashMap<u32, Rc<Group>>>,
+    /// By the driver's name.
+    served: RefCell<HashMap<String, Rc<Vec<Vec<u8>>>>>,
 }
 
 /// What is known of one function.
@@ -52,7 +54,13 @@ struct Tree {
 
 impl<'a> Functions<'a> {
     pub(super) fn of(host: &'a dyn HostAccess) -> Self {
-        Self { host, tree: OnceCell::new(), known: RefCell::default(), groups: RefCell::default() }
+        Self {
+            host,
+            tree: OnceCell::new(),
+            known: RefCell::default(),
+            groups: RefCell::default(),
+            served: RefCell::default(),
+        }
     }
 
     fn known(&self, function: &PciFunction) -> Rc<Known> {
@@ -129,7 +137,10 @@ impl<'a> Functions<'a> {
     }
 
     /// Paths of the functions that a driver serves.
-    pub(super) fn served_by(&self, driver: &str) -> Result<Vec<Vec<u8>>> {
+    pub(super) fn served_by(&self, driver: &str) -> Result<Rc<Vec<Vec<u8>>>> {
+        if let Some(known) = self.served.borrow().get(driver) {
+            return Ok(Rc::clone(known));
+        }
         let mut served = Vec::new();
         for (address, path) in &self.tree()?.paths {
             if self.driver(&PciFunction::new(*address))?.as_deref() == Some(driver) {
@@ -137,6 +148,8 @@ impl<'a> Functions<'a> {
             }
         }
         served.sort_unstable();
+        let served = Rc::new(served);
+        self.served.borrow_mut().insert(driver.to_owned(), Rc::clone(&served));
         Ok(served)
     }
 }

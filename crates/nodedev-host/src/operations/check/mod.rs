@@ -53,8 +53,14 @@ type Check = fn(&Scene<'_>, &Intent<'_>) -> Result<Vec<Finding>>;
 const OF_GUESTS: &[Check] = &[openers::in_use, claims::of_guests, virtual_functions::in_use];
 
 /// What the host needs a function for, while it has it; what is not known counts.
-const NEEDED: &[Check] =
-    &[claims::of_host, exclusive::claimed, console::check, memory::peer_to_peer, claims::not_known];
+const NEEDED: &[Check] = &[
+    claims::of_host,
+    exclusive::claimed,
+    console::check,
+    memory::peer_to_peer,
+    network::elsewhere,
+    claims::not_known,
+];
 
 const DETACH: &[&[Check]] = &[
     &[drivers::bridge, power::answers, vital::check],

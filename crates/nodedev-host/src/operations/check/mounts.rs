@@ -53,6 +53,27 @@ impl Mount {
         self.number.starts_with(NO_DEVICE)
     }
 
+    /// Whether its files are in memory alone, or on another machine: on no disk of this one.
+    pub(super) fn is_on_no_disk(&self) -> bool {
+        const KINDS: &[&[u8]] = &[
+            b"tmpfs",
+            b"ramfs",
+            b"devtmpfs",
+            b"hugetlbfs",
+            b"rootfs",
+            b"nfs",
+            b"nfs4",
+            b"cifs",
+            b"smb3",
+            b"ceph",
+            b"9p",
+            b"virtiofs",
+            b"lustre",
+            b"afs",
+        ];
+        self.is_numberless() && KINDS.contains(&self.kind.as_slice())
+    }
+
     /// Whether any user may have mounted it, under whatever name.
     pub(super) fn can_be_users(&self) -> bool {
         self.is_numberless() && (OF_USERS.contains(&self.kind.as_slice()) || self.kind.starts_with(b"fuse"))
@@ -72,10 +93,12 @@ impl Mount {
 /// The file systems of one mount namespace.
 #[derive(Debug, Default)]
 pub(crate) struct Mounts {
-    /// Each file system once, that with the shortest path first: who reads a message should see the weightiest.
-    pub(super) all: Vec<Mount>,
-    /// Numbers of the file system that is seen at each path where one is mounted.
-    at: HashMap<Vec<u8>, Vec<u8>>,
+    /// Each file system once.
+    all: Vec<Mount>,
+    /// Places in that list, that with the shortest path first: who reads a message should see the weightiest.
+    order: Vec<usize>,
+    /// Place of the file system that is seen at each path where one is mounted.
+    at: HashMap<Vec<u8>, usize>,
     /// Folders that overlays are made of.
     pub(super) layers: BTreeSet<Vec<u8>>,
 }
@@ -83,15 +106,16 @@ pub(crate) struct Mounts {
 impl Mounts {
     /// The file systems that a process sees. `None` if that is told nowhere.
     pub(super) fn of(host: &dyn HostAccess, process: &str) -> Result<Option<Self>> {
-        Self::some_of(host, process, |_| true)
+        Self::some_of(host, process, true)
     }
 
-    /// As [`Mounts::of`], without what any user may have mounted.
+    /// As [`Mounts::of`], without what any user may have mounted, and without saying what is where: only what is mounted for
+    /// real costs memory.
     pub(super) fn of_administrators(host: &dyn HostAccess, process: &str) -> Result<Option<Self>> {
-        Self::some_of(host, process, |mount| !mount.can_be_users())
+        Self::some_of(host, process, false)
     }
 
-    fn some_of(host: &dyn HostAccess, process: &str, wanted: fn(&Mount) -> bool) -> Result<Option<Self>> {
+    fn some_of(host: &dyn HostAccess, process: &str, all: bool) -> Result<Option<Self>> {
         let path = format!("{process}/mountinfo");
         let (mut mounts, mut places) = (Self::default(), HashMap::new());
         let (mut kept, mut malformed) = (0, false);
@@ -100,8 +124,8 @@ impl Mounts {
                 malformed = true;
                 return;
             };
-            if kept <= KEPT_LIMIT && wanted(&mount) {
-                kept += mounts.take(mount, &mut places);
+            if kept <= KEPT_LIMIT && (all || !mount.can_be_users()) {
+                kept += mounts.take(mount, &mut places, all);
             }
         };
         if !host.lines(path.as_bytes(), LONGEST_LINE, &mut line)? {
@@ -115,45 +139,63 @@ impl Mounts {
         if let Some(problem) = problem {
             return Err(OpsError::Malformed { path: format!("/{path}"), problem });
         }
-        mounts.all.sort_by_key(|mount| mount.at.len());
+        mounts.order = (0..mounts.all.len()).collect();
+        mounts.order.sort_by_key(|place| mounts.all[*place].at.len());
         Ok(Some(mounts))
     }
 
-    /// Takes one line. Gives how many bytes more are kept.
-    fn take(&mut self, mut mount: Mount, places: &mut HashMap<(Vec<u8>, Vec<u8>), usize>) -> usize {
-        let mut kept = mount.at.len() + mount.number.len();
-        // The later one is on top.
-        self.at.insert(mount.at.clone(), mount.number.clone());
+    /// Each file system once, that with the shortest path first.
+    pub(super) fn all(&self) -> impl Iterator<Item = &Mount> {
+        self.order.iter().map(|place| &self.all[*place])
+    }
+
+    /// Takes one line; `is_at` says that what is where is kept. Gives how many bytes more are kept.
+    fn take(
+        &mut self,
+        mut mount: Mount,
+        places: &mut HashMap<(Vec<u8>, Vec<u8>), usize>,
+        is_at: bool,
+    ) -> usize {
+        let mut kept = 0;
         if OVERLAYS.contains(&mount.kind.as_slice()) {
             let options = std::mem::take(&mut mount.options);
             for layer in layers(&options) {
-                if self.layers.insert(layer.clone()) {
-                    kept += layer.len();
+                let length = layer.len();
+                if self.layers.insert(layer) {
+                    kept += length;
                 }
             }
         }
-        match places.entry(mount.key()) {
+        let at = is_at.then(|| mount.at.clone());
+        let place = match places.entry(mount.key()) {
             std::collections::hash_map::Entry::Occupied(place) => {
                 let known = &mut self.all[*place.get()];
                 if mount.at.len() < known.at.len() {
                     known.at = mount.at;
                 }
+                *place.get()
             }
             std::collections::hash_map::Entry::Vacant(place) => {
                 kept += mount.size();
                 place.insert(self.all.len());
                 self.all.push(mount);
+                self.all.len() - 1
             }
+        };
+        // The later one is on top.
+        if let Some(at) = at {
+            kept += at.len();
+            self.at.insert(at, place);
         }
         kept
     }
 
-    /// Numbers of the file system that a path is on; `None` if no path above it is known.
-    pub(super) fn number_of(&self, path: &[u8]) -> Option<&[u8]> {
+    /// The file system that a path is on; `None` if no path above it is known.
+    pub(super) fn of_path(&self, path: &[u8]) -> Option<&Mount> {
         let mut path = path;
         loop {
-            if let Some(number) = self.at.get(path) {
-                return Some(number);
+            if let Some(place) = self.at.get(path) {
+                return self.all.get(*place);
             }
             if path.len() <= 1 {
                 return None;
@@ -248,7 +290,7 @@ mod tests {
         for line in
             ["1 0 8:1 / / rw - ext4 a rw", "2 1 0:5 / /run rw - tmpfs t rw", "3 1 8:2 / /run rw - xfs b rw"]
         {
-            mounts.take(parse(line.as_bytes()).unwrap(), &mut places);
+            mounts.take(parse(line.as_bytes()).unwrap(), &mut places, true);
         }
         for (path, want) in [
             ("/run/x/y", Some("8:2")),
@@ -257,9 +299,10 @@ mod tests {
             ("/", Some("8:1")),
             ("x", None),
         ] {
-            assert_eq!(mounts.number_of(path.as_bytes()), want.map(str::as_bytes), "{path}");
+            let found = mounts.of_path(path.as_bytes()).map(|mount| mount.number.as_slice());
+            assert_eq!(found, want.map(str::as_bytes), "{path}");
         }
-        assert_eq!(Mounts::default().number_of(b"/a/b"), None);
+        assert_eq!(Mounts::default().of_path(b"/a/b"), None);
     }
 
     #[test]

@@ -40,6 +40,11 @@ impl Nodes {
         Ok(nodes)
     }
 
+    /// The device of a node that is called so below `/dev`.
+    pub(super) fn named(&self, name: &[u8]) -> Option<&[u8]> {
+        self.by_name.get(name).map(Vec::as_slice)
+    }
+
     fn add(&mut self, path: Vec<u8>, uevent: &[u8], kind: NodeKind) {
         let value = |key: &[u8]| uevent.split(|&b| b == b'\n').find_map(|line| line.strip_prefix(key));
         let number = |key: &[u8]| std::str::from_utf8(value(key)?).ok()?.parse().ok();

@@ -108,8 +108,7 @@ fn reached(
     {
         return Ok(Vec::new());
     }
-    let mounts = scene.mounts().ok().flatten();
-    scene.blocks()?.below(scene.host, mounts, path, seen, hidden)
+    scene.blocks()?.below(scene, path, seen, hidden)
 }
 
 fn is_of_guest(scene: &Scene<'_>, process: &Process, path: &[u8]) -> Result<bool> {

@@ -11,10 +11,11 @@ use nodedev_sys::paths::DEV_VFIO;
 use super::blocks::Blocks;
 use super::claims::{Below, Claims, Concern};
 use super::functions::Functions;
-use super::mounts::{Mount, Mounts};
-use super::network::Interfaces;
+use super::mounts::Mounts;
+use super::network::{self, Interfaces, Remote};
 use super::nodes::Nodes;
-use super::{platform, storage, user_space};
+use super::storage::Elsewhere;
+use super::{driver_nodes, platform, sharing, storage, user_space};
 use crate::operations::group::Group;
 use crate::operations::kernel_driver::Drivers;
 use crate::operations::{PciFunction, Result, once};
@@ -42,13 +43,15 @@ pub(crate) struct Scene<'a> {
     drivers: Drivers<'a>,
     blocks: OnceCell<Blocks>,
     mounts: OnceCell<Option<Mounts>>,
-    elsewhere: OnceCell<Vec<(u32, Mount)>>,
+    elsewhere: OnceCell<Elsewhere>,
     open_files: OnceCell<OpenFiles>,
     nodes: OnceCell<Nodes>,
     holders: OnceCell<HashMap<String, Holder>>,
     below: OnceCell<Below>,
     interfaces: OnceCell<Interfaces<'a>>,
+    remotes: OnceCell<Vec<Remote>>,
     xen: OnceCell<Option<bool>>,
+    minors: OnceCell<HashMap<Vec<u8>, Option<u32>>>,
     claims: OnceCell<Claims>,
 }
 
@@ -71,7 +74,9 @@ impl<'a> Scene<'a> {
             holders: OnceCell::new(),
             below: OnceCell::new(),
             interfaces: OnceCell::new(),
+            remotes: OnceCell::new(),
             xen: OnceCell::new(),
+            minors: OnceCell::new(),
             claims: OnceCell::new(),
         }
     }
@@ -101,8 +106,8 @@ impl<'a> Scene<'a> {
     }
 
     /// File systems that are mounted in other namespaces alone, each with a process that sees it.
-    pub(super) fn mounts_elsewhere(&self) -> Result<&[(u32, Mount)]> {
-        Ok(once(&self.elsewhere, || storage::mounts_elsewhere(self))?)
+    pub(super) fn mounts_elsewhere(&self) -> Result<&Elsewhere> {
+        once(&self.elsewhere, || storage::mounts_elsewhere(self))
     }
 
     pub(super) fn open_files(&self) -> Result<&OpenFiles> {
@@ -121,6 +126,16 @@ impl<'a> Scene<'a> {
         once(&self.interfaces, || Interfaces::of(self.host))
     }
 
+    /// What the host has on other machines.
+    pub(super) fn remotes(&self) -> Result<&[Remote]> {
+        Ok(once(&self.remotes, || network::remotes(self))?)
+    }
+
+    /// The numbers of the nodes of devices whose driver tells them.
+    pub(super) fn minors(&self, served: &[Vec<u8>]) -> Result<&HashMap<Vec<u8>, Option<u32>>> {
+        once(&self.minors, || driver_nodes::minors(self, served))
+    }
+
     /// Whether the machine runs on Xen, and if so as its first domain.
     pub(super) fn xen(&self) -> Result<Option<bool>> {
         once(&self.xen, || platform::xen(self.host)).copied()
@@ -128,8 +143,17 @@ impl<'a> Scene<'a> {
 
     /// Whether what a source of claims tells can be of a function.
     pub(super) fn concerns(&self, function: &PciFunction, concern: Concern) -> Result<bool> {
-        let by_driver = concern == Concern::Nodes && !self.vfio_nodes(function)?.is_empty();
-        Ok(by_driver || self.below()?.has(function, concern))
+        let is_hidden = concern == Concern::Nodes && self.has_hidden_nodes(function)?;
+        Ok(is_hidden || self.below()?.has(function, concern))
+    }
+
+    /// Whether a process can have a function by a node that is no device's in sysfs, or of a device that comes later.
+    fn has_hidden_nodes(&self, function: &PciFunction) -> Result<bool> {
+        let Some(driver) = self.functions.driver(function)? else { return Ok(false) };
+        Ok(driver_nodes::has_own(&driver)
+            || function.is_bound_to_vfio(self.host, &driver)?
+            || !user_space::uio_nodes(self.host, function)?.is_empty()
+            || self.host.names(&function.file("mdev_supported_types"))?.is_some())
     }
 
     /// The first process of each node of VFIO and of uio.
@@ -168,9 +192,12 @@ impl<'a> Scene<'a> {
         let mut nodes = user_space::uio_nodes(self.host, function)?;
         if function.is_bound_to_vfio(self.host, &driver)? {
             nodes.extend(self.own_nodes(function)?);
-            if let Some(group) = self.functions.group(function)? {
-                nodes.extend(group_nodes(&group));
-            }
+        }
+        // Who has a group open has all of it that a driver serves, whatever that is called: the kernel gives no other.
+        if !sharing::is_harmless(&driver)
+            && let Some(group) = self.functions.group(function)?
+        {
+            nodes.extend(group_nodes(&group));
         }
         Ok(nodes)
     }

@@ -10,6 +10,14 @@ use crate::operations::{PciFunction, Result};
 /// keep a device.
 const HARMLESS: &[&str] = &["pcieport", "shpchp"];
 
+/// Whether a driver leaves the DMA of its devices to guests, or only keeps them from everybody.
+pub(super) fn is_harmless(driver: &str) -> bool {
+    HARMLESS.contains(&driver) || KEEPERS.contains(&driver)
+}
+
+/// Drivers that keep a device from everybody: no guest has it from them.
+const KEEPERS: &[&str] = &["pci-stub", "pciback", "xen-pciback"];
+
 /// How many other members of a group are named: there are hosts with all in one.
 const MOST_TOLD: usize = 8;
 

@@ -3,6 +3,7 @@
 use std::collections::{BTreeSet, HashSet};
 
 use nodedev_model::FindingKind;
+use nodedev_sys::SysError;
 use nodedev_sys::paths::{
     BTRFS, DEV, FILE_SYSTEMS, NVME_TARGETS, PROCESSES_OF_THE_HOST, RESUME, SWAPS, TARGET_CORE, ZFS_POOLS,
     basename, follow, join,
@@ -18,6 +19,10 @@ use crate::operations::{OpsError, Result};
 const SWAPS_LIMIT: usize = 1 << 20;
 const SMALL: usize = 4096;
 const UNMOUNT: &str = "unmount it; with --force the host loses what is on it";
+/// The error (EINVAL) of the mounts of a process that has ended and that nobody has waited for.
+const ENDED: i32 = 22;
+/// File systems that have no numbers of a device, and tell of their devices elsewhere.
+const TOLD_OTHERWISE: &[&[u8]] = &[b"btrfs", b"zfs"];
 const HIDDEN: &str = "look what is mounted there; with --force the host may lose its files";
 
 /// Claims a block device, and all that it is built upon.
@@ -35,10 +40,8 @@ impl<'s, 'h> Claimant<'s, 'h> {
 
     /// Claims `path` for what `what` says: `the file system at /home`. What is claimed already is not claimed again.
     pub(super) fn claim(&mut self, path: Vec<u8>, what: &str, remedy: &str) -> Result<()> {
-        let Scene { host, .. } = *self.scene;
-        let mounts = self.scene.mounts().ok().flatten();
         let blocks = self.scene.blocks()?;
-        for path in blocks.below(host, mounts, path, &mut self.seen, &mut self.hidden)? {
+        for path in blocks.below(self.scene, path, &mut self.seen, &mut self.hidden)? {
             let device = String::from_utf8_lossy(basename(&path)).into_owned();
             let why = format!("{what} is on {device}");
             self.claims.add(Claim::needed(FindingKind::HostStorage, why, remedy, path));
@@ -64,75 +67,141 @@ pub(super) fn mounted(scene: &Scene<'_>, claims: &mut Claims) -> Result<()> {
             path: format!("/{}/mountinfo", PROCESSES_OF_THE_HOST[0]),
         });
     };
+    let mut not_found = Vec::new();
     let mut claimant = Claimant::new(scene, claims);
-    for mount in &mounts.all {
+    for mount in mounts.all() {
         let what = format!("the file system at {}", String::from_utf8_lossy(&mount.at));
-        if let Some(path) = device_of(scene, mount)? {
+        let devices = devices_of(scene, mount)?;
+        if devices.is_empty() && !mount.is_numberless() {
+            not_found.push(what.clone());
+        }
+        for path in devices {
             claimant.claim(path, &what, UNMOUNT)?;
         }
     }
     for layer in &mounts.layers {
-        let number = mounts.number_of(layer);
-        let is_told =
-            mounts.all.iter().any(|mount| Some(mount.number.as_slice()) == number && !is_overlay(mount));
-        if !is_told {
+        if matches!(place_of(scene, layer)?, Place::Hidden) {
             claimant.hidden.push(layer.clone());
         }
     }
     claimant.finish();
+    for what in not_found {
+        claims.unknown(Concern::Block, format!("nothing tells which device {what} is on"), UNMOUNT);
+    }
     Ok(())
 }
 
-fn is_overlay(mount: &Mount) -> bool {
-    mount.kind == b"overlay"
+/// Where a file is stored.
+pub(super) enum Place {
+    /// On these block devices.
+    Disks(Vec<Vec<u8>>),
+    /// On no disk of this machine, or on some that are claimed already for the file system itself.
+    NoDisk,
+    /// Nobody sees that any more.
+    Hidden,
 }
 
-/// The block device of a file system.
-fn device_of(scene: &Scene<'_>, mount: &Mount) -> Result<Option<Vec<u8>>> {
-    if !mount.is_numberless() {
-        return blocks::numbered(scene.host, &mount.number);
+/// Where a file of the host is stored, which can be a block device itself.
+pub(super) fn place_of(scene: &Scene<'_>, file: &[u8]) -> Result<Place> {
+    if let Some(path) = scene.blocks()?.of_node(scene.host, file)? {
+        return Ok(Place::Disks(vec![path]));
     }
-    // Some of those are on several devices all the same, as bcachefs, which names all of them.
+    let Some(mount) = scene.mounts().ok().flatten().and_then(|mounts| mounts.of_path(file)) else {
+        return Ok(Place::Hidden);
+    };
+    let devices = devices_of(scene, mount)?;
+    Ok(match devices.is_empty() {
+        false => Place::Disks(devices),
+        true if mount.is_on_no_disk() || TOLD_OTHERWISE.contains(&mount.kind.as_slice()) => Place::NoDisk,
+        true => Place::Hidden,
+    })
+}
+
+/// The block devices of a file system.
+fn devices_of(scene: &Scene<'_>, mount: &Mount) -> Result<Vec<Vec<u8>>> {
+    if !mount.is_numberless()
+        && let Some(path) = blocks::numbered(scene.host, &mount.number)?
+    {
+        return Ok(vec![path]);
+    }
+    // Some are on several devices, as bcachefs, which names all of them.
+    let mut devices = Vec::new();
     for device in mount.source.split(|&b| b == b':') {
-        if device.starts_with(format!("/{DEV}/").as_bytes())
-            && let Some(path) = scene.blocks()?.of_node(scene.host, device)?
-        {
-            return Ok(Some(path));
+        if device.starts_with(format!("/{DEV}/").as_bytes()) {
+            devices.extend(scene.blocks()?.of_node(scene.host, device)?);
         }
     }
-    Ok(None)
+    Ok(devices)
 }
 
 /// File systems that are mounted in other namespaces alone, as in containers.
 pub(super) fn mounted_elsewhere(scene: &Scene<'_>, claims: &mut Claims) -> Result<()> {
     let mut claimant = Claimant::new(scene, claims);
-    for (pid, mount) in scene.mounts_elsewhere()? {
-        let Some(path) = device_of(scene, mount)? else { continue };
-        let at = String::from_utf8_lossy(&mount.at);
-        let what = format!("the file system at {at} of process {pid}, in a namespace of its own,");
-        claimant.claim(path, &what, "end that container or service; with --force it loses what is on it")?;
+    let elsewhere = scene.mounts_elsewhere()?;
+    for (pid, mount) in &elsewhere.mounts {
+        for path in devices_of(scene, mount)? {
+            let at = String::from_utf8_lossy(&mount.at);
+            let what = format!("the file system at {at} of process {pid}, in a namespace of its own,");
+            claimant.claim(
+                path,
+                &what,
+                "end that container or service; with --force it loses what is on it",
+            )?;
+        }
     }
     claimant.finish();
+    for problem in &elsewhere.problems {
+        claims.unknown(
+            Concern::Block,
+            problem.clone(),
+            "end that process; --force takes the device without knowing",
+        );
+    }
     Ok(())
 }
 
-/// Looks at the file systems of one process of each namespace.
-pub(super) fn mounts_elsewhere(scene: &Scene<'_>) -> Result<Vec<(u32, Mount)>> {
+/// What is mounted in other namespaces than the first process's alone.
+#[derive(Debug, Default)]
+pub(crate) struct Elsewhere {
+    /// Each file system once, with a process that sees it.
+    pub(super) mounts: Vec<(u32, Mount)>,
+    /// Namespaces that could not be looked at.
+    pub(super) problems: Vec<String>,
+}
+
+/// Looks at the file systems of each namespace.
+pub(super) fn mounts_elsewhere(scene: &Scene<'_>) -> Result<Elsewhere> {
     let mut known = HashSet::new();
     if let Ok(Some(mounts)) = scene.mounts() {
-        known.extend(mounts.all.iter().map(Mount::key));
+        known.extend(mounts.all().map(Mount::key));
     }
-    let mut found = Vec::new();
-    for pid in &scene.open_files()?.namespaces {
-        let mounts = match Mounts::of_administrators(scene.host, &format!("proc/{pid}")) {
-            Ok(mounts) => mounts.unwrap_or_default(),
-            // One that ended meanwhile, or may not be seen: the walk of processes says how many.
-            Err(OpsError::Sys(error)) if error.is_permission() || error.is_over() => continue,
-            Err(error) => return Err(error),
-        };
-        found.extend(mounts.all.into_iter().filter(|mount| known.insert(mount.key())).map(|it| (*pid, it)));
+    let mut found = Elsewhere::default();
+    for pids in &scene.open_files()?.namespaces {
+        let mut problem = None;
+        for pid in pids {
+            match Mounts::of_administrators(scene.host, &format!("proc/{pid}")) {
+                Ok(Some(mounts)) => {
+                    let new = mounts.all().filter(|mount| known.insert(mount.key()));
+                    found.mounts.extend(new.map(|mount| (*pid, mount.clone())));
+                    problem = None;
+                    break;
+                }
+                // One that has ended; others of its namespace can go on.
+                Ok(None) => {}
+                Err(OpsError::Sys(error)) if is_over(&error) => {}
+                // One that may not be seen: the walk of processes says how many.
+                Err(OpsError::Sys(error)) if error.is_permission() => {}
+                Err(error) => problem = Some(format!("the mounts of process {pid}: {}", error.told())),
+            }
+        }
+        found.problems.extend(problem);
     }
     Ok(found)
+}
+
+/// Whether the process is gone whose mounts were asked for: one that nobody has waited for yet gives an error of its own.
+fn is_over(error: &SysError) -> bool {
+    error.is_over() || error.errno() == Some(ENDED)
 }
 
 /// File systems that tell the kernel's users of themselves, wherever they are mounted, and those on several devices.
@@ -172,17 +241,20 @@ pub(super) fn swap_spaces(scene: &Scene<'_>, claims: &mut Claims) -> Result<()> 
         let mut words = line.split(|b| b.is_ascii_whitespace()).filter(|word| !word.is_empty());
         let node = unescaped(words.next().unwrap_or_default());
         let is_file = words.next() == Some(b"file");
-        let path = match scene.blocks()?.of_node(scene.host, &node)? {
-            None if is_file => {
-                let number = scene.mounts()?.and_then(|mounts| mounts.number_of(&node)).map(<[u8]>::to_vec);
-                number.map(|number| blocks::numbered(scene.host, &number)).transpose()?.flatten()
-            }
-            found => found,
+        let place = match scene.blocks()?.of_node(scene.host, &node)? {
+            Some(path) => Place::Disks(vec![path]),
+            None if is_file => place_of(scene, &node)?,
+            None => Place::Hidden,
         };
         let remedy = "turn the swap space off (swapoff); with --force the host loses memory";
-        match path {
-            Some(path) => claimant.claim(path, "swap space", remedy)?,
-            None => not_found.push(node),
+        match place {
+            Place::Disks(disks) => {
+                for path in disks {
+                    claimant.claim(path, "swap space", remedy)?;
+                }
+            }
+            Place::NoDisk => {}
+            Place::Hidden => not_found.push(node),
         }
     }
     claimant.finish();
@@ -217,12 +289,34 @@ pub(super) fn targets(scene: &Scene<'_>, claims: &mut Claims) -> Result<()> {
             found.push((node, format!("NVMe target's namespace {namespace} of {subsystem}")));
         }
     }
+    passed_through(scene, claims)?;
     let mut claimant = Claimant::new(scene, claims);
     for (file, what) in found {
         let node = host.read(&file, SMALL)?.unwrap_or_default();
         if let Some(path) = scene.blocks()?.of_node(host, attribute_value(&node))? {
             let what = format!("the {what}");
             claimant.claim(path, &what, "remove it from the target; with --force its clients lose it")?;
+        }
+    }
+    Ok(())
+}
+
+/// Controllers of NVMe that the kernel gives to others whole: it has their own nodes open, which no process has.
+fn passed_through(scene: &Scene<'_>, claims: &mut Claims) -> Result<()> {
+    for subsystem in scene.host.names(NVME_TARGETS.as_bytes())?.unwrap_or_default() {
+        let file = join(&join(NVME_TARGETS.as_bytes(), &subsystem), b"passthru/device_path");
+        let node = scene.host.read(&file, SMALL)?.unwrap_or_default();
+        let node = attribute_value(&node);
+        let Some(name) = node.strip_prefix(format!("/{DEV}/").as_bytes()) else { continue };
+        let what = format!(
+            "the NVMe target {} passes {} on",
+            String::from_utf8_lossy(&subsystem),
+            String::from_utf8_lossy(node)
+        );
+        let remedy = "turn that off (passthru/enable); with --force its clients lose it";
+        match scene.nodes()?.named(name) {
+            Some(path) => claims.add(Claim::needed(FindingKind::HostStorage, what, remedy, path.to_vec())),
+            None => claims.unknown(Concern::Any, format!("{what}, and no device is known of that"), remedy),
         }
     }
     Ok(())
@@ -237,7 +331,7 @@ pub(super) fn pools(scene: &Scene<'_>, claims: &mut Claims) -> Result<()> {
             pools.insert(name.into_vec());
         }
     }
-    for mount in scene.mounts()?.iter().flat_map(|mounts| &mounts.all).filter(|mount| mount.kind == b"zfs") {
+    for mount in scene.mounts()?.into_iter().flat_map(Mounts::all).filter(|mount| mount.kind == b"zfs") {
         pools.insert(mount.source.split(|&b| b == b'/').next().unwrap_or_default().to_vec());
     }
     if pools.is_empty() {

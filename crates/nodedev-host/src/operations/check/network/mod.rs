@@ -10,19 +10,24 @@ mod mounts;
 mod peers;
 mod routes;
 
-use nodedev_model::FindingKind;
+use nodedev_model::{Effect, Finding, FindingKind};
 use nodedev_sys::paths::basename;
 
 pub(crate) use self::interfaces::Interfaces;
 use self::interfaces::{How, Needed};
-use self::peers::{Peer, Remote};
-use super::Scene;
-use super::claims::{Claim, Claims};
+use self::peers::Peer;
+pub(crate) use self::peers::{Remote, all as remotes};
+use super::claims::{Claim, Claims, Concern};
+use super::{Intent, Scene, finding};
 use crate::operations::Result;
 
 const ROUTE: &str = "move the route to another interface; with --force the host loses its network";
 const CONNECTION: &str = "connect through another interface; with --force this connection is lost";
 const STORAGE: &str = "unmount or log out of it, or lead its route through another interface; with --force the host loses what is on it";
+
+const UNKNOWN: &str = "ask as root, and again; --force takes the device without knowing";
+/// What the classes of network controllers begin with.
+const NETWORK_CLASS: &str = "0x02";
 
 /// A device that the host needs.
 #[derive(Debug)]
@@ -37,54 +42,85 @@ struct Through {
     is_guess: bool,
 }
 
-/// Claims of the host's network, of its storage on other machines, and of the connection of whoever asks.
+/// Claims of the host's network, of its storage on other machines, and of the connection of whoever asks. What cannot be found out
+/// of one way keeps nothing of the others from being told.
 pub(super) fn claims(scene: &Scene<'_>, claims: &mut Claims) -> Result<()> {
-    for Through { kind, why, remedy, path, .. } in through(scene)? {
-        claims.add(Claim::needed(kind, why, remedy, path));
-    }
-    Ok(())
-}
-
-/// Paths of the devices that an interface is, or is built upon.
-pub(super) fn devices_below(scene: &Scene<'_>, interface: &[u8]) -> Result<Vec<Vec<u8>>> {
-    Ok(scene.interfaces()?.below(interface)?.into_iter().map(|needed| needed.path).collect())
-}
-
-/// All that the network of the host, and the connection of whoever asks, leads through.
-fn through(scene: &Scene<'_>) -> Result<Vec<Through>> {
     let interfaces = scene.interfaces()?;
     let mut through = Vec::new();
+    let mut add = |claims: &mut Claims, what: &str, needed: Result<Vec<Needed>>, kind, remedy| match needed {
+        Ok(needed) => through.extend(told(what, needed, kind, remedy)),
+        Err(error) => claims.unknown(Concern::Network, format!("{what}: {}", error.told()), UNKNOWN),
+    };
     for route in interfaces.routes().default_like() {
         let what = if route.is_whole {
             "its default route".to_owned()
         } else {
             format!("its default route in parts ({})", route.what)
         };
-        through.extend(told(&what, interfaces.below(&route.interface)?, FindingKind::HostNetwork, ROUTE));
+        add(claims, &what, interfaces.below(&route.interface), FindingKind::HostNetwork, ROUTE);
     }
     if let Some(address) = scene.connected_at.filter(|address| !address.to_canonical().is_loopback()) {
         let what = format!("your connection to {address}");
         for interface in interfaces.with_address(address) {
-            through.extend(told(&what, interfaces.below(interface)?, FindingKind::HostNetwork, CONNECTION));
+            add(claims, &what, interfaces.below(interface), FindingKind::HostNetwork, CONNECTION);
         }
     }
-    for Remote { what, peer } in peers::all(scene)? {
-        let kind = FindingKind::HostStorage;
-        match peer {
-            Peer::Device(path) => {
-                let why = format!("{what} is through {}", String::from_utf8_lossy(basename(&path)));
-                through.push(Through { kind, why, remedy: STORAGE, path, is_guess: false });
-            }
-            Peer::Interface(name) => {
-                through.extend(told(&what, interfaces.below(&name)?, kind, STORAGE));
-            }
-            Peer::Address(address) => through.extend(told(&what, interfaces.to(address)?, kind, STORAGE)),
-            Peer::Unknown => through.extend(told(&what, interfaces.any()?, kind, STORAGE)),
-        }
+    for Remote { what, peer } in scene.remotes()? {
+        let needed = match peer {
+            // Told by a source of their own.
+            Peer::Device(_) => continue,
+            Peer::Interface(name) => interfaces.below(name),
+            Peer::Address(address) => interfaces.to(*address),
+            Peer::Unknown => interfaces.any(),
+        };
+        add(claims, what, needed, FindingKind::HostStorage, STORAGE);
     }
     // What is sure is told first.
     through.sort_by_key(|through| through.is_guess);
-    Ok(through)
+    for Through { kind, why, remedy, path, .. } in through {
+        claims.add(Claim::needed(kind, why, remedy, path));
+    }
+    Ok(())
+}
+
+/// Claims of storage on other machines, or on the hypervisor, that a device of this one leads to by itself.
+pub(super) fn remote_devices(scene: &Scene<'_>, claims: &mut Claims) -> Result<()> {
+    for Remote { what, peer } in scene.remotes()? {
+        if let Peer::Device(path) = peer {
+            let why = format!("{what} is through {}", String::from_utf8_lossy(basename(path)));
+            claims.add(Claim::needed(FindingKind::HostStorage, why, STORAGE, path.clone()));
+        }
+    }
+    Ok(())
+}
+
+/// A function whose interface is in another network namespace, as in a container: what is there cannot be seen from here.
+pub(super) fn elsewhere(scene: &Scene<'_>, intent: &Intent<'_>) -> Result<Vec<Finding>> {
+    let function = intent.function;
+    let Some(pid) = scene.open_files()?.other_network else { return Ok(Vec::new()) };
+    let class = function.attribute(scene.host, "class")?.unwrap_or_default();
+    let Some(driver) = scene.functions().driver(function)? else { return Ok(Vec::new()) };
+    let is_seen = !class.starts_with(NETWORK_CLASS)
+        || function.is_stub(scene.host, &driver)?
+        || !scene.functions().files(function)?.virtual_functions.is_empty()
+        || scene.below()?.has(function, Concern::Network)
+        || scene.below()?.has(function, Concern::Nodes);
+    let problem = format!(
+        "it is not known whether PCI device {} is in use: driver {driver} has no interface here, and there are other network \
+         namespaces (process {pid}), where it can be",
+        function.address
+    );
+    let remedy = "look into them (ip netns, lsns -t net); --force takes the device without knowing";
+    Ok(if is_seen {
+        Vec::new()
+    } else {
+        vec![finding(FindingKind::Unknown, Effect::RefusedUnlessForced, problem, remedy)]
+    })
+}
+
+/// Paths of the devices that an interface is, or is built upon.
+pub(super) fn devices_below(scene: &Scene<'_>, interface: &[u8]) -> Result<Vec<Vec<u8>>> {
+    Ok(scene.interfaces()?.below(interface)?.into_iter().map(|needed| needed.path).collect())
 }
 
 /// What needs some interfaces, as it is told.

@@ -9,6 +9,7 @@ use super::peers::{Peer, Remote, peers_in};
 use crate::kernel::attribute_value;
 use crate::operations::Result;
 use crate::operations::check::Scene;
+use crate::operations::check::mounts::Mounts;
 
 const SMALL: usize = 4096;
 
@@ -73,8 +74,8 @@ const KINDS: &[(&str, Named)] = &[
 /// The machines that mounted file systems are on, in whichever mount namespace.
 pub(super) fn all(scene: &Scene<'_>) -> Result<Vec<Remote>> {
     let mut remotes = Vec::new();
-    let of_host = scene.mounts()?.into_iter().flat_map(|mounts| &mounts.all);
-    let elsewhere = scene.mounts_elsewhere()?.iter().map(|(_, mount)| mount);
+    let of_host = scene.mounts()?.into_iter().flat_map(Mounts::all);
+    let elsewhere = scene.mounts_elsewhere()?.mounts.iter().map(|(_, mount)| mount);
     let mut seen = HashSet::new();
     for mount in of_host.chain(elsewhere) {
         let [kind, source, options, at] = [&mount.kind, &mount.source, &mount.options, &mount.at]

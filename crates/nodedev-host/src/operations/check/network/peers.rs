@@ -21,7 +21,7 @@ const SMALL: usize = 4096;
 
 /// Something that the host has on another machine.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Remote {
+pub(crate) struct Remote {
     /// What it is, as it is told: `the iSCSI session with 10.0.0.1`.
     pub(super) what: String,
     pub(super) peer: Peer,
@@ -29,7 +29,7 @@ pub(super) struct Remote {
 
 /// How the other machine is reached.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) enum Peer {
+pub(crate) enum Peer {
     /// By a route to this address.
     Address(IpAddr),
     /// Through this interface.
@@ -41,7 +41,7 @@ pub(super) enum Peer {
 }
 
 /// All that the host has on other machines.
-pub(super) fn all(scene: &Scene<'_>) -> Result<Vec<Remote>> {
+pub(crate) fn all(scene: &Scene<'_>) -> Result<Vec<Remote>> {
     let (host, block) = (scene.host, scene.blocks()?.paths());
     let mut all = mounts::all(scene)?;
     for source in [iscsi, nvme, fibre_channel_over_ethernet, nbd, aoe] {
