@@ -37,7 +37,8 @@ impl Control {
             let Some(error) = self.ask(command)? else { return Ok(()) };
             // The guest knows that a device is gone before QEMU has let go of it.
             let told = error["desc"].as_str().unwrap_or_default();
-            let is_too_early = told.starts_with("Duplicate device ID") || told.contains("already occupied by");
+            let is_too_early =
+                told.starts_with("Duplicate device ID") || told.contains("already occupied by");
             if !is_too_early || begun.elapsed() >= PATIENCE {
                 bail!("QEMU refuses {command}: {error}");
             }
