@@ -63,12 +63,17 @@ impl<'a> Both<'a> {
 fn without_native_fields(device: &mut Value) {
     if let Some(device) = device.as_object_mut() {
         device.remove("subsystem");
+        // Where the native view's parent is known, it is in the place of libvirt's.
+        if let Some(parent) = device.remove("libvirt_parent") {
+            device.insert("parent".into(), parent);
+        }
     }
     for capability in device["capabilities"].as_array_mut().into_iter().flatten() {
         let Some(capability) = capability.as_object_mut() else { continue };
         // The type of a PCI function's configuration space, and the kernel's word for a network interface. Features of
-        // these are in no recording.
-        for field in ["header", "devtype", "features"] {
+        // these are in no recording. The power state of a function, and what sysfs says of media, are in no document; what
+        // documents say of media is compared as XML.
+        for field in ["header", "devtype", "features", "power", "removable", "media_available"] {
             capability.remove(field);
         }
         // An empty name of a vendor or product, which libvirt's readers take for none.
