@@ -35,6 +35,9 @@ impl Host {
         let tree = tree()?;
         let mut files = Vec::new();
         for path in corrupt::files(tree.root())? {
+            if !fs::symlink_metadata(tree.root().join(&path))?.is_file() {
+                continue;
+            }
             let content = fs::read(tree.root().join(&path))?;
             files.push((path, content));
         }
