@@ -160,7 +160,7 @@ pub const TARGETS: &[Target] = &[
             b"\n",
             b"\\x20",
         ],
-        cost: 20,
+        cost: 300,
     },
     Target {
         name: "uevent",
@@ -286,7 +286,7 @@ pub const TARGETS: &[Target] = &[
         parse: mask,
         seeds: host_files,
         words: &[b"\nE:ID_SERIAL_SHORT=", b"\nS:", b"\nG:", b"ZA1B2C3D", b"525400123456", b"=", b"\\x20"],
-        cost: 100,
+        cost: 300,
     },
     Target {
         name: "archive",
