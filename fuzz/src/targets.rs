@@ -509,7 +509,9 @@ fn udev_record(input: &[u8]) {
     for (name, _) in record.properties() {
         assert!(record.entry(name).is_some() || name.contains(&b'='));
     }
-    let _ = host::host().and_then(|host| Ok(describe_all(host.with(Path::new(host::DISK_RECORD), input)?)));
+    if let Ok(root) = host::host().and_then(|host| host.with(Path::new(host::DISK_RECORD), input)) {
+        describe_all(root);
+    }
 }
 
 /// Reads an entry of the journal. What is read, written and read again is the same.
