@@ -35,6 +35,9 @@ impl Host {
         let tree = tree()?;
         let mut files = Vec::new();
         for path in corrupt::files(tree.root())? {
+            if !fs::symlink_metadata(tree.root().join(&path))?.is_file() {
+                continue;
+            }
             let content = fs::read(tree.root().join(&path))?;
             files.push((path, content));
         }
@@ -131,6 +134,7 @@ fn tree() -> io::Result<Tree> {
             .attr("available_instances", 2),
     )?;
     tree.add(&function(ADAPTER, "010700", "0000:00:04.0").driver("mpt3sas"))?;
+    tree.add(&Device::new(format!("{ADAPTER}/host0"), "bus/scsi").devtype("scsi_host"))?;
     tree.add(
         &Device::new(format!("{ADAPTER}/host0/scsi_host/host0"), "class/scsi_host")
             .attr("unique_id", 1)
@@ -173,7 +177,12 @@ fn tree() -> io::Result<Tree> {
     )?;
     tree.add(
         &Device::new("devices/pci0000:00/usb1/1-1", "bus/usb")
+            .node(NodeKind::Char, 189, 1, "bus/usb/001/002")
             .devtype("usb_device")
+            .udev("E:ID_BUS=usb")
+            .udev("E:ID_VENDOR_ID=046d")
+            .udev("E:ID_MODEL_ID=c31c")
+            .udev("E:ID_SERIAL_SHORT=K0123456789")
             .uevent("BUSNUM", "001")
             .uevent("DEVNUM", "002")
             .uevent("PRODUCT", "46d/c31c/100")
@@ -193,7 +202,11 @@ fn tree() -> io::Result<Tree> {
             .attr("bInterfaceSubClass", "01")
             .attr("bInterfaceProtocol", "01"),
     )?;
-    tree.add(&Device::new("devices/css0/0.0.0001", "bus/css").attr("cssdriver", "io_subchannel"))?;
+    tree.add(
+        &Device::new("devices/css0/0.0.0001", "bus/css")
+            .driver("io_subchannel")
+            .uevent("DRIVER", "io_subchannel"),
+    )?;
     for (path, content) in [
         (
             "etc/mdevctl.d/0000:00:03.0/d069d019-36ea-4111-8f0a-8c9a70e21366",

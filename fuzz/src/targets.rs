@@ -160,7 +160,7 @@ pub const TARGETS: &[Target] = &[
             b"\n",
             b"\\x20",
         ],
-        cost: 20,
+        cost: 300,
     },
     Target {
         name: "uevent",
@@ -286,7 +286,7 @@ pub const TARGETS: &[Target] = &[
         parse: mask,
         seeds: host_files,
         words: &[b"\nE:ID_SERIAL_SHORT=", b"\nS:", b"\nG:", b"ZA1B2C3D", b"525400123456", b"=", b"\\x20"],
-        cost: 100,
+        cost: 300,
     },
     Target {
         name: "archive",
@@ -509,7 +509,9 @@ fn udev_record(input: &[u8]) {
     for (name, _) in record.properties() {
         assert!(record.entry(name).is_some() || name.contains(&b'='));
     }
-    let _ = host::host().and_then(|host| Ok(describe_all(host.with(Path::new(host::DISK_RECORD), input)?)));
+    if let Ok(root) = host::host().and_then(|host| host.with(Path::new(host::DISK_RECORD), input)) {
+        describe_all(root);
+    }
 }
 
 /// Reads an entry of the journal. What is read, written and read again is the same.

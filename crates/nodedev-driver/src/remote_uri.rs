@@ -190,7 +190,9 @@ impl RemoteUri {
                 }
             }
         }
-        let mut base = format!("{}://", parts.scheme);
+        // A path without / at its start would be read as a machine's name behind //.
+        let slashes = if path.is_empty() || path.starts_with(b"/") { "//" } else { "" };
+        let mut base = format!("{}:{slashes}", parts.scheme);
         encode(&path, b"-._~/!$&'()*+,;=:@", &mut base);
         let [wire, helper] =
             queries.map(|query| name.clone().unwrap_or_else(|| format!("{base}{query}{}", parts.fragment)));

@@ -116,3 +116,22 @@ fn mistakes_have_the_texts_of_libvirt_and_a_way_out() {
         assert!(error.help().is_some(), "{uri}");
     }
 }
+
+#[test]
+fn what_a_daemon_is_asked_to_open_names_no_machine() {
+    for (uri, want) in [
+        ("nodedev+unix:system", "nodedev:system"),
+        ("nodedev+unix:system/x?foo=1&mode=direct#f", "nodedev:system/x?foo=1#f"),
+        ("test:&proxy=autoxml", "test:&proxy=autoxml"),
+        ("nodedev:%2Fsystem", "nodedev:///system"),
+        ("nodedev+tcp://host", "nodedev://"),
+        ("nodedev+tcp://host?foo=1", "nodedev://?foo=1"),
+        ("nodedev+unix:////system", "nodedev:////system"),
+        ("nodedev+unix:/system", "nodedev:///system"),
+    ] {
+        let uri = RemoteUri::of(uri).unwrap();
+        assert_eq!(uri.wire_name(), want);
+        let again = RemoteUri::of(want).unwrap();
+        assert_eq!((again.host.as_deref(), again.wire_name()), (None, want));
+    }
+}
