@@ -123,6 +123,17 @@ beside() {
                 differ 'events of libvirt and ours' $theirs.theirs $ours.ours
                 differ "events of libvirt's operation, by libvirt and by us" $theirs.theirs $theirs.ours
                 ;;
+            'same but gone at once')
+                for heard in $theirs.theirs $theirs.ours $ours.ours; do
+                    [ "$(grep -c ': Created$' $heard)" = "$(grep -c ': Deleted$' $heard)" ] ||
+                        problem="$problem what came did not go: $(cat $heard); "
+                    sed -i "/: Created$/d; /: Deleted$/d; /'update'/d" $heard
+                done
+                differ 'libvirt says, and we say' $theirs.text $ours.text
+                differ 'libvirt leaves, and we leave' $theirs.left $ours.left
+                differ 'events of libvirt and ours' $theirs.theirs $ours.ours
+                differ "events of libvirt's operation, by libvirt and by us" $theirs.theirs $theirs.ours
+                ;;
             'same but rebound')
                 differ 'libvirt says, and we say' $theirs.text $ours.text
                 differ 'libvirt leaves, and we leave' $theirs.left $ours.left
