@@ -15,7 +15,7 @@ const PATIENCE: Duration = Duration::from_secs(20);
 
 fn document(parent: &str, more: &str) -> String {
     format!(
-        "<device><name>x</name><parent>{parent}</parent><capability type='mdev'><type id='t&amp;1'/>\
+        "<device><name>x</name><parent>{parent}</parent><capability type='mdev'><type id='t-1'/>\
          <uuid>{UUID}</uuid>{more}</capability></device>"
     )
 }
@@ -57,7 +57,7 @@ impl Files {
             std::fs::write(&path, content)?;
             Ok(path)
         };
-        let attributes = "<attr name='a/b' value='1 2'/><attr name='c' value='3'/>";
+        let attributes = "<attr name='a_b' value='1 2'/><attr name='c' value='3'/>";
         Ok(Self {
             good: file("good.xml", &document("pci_0000_00_03_0", attributes))?,
             no_parent: file("no-parent.xml", &document("pci_0000_ff_03_0", ""))?,
