@@ -23,16 +23,18 @@ end() {
     wait
 }
 
-# hear: adds what has been heard since to files of the line, and counts events of devices that come and go. It starts no program.
+# hear: adds what has been heard since to files of the line, and counts events of devices that come and go, and updates of the
+# real one. It starts no program.
 hear() {
     news=
     while read -r event <&3; do echo "$event" >> "$record.theirs"; news=y from_theirs=$((from_theirs + 1)); done
-    while read -r event <&4; do echo "$event" >> "$record.theirs"; news=y; done
+    while read -r event <&4; do echo "$event" >> "$record.theirs"; news=y updates=$((updates + 1)); done
     while read -r event <&5; do echo "$event" >> "$record.ours"; news=y from_ours=$((from_ours + 1)); done
     while read -r event <&6; do echo "$event" >> "$record.ours"; news=y; done
 }
 
-# Waits until nothing more is heard and both daemons' clients have heard as much of devices that come and go; six seconds at most.
+# Waits until nothing more is heard, both daemons' clients have heard as much of devices that come and go, and the real one's have
+# heard of the least of updates, for which it runs mdevctl first; six seconds at most.
 settle() {
     udevadm settle --timeout=10
     quiet=0 tries=0
@@ -41,7 +43,7 @@ settle() {
         usleep 100000
         hear
         if [ -z "$news" ]; then quiet=$((quiet + 1)); else quiet=0; fi
-        [ $quiet -ge 3 ] && [ $from_theirs = $from_ours ] && return
+        [ $quiet -ge 3 ] && [ $from_theirs = $from_ours ] && [ $updates -ge $least ] && return
     done
 }
 
@@ -50,11 +52,12 @@ settle() {
 through() {
     line=0 record=/run/$1.0
     hear
-    from_theirs=0 from_ours=0
+    from_theirs=0 from_ours=0 updates=0 least=0
     settle
     left > "$record.left"
     while IFS='|' read -r name command rest; do
-        line=$((line + 1)) record=/run/$1.$line from_theirs=0 from_ours=0
+        line=$((line + 1)) record=/run/$1.$line from_theirs=0 from_ours=0 updates=0 least=0
+        case "$1 $rest" in 'theirs  same but libvirt updates') least=1 ;; esac
         : > "$record.theirs"
         : > "$record.ours"
         case "$command" in
