@@ -4,9 +4,9 @@ use std::os::unix::fs::symlink;
 use std::path::Path;
 use std::sync::Arc;
 
-use nodedev_driver::{DetachOptions, Driver, Error, ReattachOptions};
+use nodedev_driver::{DetachOptions, Driver, Error, ExplainOptions, ReattachOptions};
 use nodedev_host::HostDriver;
-use nodedev_model::{HandoverState, Handovers};
+use nodedev_model::{Effect, Explanation, FindingKind, HandoverState, Handovers, Outcome};
 use nodedev_sys::Root;
 use nodedev_testkit::fake_kernel::FakeKernel;
 use nodedev_testkit::tree::{Device, NodeKind, Tree};
@@ -115,6 +115,31 @@ pub(crate) fn is(driver: Option<&str>, driver_override: &str) -> (Option<String>
 
 pub(crate) fn detached() -> (Option<String>, String) {
     is(Some("vfio-pci"), "vfio-pci")
+}
+
+/// What a person is told who detaches a device.
+pub(crate) fn detach(kernel: &Arc<FakeKernel>, address: &str, force: bool) -> Result<Outcome, Error> {
+    let options = DetachOptions { force, ..DetachOptions::default() };
+    program(kernel).detach_with(&name(address), &options).map(|plan| plan.outcome)
+}
+
+pub(crate) fn explain(kernel: &Arc<FakeKernel>, address: &str) -> Explanation {
+    program(kernel).explain(&name(address), &ExplainOptions::default()).unwrap()
+}
+
+/// The host needs [`UNUSED`] for what is told: it is explained first of all, refused unless forced to people and to libvirt's
+/// clients, and nothing is written; [`PINNED`] is free.
+pub(crate) fn is_needed(kernel: &Arc<FakeKernel>, situation: &str, kind: FindingKind, told: &str) {
+    let found = explain(kernel, UNUSED).findings.remove(0);
+    assert_eq!((found.kind, found.effect), (kind, Effect::RefusedUnlessForced), "{situation}: {found:?}");
+    let error = detach(kernel, UNUSED, false).expect_err(situation);
+    let want = format!("PCI device {UNUSED} is needed by the host: {told}");
+    assert!(error.message().contains(&want), "{situation}: {error}");
+    assert_eq!((error.code().0, error.help().is_some()), (55, true), "{situation}");
+    assert_eq!(program(kernel).detach(&name(UNUSED), None).unwrap_err(), error, "{situation}");
+    assert_eq!(kernel.writes(), [], "{situation}");
+    detach(kernel, PINNED, false).expect(situation);
+    detach(kernel, UNUSED, true).expect(situation);
 }
 
 /// A whole group is detached, or given back.

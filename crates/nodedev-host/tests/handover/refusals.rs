@@ -1,23 +1,16 @@
 //! What stands in the way of handing a device over, each with its own words; and what force skips.
 
 use std::net::IpAddr;
-use std::sync::Arc;
 
-use nodedev_driver::{Caller, DetachOptions, Driver, Error, ExplainOptions};
+use nodedev_driver::{Caller, DetachOptions, Driver, ExplainOptions};
 use nodedev_model::{Effect, FindingKind, Outcome, Verdict};
 use nodedev_sys::HostAccess;
-use nodedev_testkit::fake_kernel::FakeKernel;
 use nodedev_testkit::tree::{Device, NodeKind, Tree};
 
 use crate::host::{
-    BRIDGE, MOUNTS, NO_DISK, ONE, PINNED, TWO, UNUSED, built, detached, disk, function, host, journal, name,
-    over, partition, process, program, served, tree,
+    BRIDGE, MOUNTS, NO_DISK, ONE, PINNED, TWO, UNUSED, built, detach, detached, disk, function, host,
+    journal, name, over, partition, process, program, served, tree,
 };
-
-fn detach(kernel: &Arc<FakeKernel>, address: &str, force: bool) -> Result<Outcome, Error> {
-    let options = DetachOptions { force, ..DetachOptions::default() };
-    program(kernel).detach_with(&name(address), &options).map(|plan| plan.outcome)
-}
 
 #[test]
 fn a_bridge_is_refused_also_by_force() {

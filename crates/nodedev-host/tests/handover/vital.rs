@@ -2,12 +2,15 @@
 
 use std::sync::Arc;
 
-use nodedev_driver::{DetachOptions, Driver, ExplainOptions, ResetOptions};
-use nodedev_model::{Effect, Explanation, FindingKind, Outcome, Verdict};
+use nodedev_driver::{DetachOptions, Driver, ResetOptions};
+use nodedev_model::{Effect, FindingKind, Outcome, Verdict};
 use nodedev_testkit::fake_kernel::FakeKernel;
 use nodedev_testkit::tree::{Device, NodeKind, Tree};
 
-use crate::host::{BRIDGE, PINNED, UNUSED, function, name, over, process, program, served, tree, tree_with};
+use crate::host::{
+    BRIDGE, PINNED, UNUSED, detach, explain, function, is_needed, name, over, process, program, served, tree,
+    tree_with,
+};
 
 type Build = fn(&mut Tree);
 
@@ -18,15 +21,6 @@ const MEMORY: FindingKind = FindingKind::HostMemory;
 /// A device below the function that must be refused.
 fn below(path: &str, subsystem: &str) -> Device {
     Device::new(format!("devices/pci0000:00/{BRIDGE}/{UNUSED}/{path}"), subsystem)
-}
-
-fn detach(kernel: &Arc<FakeKernel>, address: &str, force: bool) -> Result<Outcome, nodedev_driver::Error> {
-    let options = DetachOptions { force, ..DetachOptions::default() };
-    program(kernel).detach_with(&name(address), &options).map(|plan| plan.outcome)
-}
-
-fn explain(kernel: &Arc<FakeKernel>, address: &str) -> Explanation {
-    program(kernel).explain(&name(address), &ExplainOptions::default()).unwrap()
 }
 
 #[test]
@@ -153,19 +147,7 @@ fn consoles_watchdogs_and_memory_of_the_host_are_refused_unless_forced() {
         let mut tree = tree();
         build(&mut tree);
         let kernel = over(tree);
-        let found = explain(&kernel, UNUSED).findings.remove(0);
-        assert_eq!(
-            (found.kind, found.effect),
-            (*kind, Effect::RefusedUnlessForced),
-            "{situation}: {found:?}"
-        );
-        let error = detach(&kernel, UNUSED, false).expect_err(situation);
-        let want = format!("PCI device {UNUSED} is needed by the host: {told}");
-        assert!(error.message().contains(&want), "{situation}: {error}");
-        assert_eq!((error.code().0, error.help().is_some()), (55, true), "{situation}");
-        assert_eq!(program(&kernel).detach(&name(UNUSED), None).unwrap_err(), error, "{situation}");
-        detach(&kernel, PINNED, false).expect(situation);
-        detach(&kernel, UNUSED, true).expect(situation);
+        is_needed(&kernel, situation, *kind, told);
     }
 }
 
@@ -312,26 +294,27 @@ fn a_card_of_a_class_that_the_chipset_has_too_is_anybodys() {
     }
 }
 
+/// A host with one IOMMU group, number 40, of functions by address, class and driver.
+fn with_group(members: &[(&str, &str, Option<&str>)]) -> Arc<FakeKernel> {
+    let mut tree = tree_with(&[]);
+    for &(address, class, driver) in members {
+        let device = driver.into_iter().fold(function(address), |device, driver| device.driver(driver));
+        tree.add(&device).unwrap();
+        let file = tree.root().join(format!("sys/bus/pci/devices/{address}/class"));
+        std::fs::write(file, format!("{class}\n")).unwrap();
+        tree.iommu_group(40, device.path()).unwrap();
+    }
+    over(tree)
+}
+
 #[test]
 fn a_group_with_parts_of_the_chipset_is_told_of_and_nobody_is_led_to_detach_it() {
-    let mut tree = tree_with(&[]);
-    let parts = [
+    let kernel = with_group(&[
         ("0000:06:00.0", "0x060100", Some("lpc_ich")),
         ("0000:06:00.3", "0x040300", Some("snd_hda_intel")),
         ("0000:06:00.4", "0x0c0500", Some("i801_smbus")),
         ("0000:06:00.5", "0x0c8000", None),
-    ];
-    for (address, class, driver) in parts {
-        let device = driver.into_iter().fold(function(address), |device, driver| device.driver(driver));
-        tree.add(&device).unwrap();
-        std::fs::write(
-            tree.root().join(format!("sys/bus/pci/devices/{address}/class")),
-            format!("{class}\n"),
-        )
-        .unwrap();
-        tree.iommu_group(40, device.path()).unwrap();
-    }
-    let kernel = over(tree);
+    ]);
     let error = detach(&kernel, "0000:06:00.3", false).unwrap_err();
     let help = error.help().unwrap();
     assert!(error.message().contains("shares IOMMU group 40"), "{error}");
@@ -350,22 +333,11 @@ fn a_group_with_parts_of_the_chipset_is_told_of_and_nobody_is_led_to_detach_it()
 
 #[test]
 fn a_part_of_the_chipset_that_no_driver_has_is_in_no_groups_way() {
-    let mut tree = tree_with(&[]);
-    for (address, class, driver) in [
+    let kernel = with_group(&[
         ("0000:06:00.0", "0x060000", None),
         ("0000:06:00.1", "0x030000", Some("amdgpu")),
         ("0000:06:00.2", "0x040300", Some("snd_hda_intel")),
-    ] {
-        let device = driver.into_iter().fold(function(address), |device, driver| device.driver(driver));
-        tree.add(&device).unwrap();
-        std::fs::write(
-            tree.root().join(format!("sys/bus/pci/devices/{address}/class")),
-            format!("{class}\n"),
-        )
-        .unwrap();
-        tree.iommu_group(40, device.path()).unwrap();
-    }
-    let kernel = over(tree);
+    ]);
     let error = detach(&kernel, "0000:06:00.1", false).unwrap_err();
     assert!(error.help().unwrap().contains("--group"), "{error:?}");
     let options = DetachOptions { group: true, ..DetachOptions::default() };
