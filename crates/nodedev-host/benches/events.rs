@@ -3,8 +3,8 @@
 //! Events come in batches that are small enough to be taken one by one.
 
 #![allow(clippy::unwrap_used, missing_docs, reason = "a benchmark")]
-#![allow(dead_code, reason = "a part of what the tests use")]
 
+#[allow(dead_code, reason = "the tests use the rest")]
 #[path = "../tests/live/feed.rs"]
 mod feed;
 
