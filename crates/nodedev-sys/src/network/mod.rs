@@ -82,10 +82,12 @@ const ATTEMPTS: usize = 5;
 pub(crate) fn ask() -> Result<Network, SysError> {
     let mut answer = look();
     for _ in 1..ATTEMPTS {
-        if answer.is_ok() {
-            break;
+        match &answer {
+            Err(SysError::Io { source, .. }) if source.kind() == io::ErrorKind::Interrupted => {
+                answer = look()
+            }
+            _ => break,
         }
-        answer = look();
     }
     answer
 }
@@ -109,10 +111,11 @@ fn look() -> Result<Network, SysError> {
 struct Names(HashMap<u32, InterfaceName>);
 
 impl Names {
-    /// The name of an interface; an error for one that came since all were asked for.
+    /// The name of an interface; [`io::ErrorKind::Interrupted`] for one that came since all were asked for.
     fn get(&self, index: u32) -> io::Result<InterfaceName> {
         self.0.get(&index).cloned().ok_or_else(|| {
-            io::Error::other(format!("interface {index} is new: interfaces change at the moment"))
+            let told = format!("interface {index} is new: interfaces change at the moment");
+            io::Error::new(io::ErrorKind::Interrupted, told)
         })
     }
 }
