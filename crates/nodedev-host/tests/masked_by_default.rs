@@ -152,6 +152,12 @@ fn host() -> (Tree, Vec<&'static str>) {
             "S:janeslink",
             "S:disk/by-whatever/janeswhat",
         ]),
+        disk("sdc", 32, &[
+            "E:ID_PATH=ip-filer.vaultjane.net:3260-iscsi-iqn.2003-01.com.acme-storage.store01:more-lun-1",
+            "S:disk/by-path/ip-filer.vaultjane.net:3260-iscsi-iqn.2003-01.com.acme-storage.store01:more-lun-1",
+        ]),
+        Device::new("devices/rbd/0", "bus/rbd")
+            .attr("config_info", "10.77.1.60:6789 name=janeadmin,key=client.janeadmin janespool janesimage -"),
         disk("sdb", 16, &[
             "E:ID_FS_TYPE=LVM2_member",
             "E:ID_FS_UUID=aB3dEf-Gh1j-KlMn-0pQr-StUv-2xYz-C4dEfG",
@@ -224,6 +230,8 @@ fn host() -> (Tree, Vec<&'static str>) {
         "SHELFSN77",
         "10.77.1.40",
         "10.77.1.41",
+        "10.77.1.60",
+        "vaultjane",
         "0016b4aa77c1",
         "9d1c22ab-77",
         "aB3dEf-Gh1j-KlMn-0pQr-StUv-2xYz-C4dEfG",

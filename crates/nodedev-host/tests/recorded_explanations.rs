@@ -39,10 +39,14 @@ fn assert_same(what: &str, driver: &HostDriver, options: RecordOptions, drivers:
     let folder = tempfile::tempdir().unwrap();
     let archive = folder.path().join("host.tar");
     record(driver.root(), &archive, options).unwrap();
-    let (host, recording) = (explained(driver, drivers), explained(&open(&archive), drivers));
-    assert_eq!(host.len(), recording.len(), "{what}");
-    for (host, recording) in host.iter().zip(&recording) {
-        assert_eq!(host, recording, "{what}, {options:?}");
+    let unpacked = folder.path().join("host");
+    tar::Archive::new(std::fs::File::open(&archive).unwrap()).unpack(&unpacked).unwrap();
+    let host = explained(driver, drivers);
+    for recording in [explained(&open(&archive), drivers), explained(&open(&unpacked), drivers)] {
+        assert_eq!(host.len(), recording.len(), "{what}");
+        for (host, recording) in host.iter().zip(&recording) {
+            assert_eq!(host, recording, "{what}, {options:?}");
+        }
     }
 }
 
@@ -74,7 +78,8 @@ fn telling() -> Tree {
         ("lib/modules/6.12.0/modules.dep", "kernel/drivers/net/e1000e.ko: kernel/x.ko\n"),
         (
             "proc/1/mountinfo",
-            "22 1 259:0 / / rw - ext4 /dev/nvme0n1 rw\n23 1 0:9 / /x rw - tmpfs secret rw\n",
+            "22 1 259:0 / / rw - ext4 /dev/nvme0n1 rw\n23 1 0:9 / /x rw - tmpfs secret rw\n\
+             24 1 0:40 / /srv rw - nfs4 192.168.0.9:/x rw,addr=192.168.0.9\n",
         ),
         (
             "proc/1/net/route",
@@ -108,6 +113,7 @@ fn explanations_of_recordings_are_those_of_their_hosts() {
     for part in [
         "the file system at /",
         "default route is through eth0",
+        "the file system at /srv from 192.168.0.9 is through eth0",
         "process 77 (ceph-osd) has /dev/nvme0n1 open",
     ] {
         assert!(told.contains(part), "{part} in {told}");

@@ -171,7 +171,7 @@ pub struct PciPower {
     /// Its power state (`power_state`, Linux 5.8): `D0` is on, `D3hot` and `D3cold` sleep. Absent if the kernel does not say.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub state: Option<Text>,
-    /// Whether the kernel lets it sleep while nobody uses it (`power/runtime_status`): `active`, `suspended`, `unsupported` and
+    /// Whether the kernel has put it to sleep while nobody uses it (`power/runtime_status`): `active`, `suspended`, `unsupported` and
     /// so on. Absent if the kernel does not say.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub runtime_status: Option<Text>,

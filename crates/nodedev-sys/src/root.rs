@@ -235,7 +235,12 @@ impl Root {
     pub fn lines(&self, path: &[u8], longest: usize, visit: &mut dyn FnMut(&[u8])) -> Result<bool, SysError> {
         if let Backend::Archive(tree) = &self.backend {
             let Some(content) = node_content(tree, path, true) else { return Ok(false) };
-            content.split(|&b| b == b'\n').filter(|line| !line.is_empty()).for_each(visit);
+            for line in content.split_inclusive(|&b| b == b'\n') {
+                if line.len() > longest {
+                    return Err(SysError::TooLarge { path: display_path(path), limit: longest });
+                }
+                visit(line.strip_suffix(b"\n").unwrap_or(line));
+            }
             return Ok(true);
         }
         let fd = match self.open_at(path, READ) {

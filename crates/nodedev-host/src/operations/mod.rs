@@ -32,6 +32,7 @@ use std::time::Duration;
 
 use nodedev_sys::HostAccess;
 
+pub(crate) use check::recorded_mount;
 pub(crate) use detach::DetachRequest;
 pub(crate) use error::OpsError;
 pub(crate) use explain::Look;

@@ -11,8 +11,8 @@ use nodedev_sys::paths::{self, PCI_DEVICES, join};
 use nodedev_sys::{DeviceNode, FileLock, HostAccess, PendingWrite, Root, SysError};
 
 use super::Recorder;
-use super::handover::is_of_a_disk;
-use crate::operations::{Look, Operations, PciFunction};
+use super::attributes;
+use crate::operations::{Look, Operations, PciFunction, recorded_mount};
 
 /// How many links are followed, as in the kernel.
 const MOST_LINKS: usize = 40;
@@ -181,8 +181,14 @@ impl Recorder<'_> {
             }
             match self.root.read_link(&path) {
                 Ok(Some(target)) => self.told_link(&path, &target)?,
+                // What no table knows can be anything.
+                _ if self.mask.is_some() && !attributes::is_recorded(paths::basename(&path)) => {}
                 _ if paths::basename(&path) == b"mountinfo" => {
-                    self.lines(&path, |line| is_of_a_disk(line).then_some(line))?;
+                    self.lines(&path, |line| Some(recorded_mount(line)))?;
+                }
+                // Behind the machines there is whose key is used, and for what.
+                _ if paths::basename(&path) == b"config_info" => {
+                    self.lines(&path, |line| line.split(|&b| b == b' ').next())?;
                 }
                 _ => self.file(&path)?,
             }
@@ -207,7 +213,7 @@ impl Recorder<'_> {
     }
 
     fn any_folder(&mut self, path: &[u8]) -> io::Result<()> {
-        if self.seen.insert(path.to_vec()) { self.output.folder(path) } else { Ok(()) }
+        if self.seen.insert(path.to_vec()) { self.folder_at(path) } else { Ok(()) }
     }
 
     /// A path without links in it, which are recorded. `None` if it leads nowhere.

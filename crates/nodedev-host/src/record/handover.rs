@@ -99,35 +99,11 @@ impl Recorder<'_> {
         let mut content = Vec::new();
         let Ok(Some(content)) = self.root.read(path, &mut content, FILE_LIMIT) else { return Ok(()) };
         let mut kept = Vec::new();
-        for line in content.split(|&b| b == b'\n').filter_map(wanted) {
+        let lines = content.split_inclusive(|&b| b == b'\n');
+        for line in lines.map(|line| line.strip_suffix(b"\n").unwrap_or(line)).filter_map(wanted) {
             kept.extend_from_slice(line);
             kept.push(b'\n');
         }
         self.content(path, kept)
-    }
-}
-
-/// Whether a line of `mountinfo` is of a file system that is on a device of the host: it has the number of one, or is of a kind
-/// that has several.
-pub(super) fn is_of_a_disk(line: &[u8]) -> bool {
-    let number = line.split(|&b| b == b' ').nth(2).unwrap_or_default();
-    let node = format!(" /{}/", paths::DEV);
-    !number.starts_with(b"0:") || line.windows(node.len()).any(|part| part == node.as_bytes())
-}
-
-#[cfg(test)]
-mod tests {
-    use super::is_of_a_disk;
-
-    #[test]
-    fn file_systems_on_disks_are_told_from_others() {
-        for (line, want) in [
-            ("22 1 8:1 / / rw - ext4 /dev/sda1 rw", true),
-            ("23 1 0:31 / /data rw - btrfs /dev/sdb rw", true),
-            ("24 1 0:32 / /run rw - tmpfs tmpfs rw", false),
-            ("", true),
-        ] {
-            assert_eq!(is_of_a_disk(line.as_bytes()), want, "{line}");
-        }
     }
 }

@@ -348,8 +348,15 @@ impl Recorder<'_> {
 
     fn empty_folder(&mut self, path: &[u8]) -> io::Result<()> {
         if path.starts_with(paths::SYS.as_bytes()) && self.seen.insert(path.to_vec()) {
-            self.output.folder(path)?;
+            self.folder_at(path)?;
         }
         Ok(())
+    }
+
+    fn folder_at(&mut self, path: &[u8]) -> io::Result<()> {
+        match self.mask {
+            Some(mask) => self.output.folder(&mask.apply(path)),
+            None => self.output.folder(path),
+        }
     }
 }

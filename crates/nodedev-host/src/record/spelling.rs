@@ -4,7 +4,7 @@
 const SEPARATORS: &[u8] = b":-._ \0";
 /// What stands in a [`View`] for all else that is no letter or digit.
 const BREAK: u8 = b' ';
-/// A blank or a dash as udev writes it in the name of a link.
+/// A blank, a dash or a colon as udev writes it in the name of a link.
 const ESCAPES: [&[u8]; 3] = [b"\\x20", b"\\x2d", b"\\x3a"];
 
 /// In bytes. A shorter number is met by accident.

@@ -27,6 +27,8 @@ mod user_space;
 mod virtual_functions;
 mod vital;
 
+pub(crate) use mounts::recorded_mount;
+
 use nodedev_model::{Effect, Finding, FindingKind};
 
 pub(crate) use scene::Scene;

@@ -6,6 +6,8 @@ use std::collections::{BTreeSet, HashMap};
 
 use nodedev_sys::HostAccess;
 
+use super::network::is_of_network;
+use super::storage::TOLD_OTHERWISE;
 use crate::operations::{OpsError, Result};
 
 /// Longest line that is read: the layers of an overlay make them long.
@@ -204,6 +206,21 @@ impl Mounts {
             path = if above == 0 { b"/" } else { &path[..above] };
         }
     }
+}
+
+/// A line of a list of mounts as a recording has it: what a file system calls its place is told only where that leads to a
+/// device or a machine.
+pub(crate) fn recorded_mount(line: &[u8]) -> &[u8] {
+    const NODE: &[u8] = b" /dev/";
+    let Some(mount) = parse(line) else { return line };
+    let leads_on = !mount.is_numberless()
+        || line.windows(NODE.len()).any(|part| part == NODE)
+        || OVERLAYS.contains(&mount.kind.as_slice())
+        || TOLD_OTHERWISE.contains(&mount.kind.as_slice())
+        || is_of_network(&mount.kind);
+    // The blank behind the kind stays: a place without a name follows.
+    let end = line.windows(3).position(|part| part == b" - ").map(|at| at + 3 + mount.kind.len() + 1);
+    if leads_on { line } else { end.and_then(|end| line.get(..end)).unwrap_or(line) }
 }
 
 /// Reads a line.

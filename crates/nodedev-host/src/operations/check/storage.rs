@@ -22,7 +22,7 @@ const UNMOUNT: &str = "unmount it; with --force the host loses what is on it";
 /// The error (EINVAL) of the mounts of a process that has ended and that nobody has waited for.
 const ENDED: i32 = 22;
 /// File systems that have no numbers of a device, and tell of their devices elsewhere.
-const TOLD_OTHERWISE: &[&[u8]] = &[b"btrfs", b"zfs"];
+pub(super) const TOLD_OTHERWISE: &[&[u8]] = &[b"btrfs", b"zfs"];
 const HIDDEN: &str = "look what is mounted there; with --force the host may lose its files";
 
 /// Claims a block device, and all that it is built upon.

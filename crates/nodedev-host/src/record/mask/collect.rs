@@ -9,7 +9,7 @@ use nodedev_sys::paths::{self, join};
 use super::binary::{express_serial, vital_fields};
 use super::identities::Identities;
 use super::invent::is_long_number;
-use super::place::{in_fabric_address, in_path, in_transport_address};
+use super::place::{InPath, host_of, in_fabric_address, in_path, in_transport_address, ip};
 use super::tables::{self, is_identity_property};
 use super::udev::{is_vendor_and_model, serial_in};
 use super::{properties, unquoted};
@@ -57,6 +57,22 @@ impl Collector<'_> {
         self.identities.add(value, &|| format!("{what} of /{}", Text::from(path)));
     }
 
+    fn add_in_path(&mut self, what: &dyn std::fmt::Display, part: InPath<'_>) {
+        match part {
+            InPath::Machine(machine) => self.add_machine(what, machine),
+            InPath::Name(name) => self.add(what, name),
+        }
+    }
+
+    /// Adds another machine, by its address or its name.
+    fn add_machine(&mut self, what: &dyn std::fmt::Display, machine: &[u8]) {
+        if ip(machine).is_some() {
+            return self.add(what, machine);
+        }
+        let path = self.device.path;
+        self.identities.add_host_name(machine, &|| format!("{what} of /{}", Text::from(path)));
+    }
+
     fn device(&mut self) {
         let device = self.device;
         if matches!(device.subsystem, b"mdev" | b"vmbus") {
@@ -91,6 +107,7 @@ impl Collector<'_> {
                 }
                 // Of most devices these are small numbers and kinds.
                 "id" if !is_long_number(&value) => {}
+                "persistent_address" => self.add_machine(name, host_of(value.trim_ascii())),
                 _ => self.add(name, &value),
             }
         }
@@ -109,7 +126,7 @@ impl Collector<'_> {
                     in_transport_address(value, &mut |part| self.add(&shown, part));
                 }
                 b"ID_PATH" | b"ID_SAS_PATH" | b"ID_PATH_ATA_COMPAT" => {
-                    in_path(value, &mut |part| self.add(&shown, part));
+                    in_path(value, &mut |part| self.add_in_path(&shown, part));
                 }
                 b"DM_UUID" => {
                     let value = value.splitn(2, |&b| b == b'-').nth(1).unwrap_or(value);
@@ -131,7 +148,7 @@ impl Collector<'_> {
         }
         for link in record.links() {
             if link.windows(9).any(|part| part == b"/by-path/") {
-                in_path(&link, &mut |part| self.add(&"a link", part));
+                in_path(&link, &mut |part| self.add_in_path(&"a link", part));
             }
         }
     }

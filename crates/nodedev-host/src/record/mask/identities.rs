@@ -52,11 +52,6 @@ impl Identities {
         }
     }
 
-    /// Number of different values.
-    pub(super) fn len(&self) -> usize {
-        self.plain.len() + self.names.len() + self.addresses.len()
-    }
-
     /// Adds a value, if it can be looked for everywhere. `source` says where it was found.
     pub(super) fn add(&mut self, value: &[u8], source: &dyn Fn() -> String) {
         let value = value.trim_ascii();
@@ -94,7 +89,7 @@ impl Identities {
         self.serials.entry(serial).or_insert_with(source);
     }
 
-    /// Adds the name of the machine.
+    /// Adds the name of a machine.
     pub(super) fn add_host_name(&mut self, name: &[u8], source: &dyn Fn() -> String) {
         let first = name.split(|&b| b == b'.').next().unwrap_or_default();
         for name in [name, first] {

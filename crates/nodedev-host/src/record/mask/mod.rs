@@ -31,7 +31,6 @@ pub(super) struct Mask {
     /// Names of the machine that are words.
     host_names: Vec<Vec<u8>>,
     secrets: Vec<Secret>,
-    values: usize,
     key: RandomState,
 }
 
@@ -39,15 +38,14 @@ impl Mask {
     /// Looks at all devices of a host for values to replace.
     pub(super) fn of_host(root: &Root, issues: &Issues) -> Self {
         let identities = collect::of_host(root, issues);
-        let values = identities.len();
         let key = identities.key.clone();
         let (replacer, secrets, host_names) = identities.finish();
-        Self { replacer, host_names, secrets, values, key }
+        Self { replacer, host_names, secrets, key }
     }
 
     /// Number of different values that are looked for everywhere.
     pub(super) fn len(&self) -> usize {
-        self.values
+        self.secrets.len()
     }
 
     /// What must not be in the recording.

@@ -68,25 +68,34 @@ pub(super) fn qualified(value: &[u8]) -> Option<Qualified<'_>> {
     Some(Qualified { start, authority, between, own })
 }
 
+/// What is found in the path to a disk.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum InPath<'a> {
+    /// A machine, by its name or its address.
+    Machine(&'a [u8]),
+    /// The name of a port or a disk.
+    Name(&'a [u8]),
+}
+
 /// Calls `found` with each name and address in the path to a disk as udev writes it:
 /// `ip-192.0.2.1:3260-iscsi-iqn.2001-04.com.example:disk-lun-1`, `pci-0000:00:04.0-sas-0x5000c500a1b2c3d6-lun-0`.
-pub(super) fn in_path(path: &[u8], found: &mut dyn FnMut(&[u8])) {
+pub(super) fn in_path(path: &[u8], found: &mut dyn FnMut(InPath<'_>)) {
     for part in path.split(|&b| b == b'-').filter(|part| part.starts_with(b"0x")) {
-        found(part);
+        found(InPath::Name(part));
     }
     if let Some((before, name)) = split_at_word(path, b"-iscsi-") {
         let portal = split_at_word(before, b"ip-").map_or(before, |(_, portal)| portal);
-        found(host_of(portal));
+        found(InPath::Machine(host_of(portal)));
         let end = name.windows(5).rposition(|window| window == b"-lun-").unwrap_or(name.len());
-        found(&name[..end]);
+        found(InPath::Name(&name[..end]));
     } else if let Some((_, portal)) = split_at_word(path, b"ip-") {
         let end = portal.iter().position(|&b| b == b'-').unwrap_or(portal.len());
-        found(host_of(&portal[..end]));
+        found(InPath::Machine(host_of(&portal[..end])));
     }
 }
 
 /// Without the port.
-fn host_of(portal: &[u8]) -> &[u8] {
+pub(super) fn host_of(portal: &[u8]) -> &[u8] {
     if ip(portal).is_some() {
         return portal;
     }
@@ -152,7 +161,12 @@ mod tests {
             ("pci-0000:00:04.0-sas-0x5000c500a1b2c3d6-lun-0", &["0x5000c500a1b2c3d6"]),
             ("pci-0000:00:04.0-scsi-0:0:0:0", &[]),
         ] {
-            assert_eq!(all(in_path, path), want, "{path}");
+            let mut found = Vec::new();
+            in_path(path.as_bytes(), &mut |part| {
+                let (InPath::Machine(text) | InPath::Name(text)) = part;
+                found.push(String::from_utf8_lossy(text).into_owned());
+            });
+            assert_eq!(found, want, "{path}");
         }
         let address = "traddr=10.1.2.3,trsvcid=4420,host_traddr=fd00::9,host_iface=eth0";
         assert_eq!(all(in_fabric_address, address), ["10.1.2.3", "fd00::9"]);

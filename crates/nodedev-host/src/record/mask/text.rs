@@ -5,7 +5,7 @@ use nodedev_sys::udev::Uevent;
 use super::identities::restored;
 use super::invent::{identity_part, invent, is_long_number};
 use super::kept::is_kept_of_kernel;
-use super::place::{FABRIC_KEPT, ip, qualified};
+use super::place::{FABRIC_KEPT, host_of, ip, qualified};
 use super::tables::{NOTHING_BUT_IDENTITY, NUMBERS, is_identity_property, is_label, is_placeholder};
 use super::{Mask, split_property, unquoted};
 use crate::record::spelling::plain;
@@ -241,7 +241,7 @@ fn is_named_by_a_person(path: &[u8]) -> bool {
 /// Whether a word can be nothing but the number, address or name of a single thing.
 fn is_of_one_thing(word: &[u8]) -> bool {
     let word = word.strip_suffix(b".").or(word.strip_suffix(b":")).unwrap_or(word);
-    let is_address = || match ip(word) {
+    let is_address = || match ip(host_of(word)) {
         // A version can have four numbers.
         Some(std::net::IpAddr::V4(address)) => {
             !address.is_unspecified() && !address.is_loopback() && address.octets()[0] >= 10
@@ -263,6 +263,7 @@ mod tests {
             "52:54:00:aa:0f:10",
             "7452791a-1836-4f24-86aa-6ed9fd3712f5",
             "192.168.7.1",
+            "192.168.7.1:6789",
             "fd00::1:2",
             "jane@example",
         ] {

@@ -10,6 +10,8 @@ mod mounts;
 mod peers;
 mod routes;
 
+pub(super) use mounts::is_of_network;
+
 use nodedev_model::{Effect, Finding, FindingKind};
 use nodedev_sys::paths::basename;
 

@@ -71,6 +71,11 @@ const KINDS: &[(&str, Named)] = &[
     ("fuse.seaweedfs", Named::Nowhere),
 ];
 
+/// Whether a kind of file system is one over a network.
+pub(in crate::operations::check) fn is_of_network(kind: &[u8]) -> bool {
+    KINDS.iter().any(|(known, _)| known.as_bytes() == kind)
+}
+
 /// The machines that mounted file systems are on, in whichever mount namespace.
 pub(super) fn all(scene: &Scene<'_>) -> Result<Vec<Remote>> {
     let mut remotes = Vec::new();
