@@ -167,9 +167,9 @@ pub(super) fn of_host(scene: &Scene<'_>, intent: &super::Intent<'_>) -> Result<V
 /// What could not be found out, as far as it can matter to a function.
 pub(super) fn not_known(scene: &Scene<'_>, intent: &super::Intent<'_>) -> Result<Vec<Finding>> {
     let claims = scene.claims();
-    let mut findings = Vec::new();
+    let (mut findings, mut told) = (Vec::new(), HashSet::new());
     for unknown in &claims.unknown {
-        if scene.concerns(intent.function, unknown.concern)? {
+        if scene.concerns(intent.function, unknown.concern)? && told.insert(unknown.problem.as_str()) {
             let function = intent.function.address;
             findings.push(finding(
                 FindingKind::Unknown,

@@ -73,15 +73,16 @@ pub(crate) fn provides_vfio_itself(driver: &str) -> Finding {
 /// Whether there is an IOMMU for a function, without which VFIO takes none.
 fn iommu_off(scene: &Scene<'_>, function: &PciFunction) -> Result<Option<Finding>> {
     if let Some(group) = scene.functions().group(function)? {
+        if !user_space::is_without_iommu(scene.host, &group)? {
+            return Ok(None);
+        }
         let problem =
             format!("VFIO has PCI device {} without an IOMMU: no guest can have it", function.address);
-        let is_without = user_space::is_without_iommu(scene.host, &group)?;
-        let advice = platform::advice(scene.host)?;
-        return Ok(is_without.then(|| finding(FindingKind::IommuOff, Effect::Refused, problem, advice)));
+        return Ok(Some(finding(FindingKind::IommuOff, Effect::Refused, problem, platform::advice(scene)?)));
     }
     let others = scene.host.names(IOMMU_GROUPS.as_bytes())?.unwrap_or_default();
     Ok(Some(if others.is_empty() {
-        finding(FindingKind::IommuOff, Effect::Refused, NO_VFIO, platform::advice(scene.host)?)
+        finding(FindingKind::IommuOff, Effect::Refused, NO_VFIO, platform::advice(scene)?)
     } else {
         finding(
             FindingKind::IommuOff,

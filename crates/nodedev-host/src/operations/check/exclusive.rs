@@ -3,7 +3,7 @@
 //! What is built upon a disk is asked first, since that says who it is.
 
 use nodedev_model::{Effect, Finding, FindingKind};
-use nodedev_sys::paths::{basename, join};
+use nodedev_sys::paths::{basename, join, parent};
 
 use super::blocks::{node_of, udev_property};
 use super::claims::told;
@@ -108,7 +108,7 @@ fn exclusive(scene: &Scene<'_>, intent: &Intent<'_>, path: &[u8]) -> Result<Opti
 /// Who it can be that has a disk for himself: what is written on it, or on one of its partitions.
 fn user(scene: &Scene<'_>, disk: &[u8]) -> Result<String> {
     let blocks = scene.blocks()?;
-    let parts = blocks.paths().iter().filter(|path| path.starts_with(disk) && blocks.is_partition(path));
+    let parts = blocks.paths().iter().filter(|path| parent(path) == disk && blocks.is_partition(path));
     for path in std::iter::once(disk).chain(parts.map(Vec::as_slice)) {
         let Some(kind) = udev_property(scene.host, path, "ID_FS_TYPE")? else { continue };
         if let Some((_, user)) = USERS.iter().find(|(known, _)| *known == kind) {

@@ -8,7 +8,7 @@ use nodedev_sys::paths::{basename, join, parent};
 
 use super::claims::{Claim, Claims, Concern, functions_above};
 use super::scene::{Holder, told};
-use super::{Intent, Scene, driver_nodes, finding, network, nodes};
+use super::{Intent, Scene, driver_nodes, finding, network, nodes, storage};
 use crate::operations::{PciFunction, Result};
 
 /// Devices that a guest has through a node of theirs, by their subsystem: nobody can take them away.
@@ -56,6 +56,9 @@ pub(super) fn claims(scene: &Scene<'_>, claims: &mut Claims) -> Result<()> {
             }
         }
     }
+    hidden.sort_unstable();
+    hidden.dedup();
+    storage::hide(claims, hidden);
     if !scene.host.is_changeable() {
         return Ok(());
     }

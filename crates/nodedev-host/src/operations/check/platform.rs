@@ -53,8 +53,9 @@ const XEN_GUEST: &str =
     "this machine is a guest of Xen: its host would have to give it an IOMMU, which Xen does not";
 
 /// What helps where there is no IOMMU.
-pub(super) fn advice(host: &dyn HostAccess) -> Result<String> {
-    match xen(host)? {
+pub(super) fn advice(scene: &Scene<'_>) -> Result<String> {
+    let host = scene.host;
+    match scene.xen()? {
         Some(true) => return Ok(XEN.to_owned()),
         Some(false) => return Ok(XEN_GUEST.to_owned()),
         None => {}

@@ -30,32 +30,34 @@ pub(super) struct Claimant<'s, 'h> {
     scene: &'s Scene<'h>,
     claims: &'s mut Claims,
     seen: HashSet<Vec<u8>>,
-    hidden: Vec<Vec<u8>>,
 }
 
 impl<'s, 'h> Claimant<'s, 'h> {
     pub(super) fn new(scene: &'s Scene<'h>, claims: &'s mut Claims) -> Self {
-        Self { scene, claims, seen: HashSet::new(), hidden: Vec::new() }
+        Self { scene, claims, seen: HashSet::new() }
     }
 
     /// Claims `path` for what `what` says: `the file system at /home`. What is claimed already is not claimed again.
     pub(super) fn claim(&mut self, path: Vec<u8>, what: &str, remedy: &str) -> Result<()> {
         let blocks = self.scene.blocks()?;
-        for path in blocks.below(self.scene, path, &mut self.seen, &mut self.hidden)? {
+        let mut hidden = Vec::new();
+        let below = blocks.below(self.scene, path, &mut self.seen, &mut hidden)?;
+        hide(self.claims, hidden);
+        for path in below {
             let device = String::from_utf8_lossy(basename(&path)).into_owned();
             let why = format!("{what} is on {device}");
             self.claims.add(Claim::needed(FindingKind::HostStorage, why, remedy, path));
         }
         Ok(())
     }
+}
 
-    /// Files behind loop devices whose file system nobody tells of: they can be on any disk.
-    fn finish(self) {
-        for file in self.hidden {
-            let file = String::from_utf8_lossy(&file);
-            let problem = format!("the host uses the file {file}, and where that is stored is hidden");
-            self.claims.unknown(Concern::Block, problem, HIDDEN);
-        }
+/// Files behind loop devices whose file system nobody tells of: they can be on any disk.
+pub(super) fn hide(claims: &mut Claims, files: Vec<Vec<u8>>) {
+    for file in files {
+        let file = String::from_utf8_lossy(&file);
+        let problem = format!("the host uses the file {file}, and where that is stored is hidden");
+        claims.unknown(Concern::Block, problem, HIDDEN);
     }
 }
 
@@ -81,10 +83,9 @@ pub(super) fn mounted(scene: &Scene<'_>, claims: &mut Claims) -> Result<()> {
     }
     for layer in &mounts.layers {
         if matches!(place_of(scene, layer)?, Place::Hidden) {
-            claimant.hidden.push(layer.clone());
+            hide(claimant.claims, vec![layer.clone()]);
         }
     }
-    claimant.finish();
     for what in not_found {
         claims.unknown(Concern::Block, format!("nothing tells which device {what} is on"), UNMOUNT);
     }
@@ -149,7 +150,6 @@ pub(super) fn mounted_elsewhere(scene: &Scene<'_>, claims: &mut Claims) -> Resul
             )?;
         }
     }
-    claimant.finish();
     for problem in &elsewhere.problems {
         claims.unknown(
             Concern::Block,
@@ -211,7 +211,11 @@ pub(super) fn file_systems(scene: &Scene<'_>, claims: &mut Claims) -> Result<()>
     for kind in host.names(FILE_SYSTEMS.as_bytes())?.unwrap_or_default() {
         let folder = join(FILE_SYSTEMS.as_bytes(), &kind);
         // One that only root may list is none of these.
-        for name in host.names(&folder).ok().flatten().unwrap_or_default() {
+        let names = match host.names(&folder) {
+            Err(error) if error.is_permission() => continue,
+            names => names?,
+        };
+        for name in names.unwrap_or_default() {
             if let Some(path) = scene.blocks()?.named(&name)
                 && !claimant.claims.has_storage(path)
             {
@@ -229,7 +233,6 @@ pub(super) fn file_systems(scene: &Scene<'_>, claims: &mut Claims) -> Result<()>
             }
         }
     }
-    claimant.finish();
     Ok(())
 }
 
@@ -257,7 +260,6 @@ pub(super) fn swap_spaces(scene: &Scene<'_>, claims: &mut Claims) -> Result<()> 
             Place::Hidden => not_found.push(node),
         }
     }
-    claimant.finish();
     for node in not_found {
         let problem = format!("no device is known of the swap space {}", String::from_utf8_lossy(&node));
         claims.unknown(
@@ -288,38 +290,57 @@ pub(super) fn targets(scene: &Scene<'_>, claims: &mut Claims) -> Result<()> {
             let [subsystem, namespace] = [&subsystem, &namespace].map(|name| String::from_utf8_lossy(name));
             found.push((node, format!("NVMe target's namespace {namespace} of {subsystem}")));
         }
+        let folder = join(NVME_TARGETS.as_bytes(), &subsystem);
+        let told = format!("NVMe target {}", String::from_utf8_lossy(&subsystem));
+        found.push((join(&folder, b"passthru/device_path"), told));
     }
-    passed_through(scene, claims)?;
     let mut claimant = Claimant::new(scene, claims);
     for (file, what) in found {
         let node = host.read(&file, SMALL)?.unwrap_or_default();
-        if let Some(path) = scene.blocks()?.of_node(host, attribute_value(&node))? {
-            let what = format!("the {what}");
-            claimant.claim(path, &what, "remove it from the target; with --force its clients lose it")?;
+        let node = attribute_value(&node);
+        let remedy = "remove it from the target; with --force its clients lose it";
+        let (what, shown) = (format!("the {what}"), String::from_utf8_lossy(node));
+        match given(scene, node)? {
+            Given::Device(path) => {
+                let what = format!("{what} passes {shown} on");
+                claimant.claims.add(Claim::needed(FindingKind::HostStorage, what, remedy, path));
+            }
+            Given::Place(Place::Disks(disks)) => {
+                for path in disks {
+                    claimant.claim(path, &what, remedy)?;
+                }
+            }
+            Given::Place(Place::NoDisk) => {}
+            Given::Place(Place::Hidden) => {
+                let problem = format!("{what} passes {shown} on, and no device is known of that");
+                claimant.claims.unknown(Concern::Any, problem, remedy);
+            }
         }
     }
     Ok(())
 }
 
-/// Controllers of NVMe that the kernel gives to others whole: it has their own nodes open, which no process has.
-fn passed_through(scene: &Scene<'_>, claims: &mut Claims) -> Result<()> {
-    for subsystem in scene.host.names(NVME_TARGETS.as_bytes())?.unwrap_or_default() {
-        let file = join(&join(NVME_TARGETS.as_bytes(), &subsystem), b"passthru/device_path");
-        let node = scene.host.read(&file, SMALL)?.unwrap_or_default();
-        let node = attribute_value(&node);
-        let Some(name) = node.strip_prefix(format!("/{DEV}/").as_bytes()) else { continue };
-        let what = format!(
-            "the NVMe target {} passes {} on",
-            String::from_utf8_lossy(&subsystem),
-            String::from_utf8_lossy(node)
-        );
-        let remedy = "turn that off (passthru/enable); with --force its clients lose it";
-        match scene.nodes()?.named(name) {
-            Some(path) => claims.add(Claim::needed(FindingKind::HostStorage, what, remedy, path.to_vec())),
-            None => claims.unknown(Concern::Any, format!("{what}, and no device is known of that"), remedy),
-        }
+/// What a target gives to others.
+enum Given {
+    /// A device that is no block device: a controller of NVMe, a tape, any device of SCSI. No process has it open.
+    Device(Vec<u8>),
+    Place(Place),
+}
+
+/// What a target has by this node or file. One that has none gives memory.
+fn given(scene: &Scene<'_>, node: &[u8]) -> Result<Given> {
+    if !node.starts_with(b"/") {
+        return Ok(Given::Place(Place::NoDisk));
     }
-    Ok(())
+    let name = node.strip_prefix(format!("/{DEV}/").as_bytes());
+    Ok(match (scene.blocks()?.of_node(scene.host, node)?, name) {
+        (Some(path), _) => Given::Place(Place::Disks(vec![path])),
+        (None, None) => Given::Place(place_of(scene, node)?),
+        (None, Some(name)) => match scene.nodes()?.named(name) {
+            Some(path) => Given::Device(path.to_vec()),
+            None => Given::Place(Place::Hidden),
+        },
+    })
 }
 
 /// Pools of ZFS that are imported: ZFS tells the kernel of no file system on its disks.
@@ -357,7 +378,6 @@ pub(super) fn pools(scene: &Scene<'_>, claims: &mut Claims) -> Result<()> {
             claimant.claim(path.clone(), &format!("the ZFS pool {name}"), remedy)?;
         }
     }
-    claimant.finish();
     for pool in not_found {
         let problem = format!("nothing tells which disks the ZFS pool {pool} is on");
         claims.unknown(

@@ -73,7 +73,10 @@ fn a_card_whose_interface_is_in_another_network_namespace_is_refused_unless_forc
         let mut tree = tree();
         let device = crate::host::function("0000:06:00.0").driver("igb");
         tree.iommu_group(20, device.path()).unwrap();
+        // Its clock stays here.
+        let clock = Device::new(format!("{}/ptp/ptp0", device.path()), "class/ptp");
         add(&mut tree, device);
+        add(&mut tree, clock.node(NodeKind::Char, 240, 9, "ptp0"));
         let kernel = over(tree);
         for (pid, namespace) in [(1, "net:[1]"), (77, other)] {
             process(kernel.folder(), pid, "sh", &["/dev/null"]);

@@ -8,7 +8,7 @@ use nodedev_testkit::tree::{Device, NodeKind, Tree};
 
 use crate::host::{MOUNTS, UNUSED, built, name, over, process, program, tree};
 
-use super::{Row, Situation, UNLESS_FORCED, add, below, disks, holds, node, nothing, write};
+use super::{Row, Situation, UNLESS_FORCED, add, below, disks, holds, node, nothing, opened, write};
 
 /// A loop device whose image is a file.
 fn image(tree: &mut Tree, file: &str) {
@@ -188,6 +188,25 @@ fn storage() -> Vec<Situation> {
             },
             nothing,
             "the file system at /srv is on sda1",
+        ),
+        (
+            "a tape that the SCSI target passes on",
+            |tree| {
+                node(tree, "scsi_generic/sg3", "class/scsi_generic", 3, "sg3");
+                write(tree, "sys/kernel/config/target/core/pscsi_0/tape/udev_path", "/dev/sg3\n");
+            },
+            nothing,
+            "the SCSI target's backstore tape passes /dev/sg3 on",
+        ),
+        (
+            "a process with a loop device whose image nobody sees any more",
+            |tree| {
+                write(tree, MOUNTS, "22 1 0:50 / / rw - fuse.own own rw\n");
+                disks(tree);
+                image(tree, "/root.img");
+            },
+            |kernel| opened(kernel, 9, "dd", "/dev/loop0"),
+            "the host uses the file /root.img, and where that is stored is hidden",
         ),
         (
             "a controller that the NVMe target passes on whole",

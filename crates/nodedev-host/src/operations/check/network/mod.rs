@@ -30,6 +30,7 @@ const STORAGE: &str = "unmount or log out of it, or lead its route through anoth
 const UNKNOWN: &str = "ask as root, and again; --force takes the device without knowing";
 /// What the classes of network controllers begin with.
 const NETWORK_CLASS: &str = "0x02";
+const INFINIBAND_CLASS: &str = "0x0207";
 
 /// A device that the host needs.
 #[derive(Debug)]
@@ -104,9 +105,9 @@ pub(super) fn elsewhere(scene: &Scene<'_>, intent: &Intent<'_>) -> Result<Vec<Fi
     let Some(driver) = scene.functions().driver(function)? else { return Ok(Vec::new()) };
     let is_seen = !class.starts_with(NETWORK_CLASS)
         || function.is_stub(scene.host, &driver)?
-        || !scene.functions().files(function)?.virtual_functions.is_empty()
         || scene.below()?.has(function, Concern::Network)
-        || scene.below()?.has(function, Concern::Nodes);
+        // InfiniBand need not have an interface, and its nodes are everywhere.
+        || class.starts_with(INFINIBAND_CLASS) && scene.below()?.has(function, Concern::Nodes);
     let problem = format!(
         "it is not known whether PCI device {} is in use: driver {driver} has no interface here, and there are other network \
          namespaces (process {pid}), where it can be",
