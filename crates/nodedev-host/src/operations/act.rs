@@ -82,11 +82,17 @@ fn write(host: &dyn HostAccess, step: &PlanStep, effort: Effort<'_>) -> Result<(
     };
     let waiting = OpsError::Waiting { device, problem };
     tracing::warn!(device = %function.name, "{waiting}");
+    let journal = Journal::of(host);
+    let before = journal.read(device).ok().flatten();
     note(host, &function, &waiting);
     let mut waited = MOMENT;
     while effort.limit.is_none_or(|limit| waited < limit) {
         let more = effort.limit.map_or(LONG, |limit| (limit - waited).min(LONG));
         if let Some(written) = write.wait(more) {
+            // A reset writes no entry of its own that would say that it is over.
+            if let Some(record) = before {
+                journal.write(&function, &record)?;
+            }
             return written.map_err(failed);
         }
         waited += more;

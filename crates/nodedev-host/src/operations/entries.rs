@@ -24,7 +24,8 @@ impl Operations<'_> {
     fn shown(&self, function: PciFunction, record: Record) -> Result<Handover> {
         let is_same = function.identity(self.host)?.is_some_and(|now| now.is_same(&record.identity));
         let journal = Journal::of(self.host);
-        let busy = if record.is_in_progress() { journal.is_locked(function.address) } else { Some(false) };
+        let may_be_busy = record.is_in_progress() || record.problem.is_some();
+        let busy = if may_be_busy { journal.is_locked(function.address) } else { Some(false) };
         let current = match (is_same, busy) {
             (false, _) => None,
             (true, Some(false)) => function.binding(self.host)?,
@@ -36,7 +37,9 @@ impl Operations<'_> {
         };
         let is_waiting = busy == Some(true) && record.problem.is_some();
         let waits = is_waiting.then(|| act::waits_for(self.host, &function));
-        let problem = waits.or_else(|| record.problem.clone()).or_else(|| {
+        // That of a reset is over with it.
+        let noted = record.problem.clone().filter(|_| record.is_in_progress() || busy != Some(false));
+        let problem = waits.or(noted).or_else(|| {
             let text = match record.state {
                 _ if busy != Some(false) => return None,
                 HandoverState::Detaching | HandoverState::Reattaching => {
@@ -69,9 +72,7 @@ impl Operations<'_> {
         let journal = Journal::of(self.host);
         // One that is damaged is told of elsewhere.
         let Ok(Some(record)) = journal.read(function.address) else { return Ok(None) };
-        let is_waiting = record.is_in_progress()
-            && record.problem.is_some()
-            && journal.is_locked(function.address) != Some(false);
+        let is_waiting = journal.is_waiting(&record, function.address);
         Ok(is_waiting.then(|| (record.state, act::waits_for(self.host, function))))
     }
 

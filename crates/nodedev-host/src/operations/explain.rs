@@ -93,7 +93,12 @@ impl Operations<'_> {
         state: HandoverState,
         problem: String,
     ) -> Result<Explanation> {
-        let doing = if state == HandoverState::Reattaching { "given back to the host" } else { "detached" };
+        let doing = match state {
+            HandoverState::Detaching => "detached",
+            HandoverState::Reattaching => "given back to the host",
+            // What is done to it meanwhile has no entry of its own.
+            HandoverState::Detached => "reset",
+        };
         let finding = Finding {
             kind: FindingKind::UnderWay,
             effect: Effect::Refused,

@@ -202,6 +202,12 @@ impl<'a> Journal<'a> {
         self.host.is_locked(&lock_file(address)).ok()
     }
 
+    /// Whether the kernel does not come back from a write to a function with this entry: that was noted, and the locks are taken
+    /// until it does. A device that is reset can have the entry of an operation that is over.
+    pub(crate) fn is_waiting(&self, record: &Record, address: PciAddress) -> bool {
+        record.problem.is_some() && self.is_locked(address).unwrap_or(record.is_in_progress())
+    }
+
     /// The process that has the lock of a function, if it is locked.
     pub(crate) fn owner(&self, address: PciAddress) -> Option<u32> {
         let content = self.host.read(&lock_file(address), OWNER_LIMIT).ok()??;
@@ -232,13 +238,12 @@ impl<'a> Journal<'a> {
 
     /// Why a function's lock cannot be had.
     fn busy(&self, device: PciAddress) -> OpsError {
-        let record = self.read(device).ok().flatten().filter(Record::is_in_progress);
-        match record.and_then(|record| record.problem) {
-            Some(_) => {
+        match self.read(device) {
+            Ok(Some(record)) if self.is_waiting(&record, device) => {
                 let function = PciFunction::new(device);
                 OpsError::Waiting { device, problem: act::waits_for(self.host, &function) }
             }
-            None => OpsError::Busy { device, pid: self.owner(device) },
+            _ => OpsError::Busy { device, pid: self.owner(device) },
         }
     }
 

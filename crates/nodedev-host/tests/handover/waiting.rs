@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use nodedev_driver::{DetachOptions, Driver, ExplainOptions, ReattachOptions};
+use nodedev_driver::{DetachOptions, Driver, ExplainOptions, ReattachOptions, ResetOptions};
 use nodedev_model::{FindingKind, Handover, HandoverState, Verdict};
 use nodedev_testkit::fake_kernel::FakeKernel;
 use nodedev_testkit::tree::{Device, NodeKind};
@@ -178,4 +178,38 @@ fn giving_back_and_resetting_wait_in_the_same_way() {
     kernel.release();
     program(&kernel).reset(&name("0000:06:00.0")).unwrap();
     assert_eq!(kernel.resets().len(), 2);
+}
+
+#[test]
+fn a_reset_of_a_detached_device_waits_too_and_leaves_its_entry_as_it_was() {
+    let mut tree = tree();
+    let card = crate::host::function("0000:06:00.0").attr("reset_method", "flr").attr("reset", "");
+    tree.iommu_group(20, card.path()).unwrap();
+    tree.add(&card).unwrap();
+    let kernel = over(tree);
+    let card = name("0000:06:00.0");
+    program(&kernel).detach(&card, None).unwrap();
+    let before = entry(&kernel).unwrap();
+    kernel.hang("0000:06:00.0/reset");
+    assert_eq!(program(&kernel).reset(&card).unwrap_err().code().0, 68);
+    let shown = entry(&kernel).unwrap();
+    assert_eq!((shown.state, shown.busy), (HandoverState::Detached, Some(true)));
+    assert!(shown.problem.is_some_and(|problem| problem.starts_with("the kernel waits")));
+    let explained = program(&kernel).explain(&card, &ExplainOptions::default()).unwrap();
+    assert_eq!(explained.findings[0].kind, FindingKind::UnderWay);
+    assert!(explained.findings[0].problem.contains("is being reset"), "{explained:?}");
+    assert_eq!(program(&kernel).reattach(&card).unwrap_err().code().0, 68);
+    kernel.release();
+    assert_eq!(entry(&kernel).unwrap(), before);
+    // A person waits on, and nothing is left of it.
+    kernel.hang("0000:06:00.0/reset");
+    let options = ResetOptions::default();
+    std::thread::scope(|scope| {
+        let resetting = scope.spawn(|| program(&kernel).reset_with(&card, &options).map(drop));
+        assert_eq!(told(&kernel).state, HandoverState::Detached);
+        kernel.release();
+        resetting.join().unwrap().unwrap();
+    });
+    assert_eq!(entry(&kernel).unwrap(), before);
+    program(&kernel).reattach(&card).unwrap();
 }
