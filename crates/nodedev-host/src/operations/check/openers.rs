@@ -18,6 +18,8 @@ const OF_MACHINES: &[&[u8]] = &[b"usb"];
 const CLASS_VFIO_DEV: &[u8] = b"vfio-dev";
 /// Folders of an interface with the node of its other end.
 const TAPS: [&[u8]; 2] = [b"macvtap", b"ipvtap"];
+const SEE_NETWORK: &str =
+    "look where its interface is (ip netns, lsns -t net); --force takes the device without knowing";
 const SEE_ALL: &str = "ask as root; a daemon needs CAP_SYS_PTRACE to see the files of others; --force takes the device without knowing";
 
 /// A guest has it, or a program that is one's own guest, such as DPDK: nobody can take it away.
@@ -51,6 +53,10 @@ pub(super) fn claims(scene: &Scene<'_>, claims: &mut Claims) -> Result<()> {
             }
             let Some(path) = nodes::device_of(scene.host, file, || scene.nodes())? else { continue };
             let is_guests = is_of_guest(scene, process, &path)?;
+            if TAPS.contains(&basename(parent(&path))) {
+                tap(scene, claims, process, file, basename(parent(parent(&path))));
+                continue;
+            }
             for path in reached(scene, path, &mut seen, &mut hidden)? {
                 claims.add(claim(process, file, path, is_guests));
             }
@@ -92,17 +98,30 @@ pub(super) fn holder(scene: &Scene<'_>, function: &PciFunction) -> Result<Option
     Ok(None)
 }
 
-/// All devices that a process with one open uses: what a block device is built upon, what an interface is.
+/// Claims of a guest on what its interface is built upon. Where it may be several, and where nobody knows, that is not its own.
+fn tap(scene: &Scene<'_>, claims: &mut Claims, process: &Process, file: &OpenFile, interface: &[u8]) {
+    let below = network::devices_below(scene, interface);
+    let problem = match &below {
+        Ok(below) if below.is_empty() => Some("its interface is not here".to_owned()),
+        Ok(_) => None,
+        Err(error) => Some(error.told()),
+    };
+    for (path, is_guess) in below.unwrap_or_default() {
+        claims.add(claim(process, file, path, !is_guess));
+    }
+    if let Some(problem) = problem {
+        let problem = format!("{}, and {problem}", told(&holder_of(process, file)));
+        claims.unknown(Concern::Network, problem, SEE_NETWORK);
+    }
+}
+
+/// All devices that a process with one open uses: what a block device is built upon.
 fn reached(
     scene: &Scene<'_>,
     path: Vec<u8>,
     seen: &mut HashSet<Vec<u8>>,
     hidden: &mut Vec<Vec<u8>>,
 ) -> Result<Vec<Vec<u8>>> {
-    if TAPS.contains(&basename(parent(&path))) {
-        let interface = basename(parent(parent(&path)));
-        return network::devices_below(scene, interface);
-    }
     // The function's own node for VFIO: that of the function itself is looked for by its name.
     if basename(parent(&path)) == CLASS_VFIO_DEV
         && functions_above(parent(parent(&path)).rsplit(|&b| b == b'/').next().unwrap_or_default())

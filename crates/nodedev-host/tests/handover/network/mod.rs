@@ -288,3 +288,18 @@ fn a_way_that_leads_to_another_namespace_is_never_taken_for_nothing() {
         "{error}"
     );
 }
+
+#[test]
+fn a_guests_interface_that_may_lead_anywhere_keeps_a_card_only_unless_forced() {
+    let mut tree = with_cards();
+    tree.file(ROUTE, format!("{HEAD}{TEN}").as_bytes()).unwrap();
+    virtual_(&mut tree, "dummy0", &[]);
+    virtual_(&mut tree, "macvtap0", &["dummy0"]);
+    let tap = Device::new("devices/virtual/net/macvtap0/macvtap/tap7", "class/macvtap");
+    tree.add(&tap.node(NodeKind::Char, 236, 1, "tap7")).unwrap();
+    let kernel = over(tree);
+    process(kernel.folder(), 5003, "qemu-kvm", &["/dev/tap7"]);
+    let error = detach(&kernel, UNUSED, false).unwrap_err();
+    assert!(error.message().contains("process 5003 (qemu-kvm) has /dev/tap7 open"), "{error}");
+    detach(&kernel, UNUSED, true).unwrap();
+}

@@ -121,9 +121,10 @@ pub(super) fn elsewhere(scene: &Scene<'_>, intent: &Intent<'_>) -> Result<Vec<Fi
     })
 }
 
-/// Paths of the devices that an interface is, or is built upon.
-pub(super) fn devices_below(scene: &Scene<'_>, interface: &[u8]) -> Result<Vec<Vec<u8>>> {
-    Ok(scene.interfaces()?.below(interface)?.into_iter().map(|needed| needed.path).collect())
+/// Paths of the devices that an interface is, or is built upon, and whether that is only what it may be.
+pub(super) fn devices_below(scene: &Scene<'_>, interface: &[u8]) -> Result<Vec<(Vec<u8>, bool)>> {
+    let below = scene.interfaces()?.below(interface)?.into_iter();
+    Ok(below.map(|needed| (needed.path, needed.how == How::Maybe)).collect())
 }
 
 /// What needs some interfaces, as it is told.
