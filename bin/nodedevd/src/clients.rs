@@ -13,7 +13,7 @@ use nodedev_server::{Identity, Login, Peer, Service, Settings, User, serve};
 use nodedev_sys::{Root, processes};
 use tokio::net::{TcpListener, TcpStream, UnixListener};
 use tokio::runtime::Handle;
-use tokio::sync::{Semaphore, watch};
+use tokio::sync::watch;
 
 use crate::config::Auth;
 use crate::limits::Limits;
@@ -56,7 +56,7 @@ pub(crate) struct Door {
     user: u32,
     clients: Places,
     /// Clients that have come and wait until there is a place.
-    waiting: Arc<Semaphore>,
+    waiting: Places,
     max_anonymous: usize,
     /// How many there are.
     count: watch::Sender<usize>,
@@ -104,7 +104,7 @@ impl Door {
             threads,
             user,
             clients: Places::new(limits.clients, limits.clients / 8),
-            waiting: Arc::new(Semaphore::new(limits.waiting)),
+            waiting: Places::new(limits.waiting, 0),
             max_anonymous: limits.anonymous,
             count: watch::Sender::new(0),
         }
@@ -176,7 +176,7 @@ impl Door {
         if let Some(place) = place {
             let served = Served::new(place, &self.count);
             threads.spawn(async move { door.serve(guest, user, served).await });
-        } else if let Ok(waits) = Arc::clone(&self.waiting).try_acquire_owned() {
+        } else if let Some(waits) = self.waiting.try_enter(user) {
             threads.spawn(async move {
                 let place = door.clients.enter(user).await;
                 drop(waits);
@@ -277,5 +277,7 @@ fn identity(stream: &UnixStream) -> Identity {
         identity.process_time = processes::start_time(&host, number);
         identity.program = processes::program(&host, number);
     }
+    // Without its time, whoever has the number later would be taken for it.
+    identity.process_id = identity.process_id.filter(|_| identity.process_time.is_some());
     identity
 }

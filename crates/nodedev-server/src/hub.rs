@@ -23,6 +23,8 @@ use registrations::{Kind, Registrations};
 /// The longest name that somebody may register for of a device that is not there: the kernel's names have at most 255
 /// bytes, to which the subsystem comes and for some a serial number.
 const NAME_MAX: usize = 1024;
+/// So many questions may wait for a client even where others have all the room that there is.
+const FEW: usize = 32;
 /// Where in the message of an event the number of the registration is: it comes first in the payload.
 const CALLBACK: std::ops::Range<usize> =
     nodedev_rpc::bounds::MESSAGE_MIN..nodedev_rpc::bounds::MESSAGE_MIN + 4;
@@ -259,7 +261,12 @@ impl Hub {
         }
         let mut unchecked = listener.unchecked();
         let account = listener.outbox.account();
-        let charge = account.try_charge(Held::Output, size_of::<Question>() + told.message.len());
+        let bytes = size_of::<Question>() + told.message.len();
+        // As where events wait to be read: who is asked about in time loses nothing by what others have.
+        let charge = match unchecked.events.len() < FEW {
+            true => Some(account.charge(Held::Output, bytes)),
+            false => account.try_charge(Held::Output, bytes),
+        };
         let Some(charge) = charge.filter(|_| unchecked.events.len() < listener.outbox.events_max()) else {
             drop(unchecked);
             return listener.outbox.close(crate::outbox::Closed::TooSlow);

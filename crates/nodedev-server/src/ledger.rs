@@ -2,7 +2,8 @@
 //!
 //! A client costs memory in three ways: what it sent and nobody has looked at yet, what waits until it reads, and what it
 //! registered for. Each is counted for its user, whatever the number of the user's connections, and for all users but
-//! root and the daemon's own together, so that none of them fills the memory. Where there is no room, the user's own clients wait.
+//! root and the daemon's own together, so that none of them fills the memory. Where there is no room,
+//! clients of the user, or of all but root, are not read for a while; what happens is told to those who read, all the same.
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -65,9 +66,11 @@ impl Purse {
         self.held[kind as usize].fetch_update(Ordering::SeqCst, Ordering::SeqCst, more).is_ok()
     }
 
-    /// Takes back; says whether there was no room before.
+    /// Takes back; says whether there is room again that was not there before.
     fn release(&self, kind: Kind, bytes: usize) -> bool {
-        self.held[kind as usize].fetch_sub(bytes, Ordering::SeqCst) >= self.limits[kind as usize]
+        let (before, limit) =
+            (self.held[kind as usize].fetch_sub(bytes, Ordering::SeqCst), self.limits[kind as usize]);
+        before >= limit && before - bytes < limit
     }
 }
 
@@ -198,7 +201,8 @@ impl Account {
         if let Some(all) = self.shared()
             && !all.try_add(kind, bytes)
         {
-            self.purse.release(kind, bytes);
+            let own = self.purse.release(kind, bytes);
+            self.tell(kind, own, false);
             return None;
         }
         Some(Charge { account: Arc::clone(self), kind, bytes })
@@ -235,6 +239,11 @@ impl Account {
     fn release(&self, kind: Kind, bytes: usize) {
         let own = self.purse.release(kind, bytes);
         let all = self.shared().is_some_and(|all| all.release(kind, bytes));
+        self.tell(kind, own, all);
+    }
+
+    /// Tells those who wait that there is room again: of this user, or of all.
+    fn tell(&self, kind: Kind, own: bool, all: bool) {
         if kind != Kind::Output {
             return;
         }

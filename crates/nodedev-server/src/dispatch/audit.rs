@@ -1,12 +1,14 @@
 //! Lines of the log for whoever has to find out later who has changed a device (target `nodedev::audit`).
 
+use nodedev_model::DeviceName;
 use nodedev_rpc::{Call, Str};
 
 use super::{Answer, Caller, text};
 use crate::failure::Failure;
 
 /// Notes a call that was to change something: who asked, and what came of it.
-pub(super) fn note(caller: &Caller, call: &Call<'_>, answer: &Answer) {
+/// `made` is the device that was made by it.
+pub(super) fn note(caller: &Caller, call: &Call<'_>, made: Option<&DeviceName>, answer: &Answer) {
     let peer = &*caller.peer;
     let acts_for = (!std::ptr::eq(peer, &*caller.identity)).then_some(&*caller.identity);
     let result = match answer {
@@ -14,10 +16,12 @@ pub(super) fn note(caller: &Caller, call: &Call<'_>, answer: &Answer) {
         Err(Failure::Fault(fault)) => format!("refused: {fault:?}"),
         Err(Failure::Error(error)) => format!("failed: {}", error.message()),
     };
+    let made = made.map(|name| name.as_str().to_owned());
+    let device = device(call).map(|name| text(&name).into_owned()).or(made);
     tracing::info!(
         target: "nodedev::audit",
         call = ?call.procedure(),
-        device = device(call).map(|name| text(&name).into_owned()),
+        device,
         user = peer.user_id,
         process = peer.process_id,
         program = peer.program.as_deref(),

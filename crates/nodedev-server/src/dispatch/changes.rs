@@ -1,6 +1,7 @@
 //! Calls that change a device.
 
 use nodedev_driver::{CreateFlags, ErrorDomain, UpdateFlags};
+use nodedev_model::DeviceName;
 use nodedev_rpc::{Call, Device, Fault, Header, Reply, Str, Void};
 
 use super::{Answer, Caller, audit, no_flags, reply, text};
@@ -9,12 +10,14 @@ impl Caller {
     /// Runs a call that changes a device, and notes who asked for it and what came of it.
     pub(super) fn change(&self, header: &Header, call: &Call<'_>) -> Answer {
         self.writable(call.procedure())?;
-        let answer = self.run_change(header, call);
-        audit::note(self, call, &answer);
+        let mut made = None;
+        let answer = self.run_change(header, call, &mut made);
+        audit::note(self, call, made.as_ref(), &answer);
         answer
     }
 
-    fn run_change(&self, header: &Header, call: &Call<'_>) -> Answer {
+    /// Runs the call; `made` is the name of a device that there was none of before.
+    fn run_change(&self, header: &Header, call: &Call<'_>, made: &mut Option<DeviceName>) -> Answer {
         let procedure = call.procedure();
         let driver = &*self.service.driver;
         let answer = match call {
@@ -48,16 +51,16 @@ impl Caller {
                 let flags = CreateFlags::from_bits_retain(document.flags);
                 flags.check(ErrorDomain::NODEDEV, "nodeDeviceCreateXML")?;
                 self.allowed(procedure, 0, None)?;
-                let made = driver.create_xml(document.xml.as_bytes(), flags)?;
-                let name = Str::truncated(made.name.as_str());
+                let name = &made.insert(driver.create_xml(document.xml.as_bytes(), flags)?.name);
+                let name = Str::truncated(name.as_str());
                 return reply(header, &Reply::NodeDeviceCreateXml(Device { name }));
             }
             Call::NodeDeviceDefineXml(document) => {
                 let flags = CreateFlags::from_bits_retain(document.flags);
                 flags.check(ErrorDomain::NODEDEV, "nodeDeviceDefineXML")?;
                 self.allowed(procedure, 0, None)?;
-                let made = driver.define_xml(document.xml.as_bytes(), flags)?;
-                let name = Str::truncated(made.name.as_str());
+                let name = &made.insert(driver.define_xml(document.xml.as_bytes(), flags)?.name);
+                let name = Str::truncated(name.as_str());
                 return reply(header, &Reply::NodeDeviceDefineXml(Device { name }));
             }
             Call::NodeDeviceDestroy(Device { name }) => {
