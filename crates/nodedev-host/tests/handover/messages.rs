@@ -1,7 +1,9 @@
 //! What programs with a subscriber of `tracing`, as the daemon is, hear besides results.
 
+use std::collections::HashMap;
 use std::fmt::Debug;
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, LazyLock, Mutex};
+use std::thread::{self, ThreadId};
 
 use nodedev_driver::Driver;
 use tracing::field::{Field, Visit};
@@ -10,9 +12,12 @@ use tracing::{Event, Metadata, Subscriber};
 
 use crate::host::{ONE, UNUSED, host, name, program};
 
-/// Keeps each message as a line: level, target, fields.
+/// Keeps each message of a thread that listens as a line: level, target, fields.
+///
+/// It is the subscriber of the whole process: one for a thread alone misses the events whose first use is by a test on another
+/// thread at the same time.
 #[derive(Clone, Default)]
-struct Lines(Arc<Mutex<Vec<String>>>);
+struct Lines(Arc<Mutex<HashMap<ThreadId, Vec<String>>>>);
 
 struct Line(String);
 
@@ -36,10 +41,12 @@ impl Subscriber for Lines {
     fn record_follows_from(&self, _: &Id, _: &Id) {}
 
     fn event(&self, event: &Event<'_>) {
+        let mut threads = self.0.lock().unwrap();
+        let Some(lines) = threads.get_mut(&thread::current().id()) else { return };
         let metadata = event.metadata();
         let mut line = Line(format!("{} {}", metadata.level(), metadata.target()));
         event.record(&mut line);
-        self.0.lock().unwrap().push(line.0);
+        lines.push(line.0);
     }
 
     fn enter(&self, _: &Id) {}
@@ -48,10 +55,16 @@ impl Subscriber for Lines {
 }
 
 fn told(act: impl FnOnce()) -> Vec<String> {
-    let lines = Lines::default();
-    tracing::subscriber::with_default(lines.clone(), act);
-    let lines = lines.0.lock().unwrap();
-    lines.iter().filter(|line| !line.starts_with("DEBUG")).cloned().collect()
+    static LINES: LazyLock<Lines> = LazyLock::new(|| {
+        let lines = Lines::default();
+        tracing::subscriber::set_global_default(lines.clone()).unwrap();
+        lines
+    });
+    let thread = thread::current().id();
+    LINES.0.lock().unwrap().insert(thread, Vec::new());
+    act();
+    let lines = LINES.0.lock().unwrap().remove(&thread).unwrap();
+    lines.into_iter().filter(|line| !line.starts_with("DEBUG")).collect()
 }
 
 #[test]
