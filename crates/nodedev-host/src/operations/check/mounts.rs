@@ -211,10 +211,9 @@ impl Mounts {
 /// A line of a list of mounts as a recording has it: what a file system calls its place is told only where that leads to a
 /// device or a machine.
 pub(crate) fn recorded_mount(line: &[u8]) -> &[u8] {
-    const NODE: &[u8] = b" /dev/";
     let Some(mount) = parse(line) else { return line };
     let leads_on = !mount.is_numberless()
-        || line.windows(NODE.len()).any(|part| part == NODE)
+        || line.split(|&b| b == b' ').any(|field| field.starts_with(b"/dev/"))
         || OVERLAYS.contains(&mount.kind.as_slice())
         || TOLD_OTHERWISE.contains(&mount.kind.as_slice())
         || is_of_network(&mount.kind);
