@@ -25,7 +25,10 @@ const LAYERS: &[(&str, &[&str])] = &[
     ("nodedev-capi", &["nodedev", "nodedev-driver", "nodedev-model", "nodedev-remote", "nodedev-rpc"]),
     ("nodedev-server", &["nodedev-driver", "nodedev-model", "nodedev-rpc"]),
     ("nodedev-cli", &["nodedev"]),
-    ("nodedevd", &["nodedev-driver", "nodedev-host", "nodedev-rpc", "nodedev-server", "nodedev-sys"]),
+    (
+        "nodedevd",
+        &["nodedev-driver", "nodedev-host", "nodedev-model", "nodedev-rpc", "nodedev-server", "nodedev-sys"],
+    ),
     ("nodedev-testkit", &["nodedev-sys"]),
     (
         "nodedev-interop",

@@ -3,19 +3,14 @@
 use std::fmt::Write as _;
 use std::io::{self, Write};
 
-/// Whether a character does something else than to stand there: controls, line ends of any kind, and what turns the direction
-/// of writing round or is not seen at all.
-fn acts(sign: char) -> bool {
-    // What Rust writes by its number in a text in quotes.
-    sign.is_control() || !sign.is_ascii() && sign.escape_debug().nth(1) == Some('u')
-}
+use nodedev_model::is_obeyed;
 
-/// One line of text: each character that acts is written as Rust writes it, `\n` or `\u{202e}`.
+/// One line of text: each character that would be obeyed is written as Rust writes it, `\n` or `\u{202e}`.
 pub(crate) fn line(text: &str) -> String {
     let mut out = String::with_capacity(text.len());
     for sign in text.chars() {
         // Writing to a string does not fail.
-        let _ = if acts(sign) { write!(out, "{}", sign.escape_default()) } else { out.write_char(sign) };
+        let _ = if is_obeyed(sign) { write!(out, "{}", sign.escape_default()) } else { out.write_char(sign) };
     }
     out
 }

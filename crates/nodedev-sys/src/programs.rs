@@ -30,15 +30,32 @@ pub(crate) struct Ended {
 }
 
 impl Ended {
-    /// Whether it did what it should. Where nobody knows, it did if it does not complain.
+    /// Whether it did what it should ([`is_success`]).
     pub(crate) fn is_success(&self) -> bool {
-        self.status.map_or(self.complaint.is_empty(), |status| status.success())
+        is_success(self.status, &self.complaint)
     }
 
     /// For people, where it says nothing itself.
     pub(crate) fn told(&self) -> String {
         self.status.map_or_else(|| "no known status".to_owned(), |status| status.to_string())
     }
+}
+
+/// Whether a program did what it should. Where nobody knows, it did if it does not complain.
+pub(crate) fn is_success(status: Option<ExitStatus>, complaint: &[u8]) -> bool {
+    status.map_or(complaint.is_empty(), |status| status.success())
+}
+
+/// Starts the first of some programs that is there.
+pub(crate) fn spawn_first(programs: impl IntoIterator<Item = io::Result<Command>>) -> io::Result<Child> {
+    let mut started = Err(io::Error::from(io::ErrorKind::NotFound));
+    for program in programs {
+        started = program.and_then(|mut program| program.spawn());
+        if !matches!(&started, Err(error) if error.kind() == io::ErrorKind::NotFound) {
+            break;
+        }
+    }
+    started
 }
 
 /// Runs the first of some programs that is there, with an input, and keeps so many bytes of what it writes.
@@ -50,15 +67,10 @@ pub(crate) fn run(
 ) -> io::Result<Ended> {
     let stdin = memory_file_of(input)?;
     let (output, complaint) = (memory_file()?, memory_file()?);
-    let mut ran = Err(io::Error::from(io::ErrorKind::NotFound));
-    for mut program in programs {
+    let mut child = spawn_first(programs.into_iter().map(|mut program| {
         program.stdin(stdin.try_clone()?).stdout(output.try_clone()?).stderr(complaint.try_clone()?);
-        ran = program.spawn();
-        if !matches!(&ran, Err(error) if error.kind() == io::ErrorKind::NotFound) {
-            break;
-        }
-    }
-    let mut child = ran?;
+        Ok(program)
+    }))?;
     let status = match wait(&mut child, patience)? {
         Waited::Ended(status) => status,
         Waited::TooLong => {

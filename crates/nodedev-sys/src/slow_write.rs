@@ -7,13 +7,13 @@ use std::fmt;
 use std::fs::File;
 use std::io;
 use std::os::fd::{AsFd as _, OwnedFd};
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, Command};
 use std::time::Duration;
 
 use rustix::io::dup;
 
 use crate::error::{Operation, SysError};
-use crate::programs::{Waited, beginning, memory_file_of, wait};
+use crate::programs::{Waited, beginning, is_success, memory_file_of, spawn_first, wait};
 use crate::{FileLock, Root, change};
 
 /// How much of a complaint is read.
@@ -60,8 +60,7 @@ impl PendingWrite for ByProcess {
         };
         self.child = None;
         let complaint = beginning(&self.complaint, COMPLAINT).unwrap_or_default();
-        // A process that ignores SIGCHLD is told no status: then the complaint tells.
-        if status.map_or(complaint.is_empty(), |status| status.success()) {
+        if is_success(status, &complaint) {
             return Some(Ok(()));
         }
         Some(Err(failed(reason(&complaint))))
@@ -91,18 +90,12 @@ pub(crate) fn start(
     // They are given to every process that is started at this moment: it cannot be told which.
     let inherited: Result<Vec<OwnedFd>, _> = locks.iter().map(|lock| dup(lock.as_fd())).collect();
     let inherited = inherited.map_err(|errno| failed(errno.into()))?;
-    let mut started = Err(io::Error::from(io::ErrorKind::NotFound));
-    for program in ["dd", "/usr/bin/dd", "/bin/dd"] {
-        let copy = |file: &File| file.try_clone().map(Stdio::from);
+    let started = spawn_first(["dd", "/usr/bin/dd", "/bin/dd"].map(|program| {
         let mut command = Command::new(program);
         command.args(["bs=65536", "count=1", "status=none"]).env("LC_ALL", "C");
-        command.stdin(copy(&stdin).map_err(failed)?).stderr(copy(&complaint).map_err(failed)?);
-        command.stdout(Stdio::from(attribute.try_clone().map_err(failed)?));
-        started = command.spawn();
-        if !matches!(&started, Err(error) if error.kind() == io::ErrorKind::NotFound) {
-            break;
-        }
-    }
+        command.stdin(stdin.try_clone()?).stderr(complaint.try_clone()?).stdout(attribute.try_clone()?);
+        Ok(command)
+    }));
     drop(inherited);
     match started {
         Ok(child) => Ok(Box::new(ByProcess { child: Some(child), complaint, path: path.to_owned() })),

@@ -12,8 +12,10 @@ use crate::kernel::attribute_value;
 const ATTRIBUTE_LIMIT: usize = 4096;
 /// What `driver_override` says if there is none.
 const NO_OVERRIDE: &[u8] = b"(null)";
-/// Drivers that only keep a device for somebody else; those for VFIO are told by a folder besides.
-const STUBS: &[&str] = &["vfio-pci", "pci-stub", "pciback", "xen-pciback"];
+/// Drivers that keep a device from everybody: no guest has it from them.
+pub(crate) const KEEPERS: &[&str] = &["pci-stub", "pciback", "xen-pciback"];
+/// The driver that keeps a device for guests; others for VFIO are told by a folder.
+const VFIO: &str = "vfio-pci";
 
 /// A PCI function: its address, and the name that libvirt gives it.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
@@ -105,7 +107,7 @@ impl PciFunction {
 
     /// Whether a driver that is bound to the function only keeps it for somebody else.
     pub(crate) fn is_stub(&self, host: &dyn HostAccess, driver: &str) -> Result<bool> {
-        Ok(STUBS.contains(&driver) || self.is_bound_to_vfio(host, driver)?)
+        Ok(driver == VFIO || KEEPERS.contains(&driver) || self.is_bound_to_vfio(host, driver)?)
     }
 
     /// Whether the function is bound to a driver that only keeps it for somebody else.

@@ -10,6 +10,7 @@ use nodedev_sys::paths::{
 };
 
 use super::claims::Claim;
+use super::lookup::{devices_in, is_name};
 use crate::kernel::attribute_value;
 use crate::operations::Result;
 
@@ -36,20 +37,20 @@ pub(super) fn claims(host: &dyn HostAccess) -> Result<Vec<Claim>> {
         let why = format!("its console {} is on it", String::from_utf8_lossy(&name));
         claims.push(Claim::needed(FindingKind::HostConsole, why, CONSOLE, path));
     }
-    for path in of_class(host, CLASS_GRAPHICS)? {
+    for path in devices_in(host, CLASS_GRAPHICS)? {
         if basename(&path) == FIRST_FRAMEBUFFER {
             let why = "the framebuffer fb0 of its console is on it".to_owned();
             claims.push(Claim::needed(FindingKind::HostConsole, why, SCREEN, path));
         }
     }
-    for path in of_class(host, CLASS_DRM)? {
+    for path in devices_in(host, CLASS_DRM)? {
         // Only connectors have that.
         if text(host, &path, "enabled")?.as_deref() == Some(b"enabled") {
             let why = format!("it shows something at {}", String::from_utf8_lossy(basename(&path)));
             claims.push(Claim::needed(FindingKind::HostConsole, why, SCREEN, path));
         }
     }
-    for path in of_class(host, CLASS_WATCHDOG)? {
+    for path in devices_in(host, CLASS_WATCHDOG)? {
         // Not every kernel says whether it runs.
         if text(host, &path, "state")?.as_deref() != Some(b"inactive") {
             let why = format!(
@@ -63,7 +64,7 @@ pub(super) fn claims(host: &dyn HostAccess) -> Result<Vec<Claim>> {
         (CLASS_TPM, "its trusted platform module"),
         (CLASS_IPMI, "the way to its board's management controller"),
     ] {
-        for path in of_class(host, class)? {
+        for path in devices_in(host, class)? {
             let why = format!("{what} ({}) is on it", String::from_utf8_lossy(basename(&path)));
             claims.push(Claim::needed(FindingKind::VitalPart, why, PART, path));
         }
@@ -102,16 +103,6 @@ fn consoles(host: &dyn HostAccess) -> Result<Vec<(Vec<u8>, Vec<u8>)>> {
         }
     }
     Ok(found)
-}
-
-fn is_name(name: &[u8]) -> bool {
-    !name.is_empty() && !name.contains(&b'/') && !matches!(name, b"." | b"..")
-}
-
-/// Paths of all devices of a class.
-fn of_class(host: &dyn HostAccess, class: &str) -> Result<Vec<Vec<u8>>> {
-    let links = host.link_targets(class.as_bytes())?.unwrap_or_default();
-    Ok(links.iter().map(|link| follow(class.as_bytes(), link)).collect())
 }
 
 fn text(host: &dyn HostAccess, path: &[u8], name: &str) -> Result<Option<Vec<u8>>> {

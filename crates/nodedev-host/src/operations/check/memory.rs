@@ -7,6 +7,7 @@ use nodedev_sys::HostAccess;
 use nodedev_sys::paths::{CXL_DEVICES, DAX_DEVICES, ND_DEVICES, basename, follow, join};
 
 use super::claims::Claim;
+use super::lookup::devices_in;
 use super::{Intent, Scene, finding};
 use crate::kernel::attribute_value;
 use crate::operations::Result;
@@ -32,7 +33,7 @@ pub(super) fn claims(host: &dyn HostAccess) -> Result<Vec<Claim>> {
 /// memory device.
 fn compute_express_link(host: &dyn HostAccess) -> Result<Vec<Claim>> {
     let mut claims = Vec::new();
-    let paths = links(host, CXL_DEVICES)?;
+    let paths = devices_in(host, CXL_DEVICES)?;
     let by_name: HashMap<&[u8], &Vec<u8>> = paths.iter().map(|path| (basename(path), path)).collect();
     let mut used = HashMap::new();
     for region in paths.iter().filter(|path| is_numbered(basename(path), b"region")) {
@@ -59,7 +60,7 @@ fn compute_express_link(host: &dyn HostAccess) -> Result<Vec<Claim>> {
         };
         claims.push(Claim::needed(FindingKind::HostMemory, why, ONLINE, path.clone()));
     }
-    for path in links(host, DAX_DEVICES)? {
+    for path in devices_in(host, DAX_DEVICES)? {
         let driver = host.read_link(&join(&path, b"driver"))?;
         if driver.is_some_and(|driver| basename(&driver) == SYSTEM_MEMORY) {
             let why = format!(
@@ -75,7 +76,7 @@ fn compute_express_link(host: &dyn HostAccess) -> Result<Vec<Claim>> {
 /// Namespaces of non-volatile memory that a driver serves.
 fn non_volatile(host: &dyn HostAccess) -> Result<Vec<Claim>> {
     let mut claims = Vec::new();
-    for path in links(host, ND_DEVICES)? {
+    for path in devices_in(host, ND_DEVICES)? {
         let name = basename(&path);
         let is_part = [&b"namespace"[..], b"btt", b"pfn", b"dax"].iter().any(|kind| name.starts_with(kind));
         if is_part && host.read_link(&join(&path, b"driver"))?.is_some() {
@@ -99,12 +100,6 @@ pub(super) fn peer_to_peer(scene: &Scene<'_>, intent: &Intent<'_>) -> Result<Vec
         function.address
     );
     Ok(vec![finding(FindingKind::HostMemory, Effect::RefusedUnlessForced, problem, PEERS)])
-}
-
-/// Paths of all devices of a bus.
-fn links(host: &dyn HostAccess, folder: &str) -> Result<Vec<Vec<u8>>> {
-    let links = host.link_targets(folder.as_bytes())?.unwrap_or_default();
-    Ok(links.iter().map(|link| follow(folder.as_bytes(), link)).collect())
 }
 
 fn is_numbered(name: &[u8], word: &[u8]) -> bool {

@@ -13,6 +13,7 @@ mod exclusive;
 mod functions;
 mod guests;
 mod keyboards;
+mod lookup;
 mod memory;
 mod mounts;
 mod network;

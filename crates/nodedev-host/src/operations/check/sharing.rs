@@ -4,6 +4,7 @@ use nodedev_model::{Effect, Finding, FindingKind};
 
 use super::scene::{group_nodes, told};
 use super::{Intent, Scene, finding, vital};
+use crate::operations::function::KEEPERS;
 use crate::operations::{PciFunction, Result};
 
 /// Drivers of the host that leave the DMA of their devices to guests (kernel, `driver_managed_dma`), besides those that only
@@ -14,9 +15,6 @@ const HARMLESS: &[&str] = &["pcieport", "shpchp"];
 pub(super) fn is_harmless(driver: &str) -> bool {
     HARMLESS.contains(&driver) || KEEPERS.contains(&driver)
 }
-
-/// Drivers that keep a device from everybody: no guest has it from them.
-const KEEPERS: &[&str] = &["pci-stub", "pciback", "xen-pciback"];
 
 /// How many other members of a group are named: there are hosts with all in one.
 const MOST_TOLD: usize = 8;

@@ -7,8 +7,8 @@ use nodedev_sys::network::{InterfaceName, Route, RouteKind};
 use nodedev_sys::paths::{PROCESSES_OF_THE_HOST, join};
 use nodedev_sys::{HostAccess, SysError};
 
-use super::routes::is_name;
 use crate::operations::Result;
+use crate::operations::check::lookup::is_name;
 
 /// Bound of a routing table: some hosts have all routes of the Internet.
 const ROUTES_LIMIT: usize = 256 << 20;

@@ -8,9 +8,10 @@ use nodedev_sys::network::{InterfaceName, Link};
 use nodedev_sys::paths::{CLASS_NET, PROCESSES_OF_THE_HOST, VIRTUAL, basename, follow, join};
 use nodedev_sys::{HostAccess, SysError};
 
-use super::routes::{Routes, Way, is_name};
+use super::routes::{Routes, Way};
 use crate::kernel::attribute_value;
 use crate::operations::Result;
+use crate::operations::check::lookup::is_name;
 
 /// How many interfaces are gone through at most, as the bound of a walk.
 const MOST_INTERFACES: usize = 1 << 17;

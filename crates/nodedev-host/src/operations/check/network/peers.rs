@@ -10,10 +10,11 @@ use nodedev_sys::paths::{
     RBD_DEVICES, basename, follow, join,
 };
 
-use super::{mounts, routes};
+use super::mounts;
 use crate::kernel::attribute_value;
 use crate::operations::Result;
 use crate::operations::check::Scene;
+use crate::operations::check::lookup::is_name;
 
 mod sockets;
 
@@ -61,7 +62,7 @@ pub(super) fn peer_of(text: &str) -> Option<Peer> {
     };
     match text.split_once('%') {
         Some((address, scope)) => {
-            let is_one = address.parse::<IpAddr>().is_ok() && routes::is_name(scope.as_bytes());
+            let is_one = address.parse::<IpAddr>().is_ok() && is_name(scope.as_bytes());
             is_one.then(|| Peer::Interface(scope.as_bytes().to_vec()))
         }
         None => text.parse().ok().map(Peer::Address),
@@ -174,7 +175,7 @@ fn nvme(host: &dyn HostAccess, _: &[Vec<u8>]) -> Result<Vec<Remote>> {
             _ => peers_in(field("traddr").into_iter()),
         };
         all.extend(remotes(&what, "at", peers));
-        if let Some(interface) = field("host_iface").filter(|name| routes::is_name(name.as_bytes())) {
+        if let Some(interface) = field("host_iface").filter(|name| is_name(name.as_bytes())) {
             all.push(Remote { what, peer: Peer::Interface(interface.as_bytes().to_vec()) });
         }
     }

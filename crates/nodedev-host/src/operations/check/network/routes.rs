@@ -8,6 +8,7 @@ use nodedev_sys::network::{InterfaceName, Route, RouteKind};
 
 use super::files;
 use crate::operations::Result;
+use crate::operations::check::lookup::is_name;
 
 /// A route to more than this is as good as a default route: nothing that is one network is so large.
 const WIDE: u8 = 8;
@@ -152,11 +153,6 @@ impl Routes {
 /// Whether something can leave the machine there.
 fn is_outside(name: &[u8]) -> bool {
     name != b"lo" && is_name(name)
-}
-
-/// Whether bytes can be the name of an interface.
-pub(super) fn is_name(name: &[u8]) -> bool {
-    !name.is_empty() && !name.contains(&b'/') && !matches!(name, b"." | b"..")
 }
 
 fn key(route: &Route) -> (bool, u8, u128, u32, u32) {
