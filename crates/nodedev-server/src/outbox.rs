@@ -118,6 +118,8 @@ pub(crate) struct Outbox {
 struct State {
     chunks: VecDeque<Chunk>,
     waiting: Count,
+    /// Calls that were answered and whose replies are not written.
+    answered: usize,
     closed: Option<Closed>,
 }
 
@@ -145,6 +147,17 @@ impl Outbox {
         self.calls_below(self.bounds.calls.max(1)).await;
     }
 
+    /// Whether the client has read all replies and events that there are for it.
+    pub(crate) fn is_read(&self) -> bool {
+        let state = self.lock();
+        state.answered == 0 && state.waiting.events == 0
+    }
+
+    /// Whether as many calls were taken as may be.
+    pub(crate) fn is_full(&self) -> bool {
+        self.lock().waiting.replies >= self.bounds.calls.max(1)
+    }
+
     /// Waits until no more than this one call is without its reply. One task alone may wait.
     pub(crate) async fn others_answered(&self) {
         self.calls_below(2).await;
@@ -163,6 +176,7 @@ impl Outbox {
         if state.closed.is_some() {
             return;
         }
+        state.answered += 1;
         let Frame { head, body, tail } = frame;
         match body {
             None => state.append(&[&head], Count { replies: 1, ..Count::default() }, charge(&head)),
@@ -266,6 +280,7 @@ impl Outbox {
         let mut state = self.lock();
         let Count { replies, events, event_bytes } = chunk.count;
         state.waiting.replies = state.waiting.replies.saturating_sub(replies);
+        state.answered = state.answered.saturating_sub(replies);
         state.waiting.events = state.waiting.events.saturating_sub(events);
         state.waiting.event_bytes = state.waiting.event_bytes.saturating_sub(event_bytes);
         drop(state);

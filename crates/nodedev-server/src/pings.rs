@@ -1,5 +1,9 @@
 //! Whether a client still lives: PINGs that it asked for.
+//!
+//! Its answers are messages like others. As long as none of them is looked at, for want of room that others have or since its
+//! calls are still worked on, a client that reads what it gets is not taken for mute.
 
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
@@ -15,7 +19,19 @@ pub(crate) struct Pings {
     interval: Option<Duration>,
     count: u32,
     heard: Mutex<Instant>,
+    /// No message of the client is looked at.
+    is_held: AtomicBool,
     begun: Notify,
+}
+
+/// No message of the client is looked at as long as this lives.
+pub(crate) struct Hold<'a>(&'a Pings);
+
+impl Drop for Hold<'_> {
+    fn drop(&mut self) {
+        self.0.heard();
+        self.0.is_held.store(false, Ordering::SeqCst);
+    }
 }
 
 impl Pings {
@@ -24,6 +40,7 @@ impl Pings {
             interval: settings.keepalive_interval,
             count: settings.keepalive_count,
             heard: Mutex::new(Instant::now()),
+            is_held: AtomicBool::new(false),
             begun: Notify::new(),
         }
     }
@@ -34,6 +51,12 @@ impl Pings {
 
     pub(crate) fn heard(&self) {
         *self.heard.lock().unwrap_or_else(PoisonError::into_inner) = Instant::now();
+    }
+
+    /// Says that no message is looked at until this goes. One task alone may hold it.
+    pub(crate) fn hold(&self) -> Hold<'_> {
+        self.is_held.store(true, Ordering::SeqCst);
+        Hold(self)
     }
 
     pub(crate) fn begin(&self) {
@@ -48,6 +71,9 @@ impl Pings {
         let mut heard = self.last_heard();
         loop {
             tokio::time::sleep_until(heard + interval * (sent + 1)).await;
+            if outbox.is_read() && (self.is_held.load(Ordering::SeqCst) || outbox.is_full()) {
+                self.heard();
+            }
             let now = self.last_heard();
             if now > heard {
                 (heard, sent) = (now, 0);

@@ -275,13 +275,16 @@ impl<F: FnOnce()> Reading<'_, F> {
     ) -> Result<Step, End> {
         self.outbox.room().await;
         let account = self.outbox.account();
+        let hold = self.pings.hold();
         account.room_for_replies().await;
+        drop(hold);
         let is_trusted = self.session.is_logged_in() && !self.session.is_read_only();
         decoder.set_limit(if is_trusted { MESSAGE_MAX } else { SHORT });
         // The bytes of the message before this one are given back when this one's are made room for.
         self.incoming = None;
         loop {
             if let Some(length) = decoder.expected().filter(|_| self.incoming.is_none()) {
+                let _hold = self.pings.hold();
                 // Twice: here, and as the call that is made of it.
                 self.incoming = Some(account.room_for_message(2 * length + CALL, length > SHORT).await);
             }
@@ -362,6 +365,7 @@ impl<F: FnOnce()> Reading<'_, F> {
                         // Nobody waits for it if the client has gone.
                         let _ = sender.send(change.run());
                     });
+                    let _hold = self.pings.hold();
                     match receiver.await {
                         Ok(settled) => settled,
                         // The queue is closed with the reason, by which the connection ends.
@@ -380,6 +384,8 @@ impl<F: FnOnce()> Reading<'_, F> {
                 self.deadline = last;
             }
             Step::Finish(frame) => {
+                // The client has said its last: it answers no PING.
+                let _hold = self.pings.hold();
                 self.outbox.others_answered().await;
                 self.outbox.reply(frame);
                 self.outbox.close(Closed::Finished);

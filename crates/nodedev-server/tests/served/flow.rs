@@ -63,6 +63,13 @@ struct Undecided {
     asked: AtomicUsize,
 }
 
+impl Undecided {
+    fn release(&self, released: bool) {
+        *self.released.lock().unwrap() = released;
+        self.news.notify_all();
+    }
+}
+
 impl Access for Undecided {
     fn allows(&self, who: &Who, _: &Permission, _: Option<&str>) -> Result<bool, Error> {
         if who.user_id.is_some_and(|user| (5..8).contains(&user)) {
@@ -97,8 +104,7 @@ fn users_about_whom_nobody_decides_leave_threads_to_the_others() {
             client.call(call).reply();
         }
     }
-    *access.released.lock().unwrap() = true;
-    access.news.notify_all();
+    access.release(true);
     for client in &mut stuck {
         client.receive().unwrap().reply();
     }
@@ -195,14 +201,17 @@ struct Timed {
 
 impl Timed {
     fn new(settings: Settings, peer: Peer) -> Self {
+        Self::of(Arc::new(nodedev_server::AllowAll), settings, peer)
+    }
+
+    fn of(access: Arc<dyn Access>, settings: Settings, peer: Peer) -> Self {
         let options = nodedev_server::Options {
             scope: nodedev_driver::Scope::System,
             user: 0,
             is_recording: false,
             workers: nodedev_server::Workers::default(),
         };
-        let service =
-            nodedev_server::Service::new(Fake::small(), Arc::new(nodedev_server::AllowAll), options);
+        let service = nodedev_server::Service::new(Fake::small(), access, options);
         let (client, server) = tokio::io::duplex(1 << 16);
         let served =
             tokio::spawn(
@@ -270,6 +279,44 @@ async fn a_client_that_answers_stays_and_one_that_never_asked_gets_no_ping() {
     never.client.write_all(&ping).await.unwrap();
     let (header, _) = never.receive().await.expect("PONG");
     assert_eq!(Keepalive::from_header(&header), Some(Keepalive::Pong));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_client_that_is_not_looked_at_is_not_mute_as_long_as_it_reads() {
+    let open = Call::ConnectOpen(Open { name: Some(text("nodedev:///system")), flags: 0 });
+    // What takes its time: opening the connection, before which no other message is looked at, or as many calls as are taken.
+    let cases: [(&[Call<'_>], &[Call<'_>]); 2] =
+        [(&[QUESTION], &[open.clone()]), (&[open, QUESTION], &[xml("computer")])];
+    for (before, slow) in cases {
+        let access = Arc::new(Undecided::default());
+        let settings = Settings { max_requests: 1, ..Settings::default() };
+        let mut timed = Timed::of(Arc::clone(&access) as _, settings, peer(Some(5)));
+        access.release(true);
+        for call in before {
+            timed.send(call).await;
+            timed.receive().await.expect("an answer");
+        }
+        access.release(false);
+        let asked = access.asked.load(Ordering::SeqCst);
+        for call in slow {
+            timed.send(call).await;
+        }
+        while access.asked.load(Ordering::SeqCst) < asked + slow.len() {
+            tokio::task::yield_now().await;
+        }
+        for _ in 0..200 {
+            tokio::time::advance(Duration::from_secs(5)).await;
+            tokio::task::yield_now().await;
+        }
+        assert!(!timed.served.is_finished(), "{slow:?}");
+        access.release(true);
+        for _ in slow {
+            let (header, _) = timed.receive().await.expect("still there");
+            assert_eq!(Keepalive::from_header(&header), None, "{slow:?}");
+        }
+        while timed.receive().await.is_some() {}
+        assert_eq!(timed.served.await.unwrap(), End::Mute);
+    }
 }
 
 /// Lets in those of one user, and says for whom an agent would be needed.
