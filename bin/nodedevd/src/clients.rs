@@ -54,6 +54,8 @@ pub(crate) struct Door {
     threads: Threads,
     /// The user as whom the daemon runs.
     user: u32,
+    /// What says who clients are.
+    host: Option<Root>,
     clients: Places,
     /// Clients that have come and wait until there is a place.
     waiting: Places,
@@ -103,6 +105,7 @@ impl Door {
             current,
             threads,
             user,
+            host: Root::live().ok(),
             clients: Places::new(limits.clients, limits.clients / 8),
             waiting: Places::new(limits.waiting, 0),
             max_anonymous: limits.anonymous,
@@ -125,7 +128,7 @@ impl Door {
                 loop {
                     match socket.accept().await.and_then(|(stream, _)| stream.into_std()) {
                         Ok(stream) => {
-                            let identity = identity(&stream);
+                            let identity = identity(&stream, self.host.as_ref());
                             let came = Came::Unix { stream, read_only };
                             self.admit(Guest { came, identity, anonymous: Arc::clone(&anonymous) }).await;
                         }
@@ -261,7 +264,7 @@ fn of_network(stream: &std::net::TcpStream, from: SocketAddr) -> Identity {
 
 /// Who is at the other end of a Unix socket, as the kernel says. It is asked at once: later the process can have gone, and
 /// another one have its number.
-fn identity(stream: &UnixStream) -> Identity {
+fn identity(stream: &UnixStream, host: Option<&Root>) -> Identity {
     let mut identity = Identity::default();
     if let Ok(peer) = getsockopt(stream, PeerCredentials) {
         identity.user_id = Some(peer.uid().into());
@@ -273,10 +276,8 @@ fn identity(stream: &UnixStream) -> Identity {
     let may_live = matches!(process, Ok(_) | Err(Errno::ENOPROTOOPT));
     identity.process = process.ok().map(Arc::new);
     let number = identity.process_id.filter(|_| may_live).and_then(|number| u32::try_from(number).ok());
-    if let (Some(number), Ok(host)) = (number, Root::live()) {
-        identity.process_time = processes::start_time(&host, number);
-        identity.program = processes::program(&host, number);
-    }
+    let process = number.zip(host).and_then(|(number, host)| processes::start_and_program(host, number));
+    (identity.process_time, identity.program) = process.unzip();
     // Without its time, whoever has the number later would be taken for it.
     identity.process_id = identity.process_id.filter(|_| identity.process_time.is_some());
     identity

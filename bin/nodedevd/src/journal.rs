@@ -6,7 +6,7 @@ use std::os::unix::net::UnixDatagram;
 use tracing::{Level, Metadata};
 use tracing_subscriber::fmt::MakeWriter;
 
-use crate::printable;
+use nodedev_model::printable;
 
 /// Where the journal takes entries.
 const SOCKET: &str = "/run/systemd/journal/socket";
@@ -66,7 +66,7 @@ impl Write for Entry<'_> {
 fn fields(priority: u8, message: &[u8]) -> Vec<u8> {
     let message = message.trim_ascii_end();
     let message = String::from_utf8_lossy(message.get(..LONGEST).unwrap_or(message));
-    let line = printable::line(&message);
+    let line = printable(&message);
     format!("PRIORITY={priority}\nSYSLOG_IDENTIFIER=nodedevd\nMESSAGE={line}\n").into_bytes()
 }
 
@@ -77,7 +77,7 @@ mod tests {
     #[test]
     fn a_message_is_one_field_whatever_is_in_it() {
         let entry = |message: &str| String::from_utf8(fields(4, message.as_bytes())).unwrap();
-        let want = "PRIORITY=4\nSYSLOG_IDENTIFIER=nodedevd\nMESSAGE=a\\nPRIORITY=0 \\u{1b}[2J\n";
+        let want = "PRIORITY=4\nSYSLOG_IDENTIFIER=nodedevd\nMESSAGE=a\\x0aPRIORITY=0 \\x1b[2J\n";
         assert_eq!(entry("a\nPRIORITY=0 \u{1b}[2J\n"), want);
         let long = entry(&"\u{7f}".repeat(2 * LONGEST));
         assert!(long.len() < 10 * LONGEST, "{}", long.len());

@@ -19,7 +19,7 @@ use crate::config::{Config, LogOutput};
 use crate::exit::{Exit, Fatal};
 use crate::files::Folder;
 use crate::journal::Journal;
-use crate::printable::Lines;
+use crate::lines::Lines;
 
 /// Changes the level of messages while the daemon runs.
 pub(crate) struct Logging {

@@ -42,11 +42,14 @@ fn third_address(connection: &[u8]) -> Option<IpAddr> {
     address.parse().ok().map(|address: IpAddr| address.to_canonical())
 }
 
-/// When a process started, in clock ticks since the machine did; `None` if there is no such process. Tells it from a later one
-/// with the same number.
-pub fn start_time(host: &dyn HostAccess, process: u32) -> Option<u64> {
+/// When a process started, in clock ticks since the machine did, which tells it from a later one with the same number, and the
+/// name of its program as [`program`] has it; `None` if there is no such process.
+pub fn start_and_program(host: &dyn HostAccess, process: u32) -> Option<(u64, String)> {
     let folder = join(PROC.as_bytes(), process.to_string().as_bytes());
-    stat_field(&host.read(&join(&folder, b"stat"), STAT_LIMIT).ok()??, 22)
+    let stat = host.read(&join(&folder, b"stat"), STAT_LIMIT).ok()??;
+    let name = stat.iter().position(|&b| b == b'(').zip(stat.iter().rposition(|&b| b == b')'));
+    let name = name.and_then(|(begin, end)| stat.get(begin + 1..end))?;
+    Some((stat_field(&stat, 22)?, String::from_utf8_lossy(name).into_owned()))
 }
 
 /// The name of a process's program, as `/proc/PID/comm` has it: at most 15 bytes, and what the process itself says; bytes that are
@@ -78,7 +81,7 @@ mod tests {
     use crate::Root;
 
     #[test]
-    fn a_process_started_when_its_22nd_field_says() {
+    fn a_process_started_when_its_22nd_field_says_and_has_the_name_in_parentheses() {
         let folder = tempfile::tempdir().unwrap();
         fs::create_dir_all(folder.path().join("sys")).unwrap();
         let process = folder.path().join("proc/7");
@@ -87,7 +90,8 @@ mod tests {
         let rest = "S 1 7 7 34816 7 4194560 2211 29511 6 62 1 2 45 17 20 0 1 0 5203 4923392 1154 18446744073709551615\n";
         fs::write(process.join("stat"), format!("7 (a ) 22 b) {rest}")).unwrap();
         let root = Root::open(folder.path()).unwrap();
-        assert_eq!((start_time(&root, 7), start_time(&root, 8)), (Some(5203), None));
+        assert_eq!(start_and_program(&root, 7), Some((5203, "a ) 22 b".to_owned())));
+        assert_eq!(start_and_program(&root, 8), None);
     }
 
     #[test]

@@ -7,7 +7,7 @@
 //! * [`fixtures`] unpacks the recorded hosts of this repository.
 //! * [`peer`] asks the real libvirt and `nodedevd`, [`cli`] the command line of nodedev; [`answers`] and [`compare`] hold what both
 //!   say against each other, [`golden`] against what the repository expects.
-//! * [`uevents`] speaks in udev's place.
+//! * [`uevents`] speaks in udev's place. [`messages`] hears what is said to subscribers of `tracing`.
 //! * [`complete`] decides whether a machine may leave out what it can't check.
 
 pub mod answers;
@@ -18,6 +18,7 @@ pub mod corrupt;
 pub mod fake_kernel;
 pub mod fixtures;
 pub mod golden;
+pub mod messages;
 pub mod pci_bytes;
 pub mod peer;
 pub mod programs;

@@ -33,6 +33,44 @@ fn every_call(name: &str) -> Vec<Call<'_>> {
 }
 
 #[test]
+fn who_asked_for_each_change_of_which_device_is_written_to_the_log() {
+    let heard = nodedev_testkit::messages::listen();
+    let server = Server::new(Fake::small());
+    let mut peer = peer(Some(0));
+    peer.identity.program = Some("a-changer".to_owned());
+    let (mut client, _) = server.join(peer);
+    client.open(0);
+    for call in every_call("net_eth0") {
+        client.call(&call);
+    }
+    client.call(&Call::NodeDeviceDestroy(device("net_gone"))).error();
+    let lines = heard.with("a-changer");
+    // Documents name no device: those that are made have a name then.
+    let want = [
+        ("NodeDeviceDettach", "net_eth0", "done"),
+        ("NodeDeviceDetachFlags", "net_eth0", "done"),
+        ("NodeDeviceReAttach", "net_eth0", "done"),
+        ("NodeDeviceReset", "net_eth0", "failed: "),
+        ("NodeDeviceCreateXml", "net_eth0", "done"),
+        ("NodeDeviceDefineXml", "net_eth0", "done"),
+        ("NodeDeviceDestroy", "net_eth0", "done"),
+        ("NodeDeviceUndefine", "net_eth0", "done"),
+        ("NodeDeviceCreate", "net_eth0", "done"),
+        ("NodeDeviceSetAutostart", "net_eth0", "done"),
+        ("NodeDeviceUpdate", "net_eth0", "done"),
+        ("NodeDeviceDestroy", "net_gone", "failed: "),
+    ];
+    assert_eq!(lines.len(), want.len(), "{lines:#?}");
+    for (line, (call, device, result)) in lines.iter().zip(want) {
+        assert!(line.starts_with("INFO nodedev::audit "), "{line}");
+        for part in [format!("call={call} "), format!("device=\"{device}\""), "user=0 ".to_owned()] {
+            assert!(line.contains(&part), "no '{part}' in {line}");
+        }
+        assert!(line.contains(&format!("result=\"{result}")), "{line}");
+    }
+}
+
+#[test]
 fn every_procedure_reaches_the_driver_and_its_answer_the_client() {
     let fake = Fake::small();
     let server = Server::new(Arc::clone(&fake) as _);

@@ -286,7 +286,7 @@ async fn a_client_that_is_not_looked_at_is_not_mute_as_long_as_it_reads() {
     let open = Call::ConnectOpen(Open { name: Some(text("nodedev:///system")), flags: 0 });
     // What takes its time: opening the connection, before which no other message is looked at, or as many calls as are taken.
     let cases: [(&[Call<'_>], &[Call<'_>]); 2] =
-        [(&[QUESTION], &[open.clone()]), (&[open, QUESTION], &[xml("computer")])];
+        [(&[QUESTION], std::slice::from_ref(&open)), (&[open.clone(), QUESTION], &[xml("computer")])];
     for (before, slow) in cases {
         let access = Arc::new(Undecided::default());
         let settings = Settings { max_requests: 1, ..Settings::default() };
