@@ -1,4 +1,4 @@
-//! What a caller must be allowed to do.
+//! What a procedure does, what it takes, and what its caller must be allowed to do.
 
 /// A permission that a procedure asks for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -61,4 +61,21 @@ pub enum Effect {
     Reads,
     /// It acts; read-only connections may not.
     Writes,
+}
+
+/// How long a procedure takes where devices are served, from the shortest on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Cost {
+    /// It is in the index of devices: handing it to another thread would take longer.
+    Known,
+    /// It looks at no device.
+    Quick,
+    /// It describes one device: dozens of microseconds, unless a driver of the kernel answers late.
+    Describe,
+    /// It is about all devices, of which lists are kept from one call to the next.
+    List,
+    /// It looks at the host.
+    Look,
+    /// It changes something, asks somebody else, or waits until there is an index.
+    Wait,
 }

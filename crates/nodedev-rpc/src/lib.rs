@@ -94,7 +94,7 @@ mod receive;
 mod text;
 mod xdr;
 
-pub use access::{Effect, Needs, Permission, When};
+pub use access::{Cost, Effect, Needs, Permission, When};
 pub use array::{Array, Chars, FixedChars};
 pub use decoder::Decoder;
 pub use event::Event;

@@ -4,6 +4,7 @@
 //! it with "Cannot find program", and clients then do without. It needs an open connection and, as the list of devices
 //! does, the permission `connect:search_node_devices`; each device in a result needs `node_device:getattr`.
 
+use crate::access::Cost;
 use crate::array::Array;
 use crate::bounds::NATIVE_LIST_MAX;
 use crate::frame::{Header, encode_message, program};
@@ -85,7 +86,7 @@ structures! { NATIVE_STRUCTURES 'a
 
 /// Declares the calls: number, name, arguments, reply.
 macro_rules! natives {
-    ($lt:lifetime $($(#[$doc:meta])* $number:literal $name:ident($arguments:ty) -> $reply:ty;)*) => {
+    ($lt:lifetime $($(#[$doc:meta])* $number:literal $name:ident($arguments:ty) -> $reply:ty, $cost:ident;)*) => {
         /// A procedure of program NODEDEV.
         #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
         #[repr(i32)]
@@ -106,6 +107,11 @@ macro_rules! natives {
             /// Its number.
             pub fn number(self) -> i32 {
                 self as i32
+            }
+
+            /// How long a server of devices takes for it.
+            pub fn cost(self) -> Cost {
+                match self { $(Self::$name => Cost::$cost,)* }
             }
 
             /// The procedure of this number.
@@ -177,11 +183,11 @@ macro_rules! natives {
 
 natives! { 'a
     /// The devices and the revision at which they are so.
-    1 Snapshot(SnapshotQuestion) -> NativeSnapshot<'a>;
+    1 Snapshot(SnapshotQuestion) -> NativeSnapshot<'a>, List;
     /// Asks to be told of every change.
-    2 Watch(WatchQuestion<'a>) -> WatchBegun<'a>;
+    2 Watch(WatchQuestion<'a>) -> WatchBegun<'a>, Wait;
     /// Asks not to be told any more.
-    3 Unwatch(Callback) -> Void;
+    3 Unwatch(Callback) -> Void, Quick;
 }
 
 /// What the server tells those who watch.

@@ -2,7 +2,7 @@
 
 use crate::access::Effect::{Reads, Writes};
 use crate::access::Needs::{Connection, NodeDevices, Nothing};
-use crate::access::{Effect, Needs, Permission, When};
+use crate::access::{Cost, Effect, Needs, Permission, When};
 use crate::frame::{Header, encode_message};
 use crate::known::{Known, Priority};
 use crate::messages::*;
@@ -35,12 +35,12 @@ macro_rules! permission {
     };
 }
 
-/// Each row: number, procedure, arguments and reply; what it does and needs; permissions to call it, and permissions
-/// that each device needs to be in the result.
+/// Each row: number, procedure, arguments and reply; what it does, how long that takes, and what it needs; permissions to call
+/// it, and permissions that each device needs to be in the result.
 macro_rules! procedures {
     ($lt:lifetime $(
         $(#[$doc:meta])*
-        $number:literal $name:ident($arguments:ty) -> $reply:ty, $effect:ident $needs:ident
+        $number:literal $name:ident($arguments:ty) -> $reply:ty, $effect:ident $cost:ident $needs:ident
             [$($object:ident: $action:ident $($when:ident $bits:literal)?),*]
             filter [$($fobject:ident: $faction:ident),*];
     )*) => {
@@ -68,6 +68,11 @@ macro_rules! procedures {
             /// Whether it changes something: read-only connections may not call it then.
             pub fn effect(self) -> Effect {
                 match self { $(Self::$name => $effect,)* }
+            }
+
+            /// How long a server of devices takes for it, and so with which others it takes its turn.
+            pub fn cost(self) -> Cost {
+                match self { $(Self::$name => Cost::$cost,)* }
             }
 
             /// What of a connection it needs; see [`Call::needs`] for the one exception.
@@ -172,104 +177,104 @@ macro_rules! procedures {
 
 procedures! { 'a
     /// Opens the connection.
-    1 ConnectOpen(Open<'a>) -> Void, Reads Nothing [connect: getattr] filter [];
+    1 ConnectOpen(Open<'a>) -> Void, Reads Quick Nothing [connect: getattr] filter [];
     /// Closes it; the server then closes the socket, too.
-    2 ConnectClose(Void) -> Void, Reads Nothing [] filter [];
+    2 ConnectClose(Void) -> Void, Reads Quick Nothing [] filter [];
     /// Name of the connection's driver.
-    3 ConnectGetType(Void) -> Text<'a>, Reads Connection [connect: getattr] filter [];
+    3 ConnectGetType(Void) -> Text<'a>, Reads Quick Connection [connect: getattr] filter [];
     /// Version of the hypervisor.
-    4 ConnectGetVersion(Void) -> Version, Reads Connection [connect: getattr] filter [];
+    4 ConnectGetVersion(Void) -> Version, Reads Quick Connection [connect: getattr] filter [];
     /// How many CPUs a guest of this type may have.
-    5 ConnectGetMaxVcpus(OptionalText<'a>) -> Number, Reads Connection [connect: read] filter [];
+    5 ConnectGetMaxVcpus(OptionalText<'a>) -> Number, Reads Quick Connection [connect: read] filter [];
     /// The machine's CPUs and memory.
-    6 NodeGetInfo(Void) -> NodeInfo, Reads Connection [connect: read] filter [];
+    6 NodeGetInfo(Void) -> NodeInfo, Reads Look Connection [connect: read] filter [];
     /// What the host and its hypervisor can do, as XML.
-    7 ConnectGetCapabilities(Void) -> Text<'a>, Reads Connection [connect: read] filter [];
+    7 ConnectGetCapabilities(Void) -> Text<'a>, Reads Look Connection [connect: read] filter [];
     /// The host's name.
-    59 ConnectGetHostname(Void) -> Text<'a>, Reads Connection [connect: getattr] filter [];
+    59 ConnectGetHostname(Void) -> Text<'a>, Reads Quick Connection [connect: getattr] filter [];
     /// Whether the server has a feature.
-    60 ConnectSupportsFeature(FeatureQuestion) -> Number, Reads Connection [connect: getattr] filter [];
+    60 ConnectSupportsFeature(FeatureQuestion) -> Number, Reads Quick Connection [connect: getattr] filter [];
     /// How to log in.
-    66 AuthList(Void) -> AuthTypes, Reads Nothing [] filter [];
+    66 AuthList(Void) -> AuthTypes, Reads Quick Nothing [] filter [];
     /// Which SASL mechanisms there are, with commas between them.
-    67 AuthSaslInit(Void) -> Text<'a>, Reads Nothing [] filter [];
+    67 AuthSaslInit(Void) -> Text<'a>, Reads Quick Nothing [] filter [];
     /// Chooses a SASL mechanism and begins.
-    68 AuthSaslStart(SaslStart<'a>) -> SaslReply, Reads Nothing [] filter [];
+    68 AuthSaslStart(SaslStart<'a>) -> SaslReply, Reads Quick Nothing [] filter [];
     /// Goes on with SASL.
-    69 AuthSaslStep(SaslStep) -> SaslReply, Reads Nothing [] filter [];
+    69 AuthSaslStep(SaslStep) -> SaslReply, Reads Quick Nothing [] filter [];
     /// Has polkit decide; the reply is 1.
-    70 AuthPolkit(Void) -> Number, Reads Nothing [] filter [];
+    70 AuthPolkit(Void) -> Number, Reads Quick Nothing [] filter [];
     /// URI of the connection.
-    110 ConnectGetUri(Void) -> Text<'a>, Reads Connection [connect: getattr] filter [];
+    110 ConnectGetUri(Void) -> Text<'a>, Reads Quick Connection [connect: getattr] filter [];
     /// How many devices there are.
-    111 NodeNumOfDevices(CountDevices<'a>) -> Number, Reads NodeDevices
+    111 NodeNumOfDevices(CountDevices<'a>) -> Number, Reads List NodeDevices
         [connect: search_node_devices] filter [node_device: getattr];
     /// The devices' names.
-    112 NodeListDevices(ListDevices<'a>) -> Names<'a>, Reads NodeDevices
+    112 NodeListDevices(ListDevices<'a>) -> Names<'a>, Reads List NodeDevices
         [connect: search_node_devices] filter [node_device: getattr];
     /// A device by its name.
-    113 NodeDeviceLookupByName(Device<'a>) -> Device<'a>, Reads NodeDevices [node_device: getattr] filter [];
+    113 NodeDeviceLookupByName(Device<'a>) -> Device<'a>, Reads Known NodeDevices [node_device: getattr] filter [];
     /// A device as XML.
-    114 NodeDeviceGetXmlDesc(DeviceFlags<'a>) -> Text<'a>, Reads NodeDevices [node_device: read] filter [];
+    114 NodeDeviceGetXmlDesc(DeviceFlags<'a>) -> Text<'a>, Reads Describe NodeDevices [node_device: read] filter [];
     /// The device above a device; absent, and no error, if there is none.
-    115 NodeDeviceGetParent(Device<'a>) -> OptionalText<'a>, Reads NodeDevices [node_device: getattr] filter [];
+    115 NodeDeviceGetParent(Device<'a>) -> OptionalText<'a>, Reads Known NodeDevices [node_device: getattr] filter [];
     /// How many capabilities a device has.
-    116 NodeDeviceNumOfCaps(Device<'a>) -> Number, Reads NodeDevices [node_device: read] filter [];
+    116 NodeDeviceNumOfCaps(Device<'a>) -> Number, Reads Describe NodeDevices [node_device: read] filter [];
     /// A device's capabilities.
-    117 NodeDeviceListCaps(ListCapabilities<'a>) -> Names<'a>, Reads NodeDevices [node_device: read] filter [];
+    117 NodeDeviceListCaps(ListCapabilities<'a>) -> Names<'a>, Reads Describe NodeDevices [node_device: read] filter [];
     /// Detaches a device from the host. The name is libvirt's.
-    118 NodeDeviceDettach(Device<'a>) -> Void, Writes Connection [node_device: detach] filter [];
+    118 NodeDeviceDettach(Device<'a>) -> Void, Writes Wait Connection [node_device: detach] filter [];
     /// Gives a device back to the host.
-    119 NodeDeviceReAttach(Device<'a>) -> Void, Writes Connection [node_device: detach] filter [];
+    119 NodeDeviceReAttach(Device<'a>) -> Void, Writes Wait Connection [node_device: detach] filter [];
     /// Resets a device.
-    120 NodeDeviceReset(Device<'a>) -> Void, Writes Connection [node_device: detach] filter [];
+    120 NodeDeviceReset(Device<'a>) -> Void, Writes Wait Connection [node_device: detach] filter [];
     /// Creates a device.
-    123 NodeDeviceCreateXml(Document<'a>) -> Device<'a>, Writes NodeDevices
+    123 NodeDeviceCreateXml(Document<'a>) -> Device<'a>, Writes Wait NodeDevices
         [node_device: write, node_device: start] filter [];
     /// Destroys a device, or stops it.
-    124 NodeDeviceDestroy(Device<'a>) -> Void, Writes NodeDevices [node_device: stop] filter [];
+    124 NodeDeviceDestroy(Device<'a>) -> Void, Writes Wait NodeDevices [node_device: stop] filter [];
     /// Whether nobody can listen in.
-    149 ConnectIsSecure(Void) -> Number, Reads Connection [] filter [];
+    149 ConnectIsSecure(Void) -> Number, Reads Quick Connection [] filter [];
     /// Version of the server's libvirt.
-    157 ConnectGetLibVersion(Void) -> Version, Reads Connection [connect: getattr] filter [];
+    157 ConnectGetLibVersion(Void) -> Version, Reads Quick Connection [connect: getattr] filter [];
     /// What the firmware says about the machine, as XML.
-    203 ConnectGetSysinfo(Flags) -> Text<'a>, Reads Connection [connect: read] filter [];
+    203 ConnectGetSysinfo(Flags) -> Text<'a>, Reads Quick Connection [connect: read] filter [];
     /// The devices, by flags.
-    285 ConnectListAllNodeDevices(ListAllDevices) -> AllDevices<'a>, Reads NodeDevices
+    285 ConnectListAllNodeDevices(ListAllDevices) -> AllDevices<'a>, Reads List NodeDevices
         [connect: search_node_devices] filter [node_device: getattr];
     /// The SCSI host of a Fibre Channel port.
-    297 NodeDeviceLookupScsiHostByWwn(WorldWideNames<'a>) -> Device<'a>, Reads NodeDevices
+    297 NodeDeviceLookupScsiHostByWwn(WorldWideNames<'a>) -> Device<'a>, Reads Look NodeDevices
         [node_device: getattr] filter [];
     /// Detaches a device from the host, for a driver.
-    301 NodeDeviceDetachFlags(Detach<'a>) -> Void, Writes Connection [node_device: detach] filter [];
+    301 NodeDeviceDetachFlags(Detach<'a>) -> Void, Writes Wait Connection [node_device: detach] filter [];
     /// Asks to be told when the server loses the connection.
-    360 ConnectRegisterCloseCallback(Void) -> Void, Reads Connection [connect: getattr] filter [];
+    360 ConnectRegisterCloseCallback(Void) -> Void, Reads Quick Connection [connect: getattr] filter [];
     /// Asks not to be told any more.
-    361 ConnectUnregisterCloseCallback(Void) -> Void, Reads Connection [connect: getattr] filter [];
+    361 ConnectUnregisterCloseCallback(Void) -> Void, Reads Quick Connection [connect: getattr] filter [];
     /// Asks for events.
-    374 ConnectNodeDeviceEventRegisterAny(EventRegistration<'a>) -> Callback, Reads NodeDevices
+    374 ConnectNodeDeviceEventRegisterAny(EventRegistration<'a>) -> Callback, Reads Wait NodeDevices
         [connect: search_node_devices] filter [node_device: getattr];
     /// Asks for no more events.
-    375 ConnectNodeDeviceEventDeregisterAny(Callback) -> Void, Reads NodeDevices [connect: read] filter [];
+    375 ConnectNodeDeviceEventDeregisterAny(Callback) -> Void, Reads Quick NodeDevices [connect: read] filter [];
     /// Says who the caller acts for.
-    419 ConnectSetIdentity(Identity<'a>) -> Void, Reads Connection [connect: write] filter [];
+    419 ConnectSetIdentity(Identity<'a>) -> Void, Reads Wait Connection [connect: write] filter [];
     /// Defines a device.
-    428 NodeDeviceDefineXml(Document<'a>) -> Device<'a>, Writes NodeDevices
+    428 NodeDeviceDefineXml(Document<'a>) -> Device<'a>, Writes Wait NodeDevices
         [node_device: write, node_device: save] filter [];
     /// Removes a device's definition.
-    429 NodeDeviceUndefine(DeviceFlags<'a>) -> Void, Writes NodeDevices [node_device: delete] filter [];
+    429 NodeDeviceUndefine(DeviceFlags<'a>) -> Void, Writes Wait NodeDevices [node_device: delete] filter [];
     /// Starts a device that is defined.
-    430 NodeDeviceCreate(DeviceFlags<'a>) -> Void, Writes NodeDevices [node_device: start] filter [];
+    430 NodeDeviceCreate(DeviceFlags<'a>) -> Void, Writes Wait NodeDevices [node_device: start] filter [];
     /// Whether a device is started with the host.
-    433 NodeDeviceGetAutostart(Device<'a>) -> Number, Reads NodeDevices [node_device: read] filter [];
+    433 NodeDeviceGetAutostart(Device<'a>) -> Number, Reads Known NodeDevices [node_device: read] filter [];
     /// Sets whether a device is started with the host.
-    434 NodeDeviceSetAutostart(Autostart<'a>) -> Void, Writes NodeDevices [node_device: write] filter [];
+    434 NodeDeviceSetAutostart(Autostart<'a>) -> Void, Writes Wait NodeDevices [node_device: write] filter [];
     /// Whether a device has a definition.
-    435 NodeDeviceIsPersistent(Device<'a>) -> Number, Reads NodeDevices [node_device: read] filter [];
+    435 NodeDeviceIsPersistent(Device<'a>) -> Number, Reads Known NodeDevices [node_device: read] filter [];
     /// Whether a device is there.
-    436 NodeDeviceIsActive(Device<'a>) -> Number, Reads NodeDevices [node_device: read] filter [];
+    436 NodeDeviceIsActive(Device<'a>) -> Number, Reads Known NodeDevices [node_device: read] filter [];
     /// Changes a device or its definition (bit 0 of the flags: the device, bit 1: the definition).
-    447 NodeDeviceUpdate(Update<'a>) -> Void, Writes NodeDevices
+    447 NodeDeviceUpdate(Update<'a>) -> Void, Writes Wait NodeDevices
         [node_device: write, node_device: save none_of 3, node_device: save any_of 2] filter [];
 }
 
@@ -320,6 +325,15 @@ mod tests {
             assert_ne!(known.kind, Kind::Event, "{procedure:?}");
             let ours = format!("{procedure:?}").to_uppercase();
             assert_eq!(known.name.replace('_', ""), ours);
+        }
+    }
+
+    #[test]
+    fn what_changes_something_or_is_slow_for_libvirt_holds_up_nothing_quick() {
+        for procedure in Procedure::ALL {
+            let may_be_slow = procedure.effect() == Writes || procedure.priority() == Priority::Low;
+            let is_slow = !matches!(procedure.cost(), Cost::Known | Cost::Quick);
+            assert!(is_slow || !may_be_slow, "{procedure:?}");
         }
     }
 

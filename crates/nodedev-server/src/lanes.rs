@@ -6,7 +6,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread;
 
-use nodedev_rpc::{Priority, Procedure};
+use nodedev_rpc::Cost;
 
 use crate::identity::User;
 use crate::ledger::Kind;
@@ -50,17 +50,11 @@ pub(crate) enum Lane {
 
 impl Lane {
     /// libvirt counts lists among the quick calls; with thousands of devices they are not.
-    pub(crate) fn of(procedure: Procedure) -> Self {
-        use Procedure as P;
-        match procedure {
-            P::NodeNumOfDevices | P::NodeListDevices | P::ConnectListAllNodeDevices => Self::Look,
-            P::NodeDeviceGetXmlDesc | P::NodeDeviceNumOfCaps | P::NodeDeviceListCaps => Self::Look,
-            P::NodeDeviceLookupScsiHostByWwn | P::ConnectGetCapabilities | P::NodeGetInfo => Self::Look,
-            // It waits until the driver is followed, which is after its first look at all devices.
-            P::ConnectNodeDeviceEventRegisterAny => Self::Change,
-            _ if procedure.effect() == nodedev_rpc::Effect::Writes => Self::Change,
-            _ if procedure.priority() == Priority::Low => Self::Change,
-            _ => Self::Quick,
+    pub(crate) fn of(cost: Cost) -> Self {
+        match cost {
+            Cost::Known | Cost::Quick => Self::Quick,
+            Cost::Describe | Cost::List | Cost::Look => Self::Look,
+            Cost::Wait => Self::Change,
         }
     }
 }

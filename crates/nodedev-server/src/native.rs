@@ -30,13 +30,8 @@ pub(crate) struct NativeWork {
 }
 
 impl NativeWork {
-    /// As for libvirt's calls that do the same.
     pub(crate) fn lane(&self) -> Lane {
-        Lane::of(match self.procedure {
-            NativeProcedure::Snapshot => Procedure::ConnectListAllNodeDevices,
-            NativeProcedure::Watch => Procedure::ConnectNodeDeviceEventRegisterAny,
-            NativeProcedure::Unwatch => Procedure::ConnectNodeDeviceEventDeregisterAny,
-        })
+        Lane::of(self.procedure.cost())
     }
 
     /// Runs the call; its reply is in the client's queue afterwards.

@@ -170,7 +170,7 @@ impl Session {
                 let caller = self.caller.clone();
                 let work =
                     Work { header, procedure, payload: packet.payload.to_vec(), caller, _charge: charge };
-                Ok(Step::Run(Lane::of(procedure), Box::new(work)))
+                Ok(Step::Run(Lane::of(procedure.cost()), Box::new(work)))
             }
         }
     }

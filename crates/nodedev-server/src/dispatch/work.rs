@@ -1,7 +1,7 @@
 //! A call on its way to be run: where that is, and what becomes of the answer.
 
 use nodedev_driver::ListFlags;
-use nodedev_rpc::{Call, Fault, Header, Procedure};
+use nodedev_rpc::{Call, Cost, Fault, Header, Procedure};
 use tokio::sync::SemaphorePermit;
 
 use super::Caller;
@@ -21,14 +21,9 @@ impl Work {
     /// Whether the call takes no longer than handing it to another thread: what it asks for is in the driver's index,
     /// or kept here.
     pub(crate) fn is_instant(&self) -> bool {
-        use Procedure as P;
-        match self.procedure {
-            P::NodeDeviceLookupByName
-            | P::NodeDeviceGetParent
-            | P::NodeDeviceIsActive
-            | P::NodeDeviceIsPersistent
-            | P::NodeDeviceGetAutostart => self.waits_for_nobody(),
-            P::ConnectListAllNodeDevices => self.waits_for_nobody() && self.is_list_kept(),
+        match self.procedure.cost() {
+            Cost::Known => self.waits_for_nobody(),
+            Cost::List => self.waits_for_nobody() && self.is_list_kept(),
             _ => false,
         }
     }
@@ -37,12 +32,7 @@ impl Work {
     /// may. It takes a few dozen microseconds, of which handing it to another thread and back would be half; but a device
     /// whose driver answers late must not keep them all.
     pub(crate) fn leave_to_look(&self) -> Option<SemaphorePermit<'_>> {
-        use Procedure as P;
-        let looks_at_one = matches!(
-            self.procedure,
-            P::NodeDeviceGetXmlDesc | P::NodeDeviceNumOfCaps | P::NodeDeviceListCaps
-        );
-        let may = looks_at_one && self.waits_for_nobody();
+        let may = self.procedure.cost() == Cost::Describe && self.waits_for_nobody();
         if may { self.caller.service.lookers.try_acquire().ok() } else { None }
     }
 
