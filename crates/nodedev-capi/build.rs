@@ -38,17 +38,17 @@ const OBJECTS: &[(&str, &str)] = &[
     ("virSecurityModelPtr ", "Value"),
 ];
 /// Modules that have functions of a connection, and the domain of their errors (`virErrorDomain`).
-const DOMAINS: &[(&str, i32)] = &[
-    ("host", 20),
-    ("domain", 20),
-    ("network", 19),
-    ("storage", 18),
-    ("interface", 26),
-    ("nwfilter", 33),
-    ("secret", 30),
-    ("stream", 38),
-    ("qemu", 0),
-    ("lxc", 0),
+const DOMAINS: &[(&str, &str)] = &[
+    ("host", "DOMAIN"),
+    ("domain", "DOMAIN"),
+    ("network", "NETWORK"),
+    ("storage", "STORAGE"),
+    ("interface", "INTERFACE"),
+    ("nwfilter", "NWFILTER"),
+    ("secret", "SECRET"),
+    ("stream", "STREAMS"),
+    ("qemu", "NONE"),
+    ("lxc", "NONE"),
 ];
 /// C's types, ours, and what a function that returns one returns when it fails. Any other type is a pointer.
 const NUMBERS: &[(&str, &str, &str)] = &[
@@ -238,7 +238,7 @@ impl<'a> Symbol<'a> {
             let domain = DOMAINS.iter().find(|(module, _)| *module == self.module);
             let (_, domain) = domain
                 .ok_or_else(|| format!("symbols: {}: no domain of '{}' is known", self.name, self.module))?;
-            return Ok(format!("Object::Connection(ErrorDomain({domain}))"));
+            return Ok(format!("Object::Connection(ErrorDomain::{domain})"));
         }
         let object = OBJECTS.iter().find(|(name, _)| first.starts_with(name));
         let (_, object) = object.ok_or_else(|| format!("symbols: {}: '{first}' is no object", self.name))?;

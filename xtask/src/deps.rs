@@ -14,7 +14,7 @@ const LAYERS: &[(&str, &[&str])] = &[
     ("nodedev-model", &[]),
     ("nodedev-xml", &["nodedev-model"]),
     ("nodedev-sys", &[]),
-    ("nodedev-rpc", &[]),
+    ("nodedev-rpc", &["nodedev-model"]),
     ("nodedev-driver", &["nodedev-model", "nodedev-xml"]),
     ("nodedev-host", &["nodedev-driver", "nodedev-model", "nodedev-sys", "nodedev-xml"]),
     ("nodedev-remote", &["nodedev-driver", "nodedev-model", "nodedev-rpc"]),
@@ -111,6 +111,7 @@ pub(crate) fn check(root: &Path) -> Result<()> {
                 let at = file.strip_prefix(root).unwrap_or(&file).display().to_string();
                 literals(package, &at, &source, &mut broken);
                 globals(package, &at, &source, &mut broken);
+                error_numbers(&at, &source, &mut broken);
             }
         }
     }
@@ -255,6 +256,20 @@ fn globals(package: &Package, at: &str, source: &str, broken: &mut Vec<String>) 
     }
 }
 
+/// libvirt's numbers of errors have names, all in `nodedev-model`'s table of them.
+fn error_numbers(at: &str, source: &str, broken: &mut Vec<String>) {
+    for (number, line) in source.lines().enumerate() {
+        let is_naked = ["ErrorCode(", "ErrorDomain("].iter().any(|name| {
+            line.split(name)
+                .skip(1)
+                .any(|behind| behind.starts_with(|c: char| c.is_ascii_digit() || c == '-'))
+        });
+        if is_naked {
+            broken.push(format!("{at}:{}: a number of an error without a name", number + 1));
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -299,6 +314,15 @@ mod tests {
             "static A: &[u8] = b\"x\";\n    static B: OnceLock<u8> = OnceLock::new();\nthread_local! {}\n";
         let mut broken = Vec::new();
         globals(&package("nodedev-host", &[]), "x.rs", source, &mut broken);
+        assert_eq!(broken.len(), 2, "{broken:?}");
+    }
+
+    #[test]
+    fn numbers_of_errors_have_names() {
+        let source =
+            "Error::raw(ErrorDomain(60), code, x);\nErrorCode(error.code);\nErrorCode::RPC;\nErrorCode(-1)\n";
+        let mut broken = Vec::new();
+        error_numbers("x.rs", source, &mut broken);
         assert_eq!(broken.len(), 2, "{broken:?}");
     }
 }

@@ -14,10 +14,6 @@ use tokio::sync::Mutex;
 use zbus::DBusError as _;
 use zbus_polkit::policykit1::{AuthorityProxy, CheckAuthorizationFlags, Subject};
 
-/// Part of libvirt that errors about the bus come from (`VIR_FROM_DBUS`).
-const DBUS: ErrorDomain = ErrorDomain(47);
-/// Part of libvirt that refuses logins (`VIR_FROM_POLKIT`).
-const POLKIT: ErrorDomain = ErrorDomain(60);
 /// What clients may do with the socket for everybody who looks, and with the other one.
 const MONITOR: &str = "org.libvirt.unix.monitor";
 const MANAGE: &str = "org.libvirt.unix.manage";
@@ -126,7 +122,7 @@ fn no_bus(error: &zbus::Error) -> Error {
         "there is no system bus, so polkit can't be asked and nobody but root gets in; start dbus and polkit, or set \
          auth_unix_rw and auth_unix_ro to \"none\" and let the sockets' modes decide"
     );
-    Error::internal(DBUS, format!("Unable to get system bus connection: {reason}"))
+    Error::internal(ErrorDomain::DBUS, format!("Unable to get system bus connection: {reason}"))
 }
 
 /// The bus, or polkit, answered with an error. GLib, by which libvirt speaks to both, shows it like this.
@@ -134,10 +130,10 @@ fn no_answer(error: &zbus::Error) -> Error {
     let (name, detail) = match error {
         zbus::Error::MethodError(name, detail, _) => (name.to_string(), detail.as_deref()),
         zbus::Error::FDO(error) => (error.name().to_string(), error.description()),
-        error => return Error::internal(DBUS, format!("Unable to ask polkit: {error}")),
+        error => return Error::internal(ErrorDomain::DBUS, format!("Unable to ask polkit: {error}")),
     };
     let detail = format!("GDBus.Error:{name}: {}", detail.unwrap_or_default());
-    coded(DBUS, 89, "error from service: %1$s", &detail)
+    Error::new(ErrorDomain::DBUS, ErrorCode::DBUS_SERVICE, detail)
 }
 
 /// polkit is there and says nothing.
@@ -148,29 +144,22 @@ fn too_late(action: &str) -> Error {
         seconds,
         "polkit does not answer; see what polkitd and the bus do, and start them again"
     );
-    Error::internal(DBUS, format!("polkit has not answered within {seconds} seconds"))
-}
-
-/// An error whose code is not in the driver's table.
-fn coded(domain: ErrorDomain, code: i32, template: &str, detail: &str) -> Error {
-    Error::raw(domain, ErrorCode(code), template.replace("%1$s", detail)).with_strings([
-        Some(template.to_owned()),
-        Some(detail.to_owned()),
-        None,
-    ])
+    Error::internal(ErrorDomain::DBUS, format!("polkit has not answered within {seconds} seconds"))
 }
 
 fn login_result(verdict: Verdict, action: &str) -> Result<(), Error> {
     Err(match verdict {
         Verdict::Yes => return Ok(()),
-        Verdict::Dismissed => {
-            coded(POLKIT, 79, "authentication cancelled: %1$s", "user cancelled authentication process")
-        }
+        Verdict::Dismissed => Error::new(
+            ErrorDomain::POLKIT,
+            ErrorCode::AUTH_CANCELLED,
+            "user cancelled authentication process",
+        ),
         Verdict::NoAgent => {
             let detail = format!("no polkit agent available to authenticate action '{action}'");
-            coded(POLKIT, 94, "authentication unavailable: %1$s", &detail)
+            Error::new(ErrorDomain::POLKIT, ErrorCode::AUTH_UNAVAILABLE, detail)
         }
-        Verdict::No => coded(POLKIT, 45, "authentication failed: %1$s", "access denied by policy"),
+        Verdict::No => Error::new(ErrorDomain::POLKIT, ErrorCode::AUTH_FAILED, "access denied by policy"),
     })
 }
 

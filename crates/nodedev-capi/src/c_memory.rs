@@ -4,7 +4,7 @@
 
 use std::ffi::{CStr, CString, c_char, c_ulong, c_void};
 
-use nodedev_driver::{Error, ErrorDomain};
+use nodedev_driver::{Error, ErrorCode, ErrorDomain};
 
 /// A copy of `text` that the caller frees with `free()`; what follows a NUL is left out. NULL if there is no memory.
 pub(crate) fn copy(text: &[u8]) -> *mut c_char {
@@ -29,7 +29,7 @@ pub(crate) fn try_copy(text: &[u8]) -> Result<*mut c_char, Error> {
 
 /// There is no memory (code 2).
 pub(crate) fn no_memory() -> Error {
-    Error::bare(ErrorDomain::NONE, nodedev_driver::ErrorCode(2), "out of memory")
+    Error::bare(ErrorDomain::NONE, ErrorCode::NO_MEMORY, "out of memory")
 }
 
 /// Gives memory back to the C allocator.

@@ -1,90 +1,10 @@
 use std::fmt;
 
-use nodedev_model::DeviceName;
+use nodedev_model::{DeviceName, ErrorCode, ErrorDomain};
 use nodedev_xml::XmlError;
 
 /// Result of a call to a driver.
 pub type Result<T> = std::result::Result<T, Error>;
-
-/// Declares an open set of numbers with names: values outside of it can arrive from a daemon.
-macro_rules! numbers {
-    ($(#[$doc:meta])* $name:ident { $($const:ident = $number:literal, $vdoc:literal;)* }) => {
-        $(#[$doc])*
-        #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-        pub struct $name(
-            /// libvirt's number.
-            pub i32,
-        );
-
-        impl $name {
-            $(#[doc = $vdoc] pub const $const: Self = Self($number);)*
-        }
-    };
-}
-
-numbers! {
-    /// Part of libvirt that an error comes from (`virErrorDomain`).
-    ErrorDomain {
-        NONE = 0, "No part in particular: helpers for PCI, mdev, vHBA, files.";
-        XML = 5, "XML property helpers and schema validation.";
-        RPC = 7, "Dispatch of the daemon.";
-        QEMU = 10, "QEMU driver.";
-        TEST = 12, "Test driver.";
-        REMOTE = 13, "Remote driver.";
-        DOMAIN = 20, "Detach helpers of the hypervisor drivers.";
-        NODEDEV = 22, "Node device API, configuration and host driver.";
-        EVENT = 40, "Event loop.";
-        LIBXL = 41, "Xen driver.";
-        URI = 45, "Reading of URIs.";
-        DEVICE = 49, "PCI addresses in XML.";
-        ACCESS = 55, "Access control.";
-    }
-}
-
-/// The table of error codes: name, libvirt's number and the template of the message.
-macro_rules! codes {
-    ($($const:ident = $number:literal, $template:literal, $doc:literal;)*) => {
-        numbers! {
-            /// What kind of failure an error is (`virErrorNumber`).
-            ErrorCode { $($const = $number, $doc;)* }
-        }
-
-        impl ErrorCode {
-            /// The message of the code, `%s` standing for the detail. A code that is not in the table has the detail
-            /// alone.
-            pub fn template(self) -> &'static str {
-                match self.0 { $($number => $template,)* _ => "%s" }
-            }
-        }
-    };
-}
-
-codes! {
-    INTERNAL_ERROR = 1, "internal error: %s", "Anything without a code of its own.";
-    NO_SUPPORT = 3, "this function is not supported by the connection driver: %s", "The driver lacks the call.";
-    INVALID_CONN = 6, "invalid connection pointer in %s", "Not a connection.";
-    INVALID_ARG = 8, "invalid argument: %s", "An argument is out of its range.";
-    OPERATION_FAILED = 9, "operation failed: %s", "The operation failed.";
-    NO_CONNECT = 5, "no connection driver available for %s", "No driver serves the URI.";
-    NO_NAME = 21, "missing name information in %s", "A document has no name.";
-    XML_ERROR = 27, "XML error: %s", "A document says something that is not allowed.";
-    OPERATION_DENIED = 29, "operation forbidden: %s", "A read-only connection was asked for a change.";
-    PARSE_FAILED = 32, "failed to parse configuration file %s", "A configuration file is malformed.";
-    XML_DETAIL = 35, "%s", "A document is not well-formed.";
-    SYSTEM_ERROR = 38, "%s", "A system call failed.";
-    RPC = 39, "%s", "The wire protocol was violated.";
-    INVALID_NODE_DEVICE = 52, "invalid node device pointer in %s", "Not a node device.";
-    NO_NODE_DEVICE = 53, "Node device not found: %s", "There is no such device.";
-    OPERATION_INVALID = 55, "Requested operation is not valid: %s", "Not possible in the device's present state.";
-    CONFIG_UNSUPPORTED = 67, "unsupported configuration: %s", "Not possible for such a device.";
-    OPERATION_TIMEOUT = 68, "Timed out during operation: %s", "It takes longer than was waited for.";
-    ARGUMENT_UNSUPPORTED = 74, "argument unsupported: %s", "An argument is not supported.";
-    OVERFLOW = 82, "numerical overflow: %s", "A number is too big.";
-    OPERATION_UNSUPPORTED = 84, "Operation not supported: %s", "Never possible for such a device.";
-    ACCESS_DENIED = 88, "access denied: %s", "Access control refused the call.";
-    XML_INVALID_SCHEMA = 92, "XML document failed to validate against schema: %s", "A document violates the schema.";
-    DEVICE_MISSING = 99, "device not found: %s", "A device is gone.";
-}
 
 /// How bad an error is (`virErrorLevel`).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
@@ -129,12 +49,8 @@ impl Error {
     /// ```
     pub fn new(domain: ErrorDomain, code: ErrorCode, detail: impl Into<String>) -> Self {
         let detail = detail.into();
-        let template = code.template();
-        Self::raw(domain, code, template.replacen("%s", &detail, 1)).with_strings([
-            Some(if template == "%s" { template.to_owned() } else { template.replacen("%s", "%1$s", 1) }),
-            Some(detail),
-            None,
-        ])
+        let (message, template) = code.message(&detail);
+        Self::raw(domain, code, message).with_strings([Some(template), Some(detail), None])
     }
 
     /// An error whose message is already complete, with no strings and with both integers -1. For what arrives from
@@ -330,7 +246,7 @@ impl Error {
 /// A mistake in a document, with libvirt's number, part and text; the place is in the help.
 impl From<XmlError> for Error {
     fn from(error: XmlError) -> Self {
-        let (domain, code) = (ErrorDomain(error.domain.number()), ErrorCode(error.code.number()));
+        let (domain, code) = (error.domain, error.code);
         let help = format!("the mistake is in line {}, column {}", error.line, error.column);
         let this = if error.detail.is_empty() {
             Self::bare(domain, code, &error.message())

@@ -28,11 +28,12 @@ mod watch;
 
 pub use document::parse_document;
 pub use driver::{DeviceRef, DeviceVisitor, Driver, Entry, Snapshot, View, XmlVisitor};
-pub use error::{Error, ErrorCode, ErrorDomain, ErrorLevel, Result};
+pub use error::{Error, ErrorLevel, Result};
 pub use event::{Change, Event, InvalidRevision, LibvirtChange, LibvirtEvent, Revision};
 pub use flags::{CreateFlags, ListFlags, UpdateFlags, XmlFlags};
 pub use handover::{Caller, DetachOptions, ExplainOptions, ReattachOptions, ResetOptions};
 pub use host_info::HostInfo;
+pub use nodedev_model::{ErrorCode, ErrorDomain};
 pub use remote_uri::{RemoteUri, SocketMode, SshProxy, Transport, WantedAuth};
 pub use suggest::near_matches;
 pub use test_driver::TestDriver;

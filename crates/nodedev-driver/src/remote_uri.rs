@@ -247,7 +247,7 @@ impl RemoteUri {
                     _ => {
                         let message =
                             format!("authentication failed: unknown authentication type {}", word());
-                        let error = Error::raw(ErrorDomain::REMOTE, ErrorCode(45), message);
+                        let error = Error::raw(ErrorDomain::REMOTE, ErrorCode::AUTH_FAILED, message);
                         return Err(error.with_help("the types are polkit and sasl"));
                     }
                 });

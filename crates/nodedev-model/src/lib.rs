@@ -15,6 +15,7 @@ mod capability;
 mod ccw;
 mod device;
 mod drm;
+mod error_numbers;
 mod handover;
 mod inventory;
 mod mdev;
@@ -39,6 +40,7 @@ pub use ccw::{
 };
 pub use device::{DeviceState, NodeDevice, ParentSelector, Visibility};
 pub use drm::{DrmCapability, DrmKind};
+pub use error_numbers::{ErrorCode, ErrorDomain};
 pub use handover::{
     DriverBinding, Effect, Explanation, Finding, FindingKind, Handover, HandoverOperation, HandoverPlan,
     HandoverState, Handovers, Outcome, PlanStep, PlannedDevice, StepAction, Verdict,

@@ -6,11 +6,6 @@ use std::io;
 use nodedev_driver::{Error, ErrorCode, ErrorDomain, ErrorLevel};
 use nodedev_rpc::{ErrorObject, Header, Str};
 
-/// `VIR_ERR_AUTH_FAILED`.
-const AUTH_FAILED: ErrorCode = ErrorCode(45);
-/// `VIR_ERR_AUTH_UNAVAILABLE`.
-const AUTH_UNAVAILABLE: ErrorCode = ErrorCode(94);
-
 /// The error that a daemon sent, as it came. That it lacks a procedure gets the code of "not supported", as libvirt's
 /// clients do it.
 pub(crate) fn of_daemon(object: &ErrorObject<'_>) -> Error {
@@ -32,7 +27,7 @@ pub(crate) fn of_daemon(object: &ErrorObject<'_>) -> Error {
     if object.is_unknown_procedure() {
         return error.with_help("the daemon is older than this call");
     }
-    if code == AUTH_UNAVAILABLE {
+    if code == ErrorCode::AUTH_UNAVAILABLE {
         return error.with_help(
             "nobody is there whom polkit could ask: be root or a member of the group libvirt, or start an agent with \
              `pkttyagent --process PID`",
@@ -103,7 +98,7 @@ pub(crate) fn too_long(what: impl Display) -> Error {
 pub(crate) fn login(detail: impl Display, help: &str) -> Error {
     let detail = detail.to_string();
     let message = format!("authentication failed: {detail}");
-    Error::raw(ErrorDomain::REMOTE, AUTH_FAILED, message)
+    Error::raw(ErrorDomain::REMOTE, ErrorCode::AUTH_FAILED, message)
         .with_strings([Some("authentication failed: %1$s".to_owned()), Some(detail), None])
         .with_help(help)
 }

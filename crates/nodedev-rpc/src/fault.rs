@@ -1,5 +1,7 @@
 //! The errors that libvirt's dispatcher itself sends, word for word. Errors of drivers are the server's to translate.
 
+use nodedev_model::{ErrorCode, ErrorDomain};
+
 use crate::frame::{Header, encode_message};
 use crate::known::{Kind, Known};
 use crate::messages::ErrorObject;
@@ -8,43 +10,32 @@ use crate::procedures::Procedure;
 use crate::text::Str;
 use crate::xdr::TooLong;
 
-// Kinds of failure (virErrorNumber) with the template of their messages, and parts of libvirt (virErrorDomain).
-const INTERNAL: (i32, &str) = (1, "internal error: %1$s");
-const NO_SUPPORT: (i32, &str) = (3, "this function is not supported by the connection driver: %1$s");
-const INVALID_ARGUMENT: (i32, &str) = (8, "invalid argument: %1$s");
-const DENIED: (i32, &str) = (29, "operation forbidden: %1$s");
-const RPC: (i32, &str) = (39, "%s");
-const AUTH_FAILED: (i32, &str) = (45, "authentication failed: %1$s");
-const FROM_NONE: i32 = 0;
-const FROM_RPC: i32 = 7;
-const FROM_REMOTE: i32 = 13;
-const FROM_NODEDEV: i32 = 22;
 /// `VIR_ERR_ERROR`.
 const LEVEL_ERROR: i32 = 2;
 
 /// An error of the dispatcher, ready to be sent.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Fault {
-    code: i32,
-    domain: i32,
-    template: &'static str,
+    code: ErrorCode,
+    domain: ErrorDomain,
+    template: String,
     detail: String,
     message: String,
 }
 
 impl Fault {
-    fn new(domain: i32, (code, template): (i32, &'static str), detail: impl Into<String>) -> Self {
+    fn new(domain: ErrorDomain, code: ErrorCode, detail: impl Into<String>) -> Self {
         let detail = detail.into();
-        let message = if template == "%s" { detail.clone() } else { template.replacen("%1$s", &detail, 1) };
+        let (message, template) = code.message(&detail);
         Self { code, domain, template, detail, message }
     }
 
     fn rpc(detail: impl Into<String>) -> Self {
-        Self::new(FROM_RPC, RPC, detail)
+        Self::new(ErrorDomain::RPC, ErrorCode::RPC, detail)
     }
 
     fn internal(detail: impl Into<String>) -> Self {
-        Self::new(FROM_RPC, INTERNAL, detail)
+        Self::new(ErrorDomain::RPC, ErrorCode::INTERNAL_ERROR, detail)
     }
 
     /// There is no such program, or not in this version. libvirt takes both numbers for signed ones here.
@@ -80,7 +71,7 @@ impl Fault {
 
     /// The login failed, or was tried in a way that is not offered.
     pub fn authentication_failed() -> Self {
-        Self::new(FROM_RPC, AUTH_FAILED, "authentication failed")
+        Self::new(ErrorDomain::RPC, ErrorCode::AUTH_FAILED, "authentication failed")
     }
 
     /// The call needs a connection and none is open.
@@ -126,7 +117,7 @@ impl Fault {
 
     /// The same events were registered for before, for the same device.
     pub fn already_tracked() -> Self {
-        Self::new(FROM_NONE, INVALID_ARGUMENT, "event callback already tracked")
+        Self::new(ErrorDomain::NONE, ErrorCode::INVALID_ARG, "event callback already tracked")
     }
 
     /// There is no registration of this number.
@@ -137,7 +128,11 @@ impl Fault {
     /// A read-only connection may not call this.
     pub fn read_only(procedure: Procedure) -> Self {
         let (function, _) = function(procedure.number());
-        Self::new(FROM_NODEDEV, DENIED, format!("read only access prevents {function}"))
+        Self::new(
+            ErrorDomain::NODEDEV,
+            ErrorCode::OPERATION_DENIED,
+            format!("read only access prevents {function}"),
+        )
     }
 
     /// The connection's driver lacks this call of libvirt's API, whether or not `nodedev` knows more of it than its
@@ -147,18 +142,18 @@ impl Fault {
         if function.is_empty() {
             return Self::unknown_procedure(number);
         }
-        Self::new(domain, NO_SUPPORT, function)
+        Self::new(domain, ErrorCode::NO_SUPPORT, function)
     }
 
     /// The error as it goes over the wire. Texts that are too long for it are cut.
     pub fn object(&self) -> ErrorObject<'_> {
         ErrorObject {
-            code: self.code,
-            domain: self.domain,
+            code: self.code.0,
+            domain: self.domain.0,
             message: Some(Str::truncated(&self.message)),
             level: LEVEL_ERROR,
             guest: None,
-            str1: Some(Str::truncated(self.template)),
+            str1: Some(Str::truncated(&self.template)),
             str2: Some(Str::truncated(&self.detail)),
             str3: None,
             int1: -1,
@@ -169,10 +164,10 @@ impl Fault {
 }
 
 /// The public function of a call and the part of libvirt that it belongs to.
-fn function(number: i32) -> (&'static str, i32) {
+fn function(number: i32) -> (&'static str, ErrorDomain) {
     match Known::find(number).map(|known| known.kind) {
         Some(Kind::Call { function, domain }) => (function, domain),
-        _ => ("", FROM_NONE),
+        _ => ("", ErrorDomain::NONE),
     }
 }
 
@@ -189,8 +184,8 @@ impl ErrorObject<'_> {
     /// supported) instead.
     pub fn is_unknown_procedure(&self) -> bool {
         let text = self.message.map(Str::as_bytes).unwrap_or_default();
-        self.code == RPC.0
-            && matches!(self.domain, FROM_RPC | FROM_REMOTE)
+        self.code == ErrorCode::RPC.0
+            && matches!(ErrorDomain(self.domain), ErrorDomain::RPC | ErrorDomain::REMOTE)
             && self.level == LEVEL_ERROR
             && text.starts_with(b"unknown procedure")
     }
@@ -198,6 +193,8 @@ impl ErrorObject<'_> {
     /// Whether a server says that it does not serve the program, as libvirt's daemons do of NODEDEV.
     pub fn is_unknown_program(&self) -> bool {
         let text = self.message.map(Str::as_bytes).unwrap_or_default();
-        self.code == RPC.0 && self.domain == FROM_RPC && text.starts_with(b"Cannot find program")
+        self.code == ErrorCode::RPC.0
+            && self.domain == ErrorDomain::RPC.0
+            && text.starts_with(b"Cannot find program")
     }
 }

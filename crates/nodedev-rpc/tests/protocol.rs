@@ -126,7 +126,7 @@ fn document() -> String {
     for known in Known::ALL.iter().filter(|known| Procedure::from_number(known.number).is_none()) {
         let priority = if known.priority == Priority::High { "high" } else { "low" };
         let (function, domain) = match known.kind {
-            Kind::Call { function, domain } => (function, domain.to_string()),
+            Kind::Call { function, domain } => (function, domain.0.to_string()),
             Kind::Event => ("event", String::new()),
             Kind::Login => ("login", String::new()),
         };

@@ -275,5 +275,5 @@ fn finish(header: &Header, answer: Result<Option<Frame>, Failure>) -> Frame {
 
 /// The error of a login for which nobody is there to decide.
 pub(crate) fn no_login() -> Error {
-    Error::new(ErrorDomain::RPC, ErrorCode(45), "authentication failed")
+    Error::new(ErrorDomain::RPC, ErrorCode::AUTH_FAILED, "authentication failed")
 }

@@ -27,7 +27,8 @@ mod schema;
 mod write;
 pub mod xpath;
 
-pub use error::{ErrorCode, ErrorDomain, XmlError};
+pub use error::XmlError;
+pub use nodedev_model::{ErrorCode, ErrorDomain};
 pub use read::{
     Dialect, Mode, NEW_DEVICE, ParseOptions, WwnGenerator, activate, check, parse, parse_document,
 };

@@ -38,7 +38,7 @@ fn outcome(case: &Case) -> String {
     match parse(case.document.as_bytes(), ParseOptions { mode, ..ParseOptions::default() }) {
         Ok(device) => format!("ok\n{}", String::from_utf8(write(&device, Form::Inactive)).unwrap()),
         Err(error) => {
-            format!("{} {}\n{}\n", error.domain.number(), error.code.number(), error.message())
+            format!("{} {}\n{}\n", error.domain.0, error.code.0, error.message())
         }
     }
 }

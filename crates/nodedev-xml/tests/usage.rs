@@ -37,7 +37,7 @@ fn missing_names_of_a_new_vhba_are_made_by_the_generator() {
 fn missing_names_are_a_mistake_without_a_generator() {
     let options = ParseOptions { mode: Mode::Create, ..ParseOptions::default() };
     let error = parse(VHBA, options).unwrap_err();
-    assert_eq!((error.domain, error.code), (ErrorDomain::NodeDevice, ErrorCode::Internal));
+    assert_eq!((error.domain, error.code), (ErrorDomain::NODEDEV, ErrorCode::INTERNAL_ERROR));
     assert_eq!(
         error.message(),
         "internal error: no WWPN supplied for 'new device', and auto-generation failed"
@@ -153,7 +153,7 @@ fn violations_of_the_schema_say_what_is_expected() {
         ]
     );
     let error = XmlError::schema("/usr/share/libvirt/schemas/nodedev.rng", &violations);
-    assert_eq!((error.domain.number(), error.code.number(), error.line), (5, 92, 3));
+    assert_eq!((error.domain.0, error.code.0, error.line), (5, 92, 3));
     let start = "XML document failed to validate against schema: Unable to validate doc against /usr";
     assert!(error.message().starts_with(start), "{}", error.message());
 }

@@ -76,7 +76,7 @@ fn not_well_formed(path: &Path, error: &XmlError) -> Error {
         Some(rest) => format!("{}:{}: {rest}", path.display(), error.line),
         None => error.detail.clone(),
     };
-    Error::new(DOMAIN, ErrorCode(error.code.number()), detail)
+    Error::new(DOMAIN, error.code, detail)
 }
 
 fn located(path: &Path, error: XmlError) -> Error {

@@ -59,7 +59,7 @@ fn uuid(r: &mut Reader<'_, '_>, node: NodeId) -> Step<Option<Uuid>> {
     if uuid.is_none() {
         let at = r.doc.element(node, "uuid").unwrap_or(node);
         let what = format!("Invalid uuid '{text}' for new mdev device");
-        r.mistake(at, ErrorDomain::NodeDevice, ErrorCode::Internal, what)?;
+        r.mistake(at, ErrorDomain::NODEDEV, ErrorCode::INTERNAL_ERROR, what)?;
     }
     Ok(uuid)
 }

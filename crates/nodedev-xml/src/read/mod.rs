@@ -108,7 +108,7 @@ pub fn check(text: &[u8], options: ParseOptions<'_>) -> Vec<XmlError> {
 fn device(r: &mut Reader<'_, '_>, root: NodeId) -> Step<NodeDevice> {
     if r.doc.local_name(root) != "device" {
         let detail = format!("expecting root element of 'device', not '{}'", r.doc.local_name(root));
-        return r.stop(root, ErrorDomain::Xml, ErrorCode::Xml, detail);
+        return r.stop(root, ErrorDomain::XML, ErrorCode::XML_ERROR, detail);
     }
     let name = device_name(r, root)?;
     let syspath = r.string(root, "path");
@@ -159,7 +159,7 @@ fn device_name(r: &mut Reader<'_, '_>, root: NodeId) -> Step<DeviceName> {
     };
     let name = text.as_deref().and_then(|text| text.parse::<DeviceName>().ok());
     if name.is_none() {
-        r.mistake(root, ErrorDomain::NodeDevice, ErrorCode::NoName, "")?;
+        r.mistake(root, ErrorDomain::NODEDEV, ErrorCode::NO_NAME, "")?;
     }
     // Only where mistakes are collected does a device without name get this far; then there is no device in the end.
     r.set_name(name.as_ref().map_or("(no name)", DeviceName::as_str));

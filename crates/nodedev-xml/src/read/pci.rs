@@ -101,7 +101,7 @@ fn address(r: &mut Reader<'_, '_>, node: NodeId) -> Step<PciAddress> {
                 "function" => format!("Invalid PCI address function=0x{value:x}, must be <= 7"),
                 _ => format!("Invalid PCI address {name}='0x{value:x}', must be <= 0x{max:X}"),
             };
-            r.mistake(node, ErrorDomain::None, ErrorCode::Xml, detail)?;
+            r.mistake(node, ErrorDomain::NONE, ErrorCode::XML_ERROR, detail)?;
         }
     }
     Ok(address)

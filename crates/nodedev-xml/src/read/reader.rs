@@ -92,24 +92,24 @@ impl<'d, 'o> Reader<'d, 'o> {
         if !self.collect {
             return Ok(());
         }
-        self.mistake(at, ErrorDomain::NodeDevice, ErrorCode::Unsupported, what)
+        self.mistake(at, ErrorDomain::NODEDEV, ErrorCode::CONFIG_UNSUPPORTED, what)
     }
 
     /// A mistake that libvirt calls an internal error; `… for 'NAME'` is added to the text.
     pub(super) fn internal(&mut self, at: NodeId, what: impl AsRef<str>) -> Step {
         let detail = self.about(what);
-        self.mistake(at, ErrorDomain::NodeDevice, ErrorCode::Internal, detail)
+        self.mistake(at, ErrorDomain::NODEDEV, ErrorCode::INTERNAL_ERROR, detail)
     }
 
     /// A mistake that libvirt calls unsupported; `… for 'NAME'` is added to the text.
     pub(super) fn unsupported(&mut self, at: NodeId, what: impl AsRef<str>) -> Step {
         let detail = self.about(what);
-        self.mistake(at, ErrorDomain::NodeDevice, ErrorCode::Unsupported, detail)
+        self.mistake(at, ErrorDomain::NODEDEV, ErrorCode::CONFIG_UNSUPPORTED, detail)
     }
 
     /// A mistake that libvirt calls an XML error.
     pub(super) fn xml(&mut self, at: NodeId, what: impl Into<String>) -> Step {
-        self.mistake(at, ErrorDomain::NodeDevice, ErrorCode::Xml, what)
+        self.mistake(at, ErrorDomain::NODEDEV, ErrorCode::XML_ERROR, what)
     }
 
     pub(super) fn about(&self, what: impl AsRef<str>) -> String {
@@ -230,14 +230,14 @@ impl<'d, 'o> Reader<'d, 'o> {
             format!("Invalid value for attribute '{name}' in element '{element}': '{value}'.{expected}");
         let attribute = self.doc.attributes(node).iter().find(|attribute| attribute.local_name() == name);
         let offset = attribute.map_or(self.doc.offset(node), |attribute| attribute.offset as usize);
-        self.record(offset, ErrorDomain::Xml, ErrorCode::Xml, detail);
+        self.record(offset, ErrorDomain::XML, ErrorCode::XML_ERROR, detail);
         self.go_on()
     }
 
     pub(super) fn missing_attribute(&mut self, node: NodeId, name: &str) -> Step {
         let detail =
             format!("Missing required attribute '{name}' in element '{}'", self.doc.local_name(node));
-        self.mistake(node, ErrorDomain::Xml, ErrorCode::Xml, detail)
+        self.mistake(node, ErrorDomain::XML, ErrorCode::XML_ERROR, detail)
     }
 
     /// An attribute with a word; `None` after a mistake that was collected.

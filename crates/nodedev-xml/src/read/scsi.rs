@@ -50,7 +50,7 @@ fn world_wide_name(r: &mut Reader<'_, '_>, node: NodeId, child: &'static str) ->
     }
     let at = r.doc.element(node, child).unwrap_or(node);
     let what = format!("no {} supplied for '{}', and auto-generation failed", child.to_uppercase(), r.name);
-    r.mistake(at, crate::ErrorDomain::NodeDevice, crate::ErrorCode::Internal, what)?;
+    r.mistake(at, crate::ErrorDomain::NODEDEV, crate::ErrorCode::INTERNAL_ERROR, what)?;
     Ok(None)
 }
 

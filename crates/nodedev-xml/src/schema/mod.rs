@@ -50,6 +50,6 @@ impl XmlError {
             detail.push_str(&violation.to_string());
         }
         let (line, column) = violations.first().map_or((1, 1), |first| (first.line, first.column));
-        Self { domain: ErrorDomain::Xml, code: ErrorCode::Schema, detail, line, column }
+        Self { domain: ErrorDomain::XML, code: ErrorCode::XML_INVALID_SCHEMA, detail, line, column }
     }
 }

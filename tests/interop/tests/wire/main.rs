@@ -110,7 +110,7 @@ fn calls_that_node_devices_lack_are_refused_as_the_real_daemon_does() -> Result<
             Kind::Call { function, domain } => {
                 // Some functions refuse zeros first; the refusal names the function.
                 let refused = answer.error().is_some_and(|error| {
-                    (error.code, error.domain) == (8, domain)
+                    (error.code, error.domain) == (8, domain.0)
                         && error.str1.is_some_and(|text| text.as_bytes() == function.as_bytes())
                 });
                 refused || answer.is(&Fault::no_support(known.number))

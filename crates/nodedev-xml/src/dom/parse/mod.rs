@@ -106,8 +106,8 @@ impl<'a> Parser<'a> {
                 format!("at line {}: {what}", place.line)
             };
             errors.push(XmlError {
-                domain: ErrorDomain::NodeDevice,
-                code: ErrorCode::NotWellFormed,
+                domain: ErrorDomain::NODEDEV,
+                code: ErrorCode::XML_DETAIL,
                 detail,
                 line: place.line,
                 column: place.column,
