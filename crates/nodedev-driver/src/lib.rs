@@ -5,6 +5,7 @@
 //!   that all drivers list with.
 //! * [`Error`]: libvirt's domain, code, level, message and strings, made from one table ([`ErrorCode::template`]).
 //! * [`Event`], [`EventLog`], [`Watch`]: what happens to devices, in order, for any number of followers.
+//!   [`Lifecycles`] works out what happened where some of it was missed.
 //! * [`ConnectUri`]: which driver a URI asks for; [`RemoteUri`]: where a daemon is.
 //! * [`TestDriver`]: libvirt's `test:///default` and `test:///FILE`, a complete small driver of invented devices.
 //! * `contract` (feature `contract`): one test suite that every driver runs.
@@ -20,6 +21,7 @@ mod event;
 mod flags;
 mod handover;
 mod host_info;
+mod lifecycles;
 mod remote_uri;
 mod suggest;
 mod test_driver;
@@ -33,6 +35,7 @@ pub use event::{Change, Event, InvalidRevision, LibvirtChange, LibvirtEvent, Rev
 pub use flags::{CreateFlags, ListFlags, UpdateFlags, XmlFlags};
 pub use handover::{Caller, DetachOptions, ExplainOptions, ReattachOptions, ResetOptions};
 pub use host_info::HostInfo;
+pub use lifecycles::Lifecycles;
 pub use nodedev_model::{ErrorCode, ErrorDomain};
 pub use remote_uri::{RemoteUri, SocketMode, SshProxy, Transport, WantedAuth};
 pub use suggest::near_matches;

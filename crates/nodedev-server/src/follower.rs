@@ -1,31 +1,22 @@
-//! Follows the driver's changes, and works out those that it was too slow for.
+//! Follows the driver's changes, and tells the difference where it was too slow for them.
 
-use std::collections::HashMap;
 use std::sync::Arc;
 
-use nodedev_driver::{Entry, Event, LibvirtEvent, Next, Revision, View, Watch};
-use nodedev_model::DeviceName;
+use nodedev_driver::{Event, Lifecycles, Next, Revision, View, Watch};
 
 use crate::hub::Hub;
-
-/// What is known to be of a device in the libvirt view.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-struct Known {
-    active: bool,
-    persistent: bool,
-}
 
 /// Follows the driver, and knows which devices there are, for when changes were missed.
 pub(crate) struct Follower {
     hub: Arc<Hub>,
-    known: HashMap<DeviceName, Known>,
+    known: Lifecycles,
     /// `known` is how it was after this change.
     at: u64,
 }
 
 impl Follower {
     pub(crate) fn new(hub: Arc<Hub>) -> Self {
-        Self { hub, known: HashMap::new(), at: 0 }
+        Self { hub, known: Lifecycles::default(), at: 0 }
     }
 
     pub(crate) fn run(mut self, mut watch: Watch) {
@@ -68,77 +59,29 @@ impl Follower {
         self.hub.tell_change(event);
         for (name, what) in event.libvirt_events() {
             if number > self.at {
-                self.apply(name, what);
+                self.known.apply(name, what);
             }
             self.hub.tell(name, what, number);
-        }
-    }
-
-    fn apply(&mut self, name: &DeviceName, event: LibvirtEvent) {
-        let known = self.known.get(name).copied().unwrap_or_default();
-        let known = match event {
-            LibvirtEvent::Created => Known { active: true, ..known },
-            LibvirtEvent::Deleted => Known { active: false, ..known },
-            LibvirtEvent::Defined => Known { persistent: true, ..known },
-            LibvirtEvent::Undefined => Known { persistent: false, ..known },
-            LibvirtEvent::Updated => return,
-        };
-        if known == Known::default() {
-            self.known.remove(name);
-        } else {
-            self.known.insert(name.clone(), known);
         }
     }
 
     /// Tells the difference between what was known and what is; returns up to which change that is.
     fn resynchronize(&mut self) -> Option<u64> {
         let (at, now) = self.snapshot()?;
-        let before = std::mem::replace(&mut self.known, now);
         self.at = at;
-        let mut differences = Vec::new();
-        for (name, was) in &before {
-            let is = self.known.get(name).copied().unwrap_or_default();
-            differences.extend(difference(*was, is).map(|event| (name, event)));
-            if was.active && is.active {
-                differences.push((name, LibvirtEvent::Updated));
-            }
-        }
-        for (name, is) in &self.known {
-            if !before.contains_key(name) {
-                differences.extend(difference(Known::default(), *is).map(|event| (name, event)));
-            }
-        }
-        for (name, event) in differences {
-            self.hub.tell(name, event, at);
+        for (name, event) in self.known.replace(now) {
+            self.hub.tell(&name, event, at);
         }
         Some(at)
     }
 
-    fn snapshot(&self) -> Option<(u64, HashMap<DeviceName, Known>)> {
+    fn snapshot(&self) -> Option<(u64, Lifecycles)> {
         match self.hub.driver().snapshot(View::Libvirt) {
-            Ok(snapshot) => {
-                let known = snapshot.entries.into_iter().map(|Entry { name, state, .. }| {
-                    (name, Known { active: state.active, persistent: state.persistent })
-                });
-                Some((snapshot.revision.number, known.collect()))
-            }
+            Ok(snapshot) => Some((snapshot.revision.number, snapshot.entries.into_iter().collect())),
             Err(error) => {
                 tracing::error!(%error, "cannot look at all devices; changes that were missed can't be told");
                 None
             }
         }
     }
-}
-
-/// What must have happened, in libvirt's order.
-fn difference(was: Known, is: Known) -> impl Iterator<Item = LibvirtEvent> {
-    let event = |happened: bool, event| happened.then_some(event);
-    [
-        event(was.persistent && !is.persistent, LibvirtEvent::Undefined),
-        event(was.active && !is.active, LibvirtEvent::Deleted),
-        event(!was.persistent && is.persistent, LibvirtEvent::Defined),
-        event(!was.active && is.active, LibvirtEvent::Created),
-    ]
-    .into_iter()
-    .flatten()
 }

@@ -1,10 +1,11 @@
 //! The thread that follows a source's changes for those who subscribed. It calls nobody: it fills the mailbox.
 
 use std::collections::HashSet;
+use std::ffi::CString;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 
-use nodedev_driver::{Error, ErrorDomain, LibvirtEvent, Next, Result, Stopper, Watch};
-use nodedev_model::DeviceName;
+use nodedev_driver::{Error, ErrorDomain, Lifecycles, ListFlags, Next, Result, Stopper, Watch};
+use nodedev_model::DeviceState;
 use nodedev_remote::End;
 
 use super::mailbox::{Mailbox, Message};
@@ -35,38 +36,36 @@ impl Drop for Follower {
     }
 }
 
-type Names = HashSet<DeviceName>;
-
-fn devices(source: &dyn Source) -> Names {
-    let names = source.list_all(0).unwrap_or_default();
-    names.iter().filter_map(|name| name.to_str().ok()?.parse().ok()).collect()
+/// Which devices there are. A daemon that is too old to know of definitions has none.
+fn devices(source: &dyn Source) -> Lifecycles {
+    let list = |flags: ListFlags| source.list_all(flags.bits()).unwrap_or_default();
+    let persistent: HashSet<_> = list(ListFlags::PERSISTENT).into_iter().collect();
+    let inactive: HashSet<_> = list(ListFlags::INACTIVE).into_iter().collect();
+    let all = list(ListFlags::empty());
+    let state = |name: &CString| DeviceState {
+        active: !inactive.contains(name),
+        persistent: persistent.contains(name),
+        autostart: false,
+    };
+    all.iter().filter_map(|name| Some((name.to_str().ok()?.parse().ok()?, state(name)))).collect()
 }
 
-fn follow(mut watch: Watch, mailbox: &Mailbox, look: &dyn Fn() -> Names) {
+fn follow(mut watch: Watch, mailbox: &Mailbox, look: &dyn Fn() -> Lifecycles) {
     // Looked at after the watch began, so that no device is missing that the watch does not tell of.
     let mut known = look();
-    let put = |name: &DeviceName, event| mailbox.put(Message::Device(name.clone(), event));
     loop {
         match watch.next(None) {
             Next::Event(event) => {
                 for (name, event) in event.libvirt_events() {
-                    match event {
-                        LibvirtEvent::Deleted => drop(known.remove(name)),
-                        _ => drop(known.insert(name.clone())),
-                    }
-                    put(name, event);
+                    known.apply(name, event);
+                    mailbox.put(Message::Device(name.clone(), event));
                 }
             }
             // More happened than the history holds: what is different now is what happened.
             Next::Missed(_) => {
-                let now = look();
-                known.difference(&now).for_each(|name| put(name, LibvirtEvent::Deleted));
-                for name in &now {
-                    let event =
-                        if known.contains(name) { LibvirtEvent::Updated } else { LibvirtEvent::Created };
-                    put(name, event);
+                for (name, event) in known.replace(look()) {
+                    mailbox.put(Message::Device(name, event));
                 }
-                known = now;
             }
             Next::TimedOut => {}
             Next::Stopped => return,
@@ -119,5 +118,58 @@ impl Ending {
 
     fn lock(&self) -> MutexGuard<'_, Known> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use nodedev_driver::{Change, EventLog, Happened, LibvirtChange, LibvirtEvent};
+    use nodedev_model::DeviceName;
+
+    use super::*;
+
+    #[test]
+    fn what_was_missed_is_told_with_definitions() {
+        let name = |name: &str| name.parse::<DeviceName>().unwrap();
+        let state = |active, persistent| DeviceState { active, persistent, autostart: false };
+        let log = EventLog::with_capacity(2);
+        let watch = log.watch(None).unwrap();
+        let happened = |_| Happened {
+            name: name("net_a"),
+            change: Change::Updated,
+            libvirt: LibvirtChange::Unseen,
+            entry: None,
+        };
+        log.publish((0..9).map(happened));
+        log.end(None);
+        let mailbox = Mailbox::new().unwrap();
+        // How the devices are at the first look, and after what was missed.
+        let looks = Mutex::new(vec![
+            [(name("mdev_a"), state(true, true)), (name("mdev_b"), state(false, true))],
+            [(name("mdev_a"), state(true, false)), (name("mdev_c"), state(false, true))],
+        ]);
+        follow(watch, &mailbox, &|| {
+            let mut looks = looks.lock().unwrap();
+            looks.pop().into_iter().flatten().collect()
+        });
+        let mut told: Vec<_> = mailbox
+            .take()
+            .into_iter()
+            .map(|message| match message {
+                Message::Device(name, event) => (name.as_str().to_owned(), event),
+                Message::Ended(_) => panic!("nothing has ended"),
+            })
+            .collect();
+        told.sort_by(|one, other| one.0.cmp(&other.0));
+        let told: Vec<_> = told.iter().map(|(name, event)| (name.as_str(), *event)).collect();
+        assert_eq!(
+            told,
+            [
+                ("mdev_a", LibvirtEvent::Defined),
+                ("mdev_a", LibvirtEvent::Updated),
+                ("mdev_b", LibvirtEvent::Defined),
+                ("mdev_c", LibvirtEvent::Undefined),
+            ]
+        );
     }
 }
