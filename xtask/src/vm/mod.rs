@@ -105,7 +105,7 @@ pub(crate) fn run(options: &Options) -> Result<()> {
             println!("{line}");
         }
     });
-    println!("{} guests ran for {:.0} s", guests.len(), start.elapsed().as_secs_f64());
+    println!("the guests ran for {:.0} s", start.elapsed().as_secs_f64());
     let failures = report.finish();
     ended.into_iter().collect::<Result<()>>()?;
     if failures > 0 {
