@@ -2,7 +2,7 @@
 #
 # A state is DRIVER/OVERRIDE: the driver that is bound, and what driver_override says; "-" is none, "gone" no such device.
 PCI=/sys/bus/pci/devices
-AT_nic=0000:01:00.0     # e1000e, alone in its IOMMU group
+AT_nic=0000:01:00.0     # e1000e, alone in its IOMMU group, with a wire to multi1
 AT_pf=0000:02:00.0      # igb, with two virtual functions
 AT_vf=0000:02:10.0
 AT_nvme=0000:03:00.0
@@ -13,12 +13,13 @@ AT_plugged=0000:06:00.0  # what is plugged into the first port for such (plug be
 AT_disk=0000:07:00.0
 AT_group0=0000:05:01.0  # two cards behind a PCIe-to-PCI bridge: one group with it
 AT_group1=0000:05:02.0
+AT_screen=0000:00:09.0  # bochs-display, on which nothing is
 
 # Sets $at. As all that is called often it starts no other program where it can do without: that takes an emulated machine long.
 at() { eval "at=\$AT_$1"; }
 
 # Node devices' names of them: $nic, $pf, ...
-for short in nic pf vf nvme multi0 multi1 bridge group0 group1 plugged disk; do
+for short in nic pf vf nvme multi0 multi1 bridge group0 group1 plugged disk screen; do
     at $short
     eval "$short=pci_$(echo "$at" | tr ':.' '__')"
 done
@@ -26,6 +27,22 @@ done
 note() { echo "nodedev-vm: NOTE $*"; }
 pass() { echo "nodedev-vm: PASS $1"; }
 fail() { echo "nodedev-vm: FAIL $1: $(echo "$2" | tr '\n' ' ')"; }
+
+carry_out_part() {
+    sh "/vm/$1.sh" < /dev/null
+    note "$1 ended after $(cut -d ' ' -f 1 /proc/uptime) s"
+}
+
+# Looks at what the kernel said, and ends all.
+power_off() {
+    name="the kernel complains of nothing: $nodedev_parts"
+    if dmesg | grep -E 'Oops|BUG:|Call Trace|WARNING:|blocked for more than' > /run/complaints; then
+        fail "$name" "$(head -n 3 /run/complaints)"
+    else
+        pass "$name"
+    fi
+    poweroff -f
+}
 
 # Sets $state.
 state() {
@@ -99,9 +116,29 @@ interface() {
     ls "$PCI/$at/net"
 }
 
+# Makes a Fibre Channel host, if there is none: the kernel's FCoE, on one end of a pair of interfaces, talking to nobody (VN2VN
+# needs no fabric). Sets $number, $port and its names.
+make_port() {
+    if ! [ -e /sys/class/fc_host ]; then
+        modprobe fcoe
+        ip link add fc0 type veth
+        ip link set fc0 up
+        ip link set veth0 up
+        until_true grep -q up /sys/class/net/fc0/operstate
+        printf fc0 > /sys/module/libfcoe/parameters/create_vn2vn
+        until_true test -e /sys/class/fc_host
+    fi
+    for host in /sys/class/fc_host/*; do number=${host##*/host}; done
+    port=scsi_host$number
+    read -r port_wwnn < "$host/node_name"
+    read -r port_wwpn < "$host/port_name"
+    read -r fabric < "$host/fabric_name"
+}
+
 trim() { set -f; set -- $1; set +f; echo "$*"; }
 
 OURS='nodedev:///system?socket=/run/ours/virtnodedevd-sock'
+SERVICE=nodedev:///system   # nodedevd as systemd runs it
 
 # listen URI KIND FILE: a client that prints each event into the file; adds its process to $listeners.
 listen() {

@@ -1,20 +1,8 @@
-# Makes virtual ports of a Fibre Channel host by npiv.table. The host is the kernel's FCoE, on one end of a pair of interfaces,
-# talking to nobody (VN2VN needs no fabric).
+# Makes virtual ports of a Fibre Channel host by npiv.table.
 . /vm/lib.sh
 . /vm/beside.sh
 
-modprobe fcoe
-ip link add fc0 type veth
-ip link set fc0 up
-ip link set veth0 up
-until_true grep -q up /sys/class/net/fc0/operstate
-printf fc0 > /sys/module/libfcoe/parameters/create_vn2vn
-until_true test -e /sys/class/fc_host
-for host in /sys/class/fc_host/*; do number=${host##*/host}; done
-port=scsi_host$number
-read -r port_wwnn < "$host/node_name"
-read -r port_wwpn < "$host/port_name"
-read -r fabric < "$host/fabric_name"
+make_port
 port_wwnn=${port_wwnn#0x} port_wwpn=${port_wwpn#0x} fabric=${fabric#0x}
 wwnn=20000000c9831b4b wwpn=10000000c9831b4b
 

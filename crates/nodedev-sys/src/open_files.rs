@@ -138,8 +138,16 @@ impl Walk<'_> {
         let mut seen = HashSet::new();
         for name in names {
             let file = join(&files, &name);
-            // What is gone by now is not open.
-            let Ok(Some(link)) = self.host.read_link(&file) else { continue };
+            let link = match self.host.read_link(&file) {
+                Ok(Some(link)) => link,
+                // Root without CAP_SYS_PTRACE is told how many there are, and not what they are.
+                Err(error) if error.is_permission() => {
+                    self.found.unseen += 1;
+                    break;
+                }
+                // What is gone by now is not open.
+                _ => continue,
+            };
             is_monitor |= link == VIRTUAL_MACHINE;
             let is_node = can_be_a_device(&link);
             // In a container, a device can be called anything.

@@ -72,6 +72,8 @@ struct State {
     network_error: Option<i32>,
     claimed: HashSet<String>,
     without_node: HashSet<String>,
+    /// Links that nobody may read.
+    hidden: HashSet<String>,
     /// Device nodes that paths lead to.
     nodes: HashMap<String, DeviceNode>,
     meanwhile: Option<Box<dyn FnOnce() + Send>>,
@@ -234,6 +236,11 @@ impl FakeKernel {
         self.state().claimed.insert(node.to_owned());
     }
 
+    /// Lets nobody read a link, such as `proc/7/fd/3`, whose folder can be listed.
+    pub fn hide_link(&self, path: &str) {
+        self.state().hidden.insert(path.to_owned());
+    }
+
     /// Lets a path, such as `proc/7/fd/3`, lead to a device node.
     pub fn node_at(&self, path: &str, node: DeviceNode) {
         self.state().nodes.insert(path.to_owned(), node);
@@ -370,7 +377,10 @@ impl HostAccess for FakeKernel {
     }
 
     fn read_link(&self, path: &[u8]) -> Result<Option<Vec<u8>>, SysError> {
-        let _state = self.step(Operation::ReadLink, path)?;
+        let state = self.step(Operation::ReadLink, path)?;
+        if state.hidden.contains(&*String::from_utf8_lossy(path)) {
+            return Err(failure(Operation::ReadLink, path, errno::EACCES));
+        }
         self.root.read_link(path)
     }
 

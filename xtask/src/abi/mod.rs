@@ -10,7 +10,7 @@ mod library;
 
 use anyhow::Result;
 
-pub(crate) use library::{Built, Library, Name, VERSION};
+pub(crate) use library::{Built, LIBVIRT, Library, Name, VERSION};
 
 /// Builds the libraries and checks them.
 pub(crate) fn check() -> Result<()> {

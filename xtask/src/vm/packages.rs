@@ -9,15 +9,23 @@ use std::process::Command;
 use anyhow::{Context as _, Result, bail};
 
 use super::root::output;
-use super::samples;
+use super::{client, samples, systemd};
 use crate::peers;
 
 /// Depends on the present kernel of a release of Debian.
 const KERNEL: &str = "linux-image-amd64";
 const UNPACKED: &[&str] = &["busybox-static", "kmod"];
 /// Of these the latest that this release of Debian has.
-const INSTALLED: &[&str] =
-    &["qemu-system-x86", "libvirt-daemon", "libvirt-clients", "libvirt-daemon-driver-qemu", "dmsetup"];
+const INSTALLED: &[&str] = &[
+    "qemu-system-x86",
+    "libvirt-daemon",
+    "libvirt-clients",
+    "libvirt-daemon-driver-qemu",
+    "libvirt-dev",
+    "gcc",
+    "dmsetup",
+    "systemd",
+];
 /// The network card with virtual functions; QEMU 8 is the first to have it.
 const CARD: &str = "name \"igb\"";
 
@@ -71,6 +79,8 @@ fn is_installed() -> bool {
     has_card
         && super::root::libvirt_files().iter().all(|file| Path::new(file).exists())
         && super::root::has_programs()
+        && systemd::is_installed()
+        && Path::new(client::HEADER).exists()
 }
 
 fn kernel_package() -> Result<String> {

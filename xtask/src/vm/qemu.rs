@@ -15,7 +15,7 @@ use super::report::PREFIX;
 
 pub(super) const PROGRAM: &str = "qemu-system-x86_64";
 /// Of the NVMe disk: room for a file system and for swap space.
-pub(super) const DISK_BYTES: u64 = 64 << 20;
+const DISK_BYTES: u64 = 64 << 20;
 const MEMORY_MIB: &str = "2048";
 /// A guest whose processor does not answer any more ends, instead of being waited for.
 const KERNEL_OPTIONS: &str =
@@ -30,20 +30,24 @@ const DEVICES: &[&str] = &[
     "pcie-root-port,id=port2,chassis=2,slot=2,addr=3.0",
     "pcie-root-port,id=port3,chassis=3,slot=3,addr=4.0",
     "pcie-root-port,id=port4,chassis=4,slot=4,addr=6.0",
-    "e1000e,bus=port1,romfile=",
+    "e1000e,bus=port1,romfile=,netdev=here",
     "igb,bus=port2,romfile=",
     "nvme,drive=disk,serial=nodedev,bus=port3",
     // Two functions of one slot, the first of which no driver here serves.
     "e1000,addr=5.0,multifunction=on,romfile=",
-    "e1000e,addr=5.1,romfile=",
+    "e1000e,addr=5.1,romfile=,netdev=there",
     // A conventional bus: all behind the bridge is one IOMMU group.
     "pcie-pci-bridge,id=conventional,bus=port4",
     "e1000,bus=conventional,addr=1.0,romfile=",
     "e1000,bus=conventional,addr=2.0,romfile=",
+    // A screen that nobody looks at.
+    "bochs-display,addr=9.0",
     // For what is plugged in and out.
     "pcie-root-port,id=plug1,chassis=5,slot=5,addr=7.0",
     "pcie-root-port,id=plug2,chassis=6,slot=6,addr=8.0",
 ];
+/// A wire between two of the network cards.
+const WIRE: &[&str] = &["hubport,id=here,hubid=0", "hubport,id=there,hubid=0"];
 /// Of the NVMe that is plugged in.
 const PLUGGED_DISK: &str = "driver=null-co,node-name=blank,size=16777216,read-zeroes=on";
 /// Begins a line of the console that is a command for QEMU: the guest has devices plugged in and out.
@@ -53,9 +57,10 @@ const COMMAND: &str = "nodedev-vm: QMP ";
 pub(super) struct Guest<'a> {
     pub(super) kernel: &'a Path,
     pub(super) initrd: &'a Path,
-    pub(super) disk: &'a Path,
+    /// Folder of its own.
+    pub(super) folder: PathBuf,
     /// For the environment of its first program.
-    pub(super) variables: &'a [(&'a str, String)],
+    pub(super) variables: [(&'static str, String); 2],
     pub(super) patience: Duration,
 }
 
@@ -64,12 +69,13 @@ impl Guest<'_> {
     pub(super) fn run(&self, mut take: impl FnMut(&str)) -> Result<()> {
         let accelerated = has_kvm();
         println!(
-            "starting it with {}; it has {} s",
+            "starting a guest with {}; it has {} s",
             if accelerated { "KVM" } else { "emulation: there is no KVM here" },
             self.patience.as_secs()
         );
+        File::create(self.disk())?.set_len(DISK_BYTES)?;
         let start = Instant::now();
-        let errors = self.initrd.with_extension("errors");
+        let errors = self.folder.join("errors");
         let mut machine = Machine(self.command(accelerated).stderr(File::create(&errors)?).spawn()?);
         let console = machine.0.stdout.take().context("QEMU has no console")?;
         let (send, lines) = mpsc::sync_channel(64);
@@ -112,12 +118,15 @@ impl Guest<'_> {
         if !status.success() {
             bail!("QEMU failed: {status}: {}", fs::read_to_string(&errors)?.trim());
         }
-        println!("the guest ran for {:.0} s", start.elapsed().as_secs_f64());
         Ok(())
     }
 
     fn socket(&self) -> PathBuf {
-        self.initrd.with_extension("qmp")
+        self.folder.join("qmp")
+    }
+
+    fn disk(&self) -> PathBuf {
+        self.folder.join("disk")
     }
 
     fn control(&self, control: &mut Option<Control>, command: &str) -> Result<()> {
@@ -159,9 +168,12 @@ impl Guest<'_> {
         command.args(["-serial", "stdio", "-monitor", "none"]);
         command.arg("-kernel").arg(self.kernel).arg("-initrd").arg(self.initrd);
         command.arg("-append").arg(format!("{KERNEL_OPTIONS}{variables}"));
-        command.arg("-drive").arg(format!("file={},if=none,id=disk,format=raw", self.disk.display()));
+        command.arg("-drive").arg(format!("file={},if=none,id=disk,format=raw", self.disk().display()));
         command.arg("-qmp").arg(format!("unix:{},server=on,wait=off", self.socket().display()));
         command.args(["-blockdev", PLUGGED_DISK]);
+        for end in WIRE {
+            command.args(["-netdev", end]);
+        }
         for device in DEVICES {
             command.args(["-device", device]);
         }

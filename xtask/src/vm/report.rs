@@ -9,16 +9,42 @@ use anyhow::{Context as _, Result};
 /// Begins each line of the console that is meant for us: `nodedev-vm: PASS NAME`, `nodedev-vm: FAIL NAME: WHY`,
 /// `nodedev-vm: NOTE TEXT`.
 pub(super) const PREFIX: &str = "nodedev-vm: ";
-/// A check each line, its name first.
-const TABLES: &[&str] =
-    &["cli.table", "guard.table", "virsh.table", "mdev.table", "plug.table", "npiv.table"];
-/// Checks that are in no table.
-const OTHERS: &[&str] = &[
-    "mdev: devices were really made, by libvirt and by us",
-    "nodedev survives kill -9",
-    "nodedevd survives kill -9",
-    "the kernel complains of nothing",
+/// A part of the tests: `tests/vm/NAME.sh`.
+pub(super) struct Part {
+    pub(super) name: &'static str,
+    /// Which guest does it.
+    pub(super) guest: usize,
+    /// Whether it has a table `NAME.table`, a check each line, its name first.
+    has_table: bool,
+    /// Its checks that are in no table.
+    others: &'static [&'static str],
+}
+
+/// All parts, each guest's in its order. The guests take about as long.
+pub(super) const PARTS: &[Part] = &[
+    Part { name: "cli", guest: 0, has_table: true, others: &[] },
+    Part { name: "virsh", guest: 0, has_table: true, others: &[] },
+    Part {
+        name: "mdev",
+        guest: 1,
+        has_table: true,
+        others: &["mdev: devices were really made, by libvirt and by us"],
+    },
+    Part { name: "plug", guest: 1, has_table: true, others: &[] },
+    Part { name: "npiv", guest: 1, has_table: true, others: &[] },
+    Part {
+        name: "kills",
+        guest: 1,
+        has_table: false,
+        others: &["nodedev survives kill -9", "nodedevd survives kill -9"],
+    },
+    Part { name: "guard", guest: 0, has_table: true, others: &[] },
+    Part { name: "service", guest: 0, has_table: true, others: &[] },
 ];
+/// What a guest ends with, and its parts.
+const AT_THE_END: &str = "the kernel complains of nothing: ";
+/// Guests that run at once: an emulated one takes no more than one processor.
+pub(super) const GUESTS: usize = 2;
 
 /// The checks that ended, by name.
 pub(super) struct Report {
@@ -27,15 +53,26 @@ pub(super) struct Report {
 }
 
 impl Report {
-    /// Expects the checks of the tables in a folder.
-    pub(super) fn expecting(folder: &Path) -> Result<Self> {
-        let mut expected: BTreeSet<String> = OTHERS.iter().map(|&name| name.to_owned()).collect();
-        for table in TABLES {
-            let text =
-                fs::read_to_string(folder.join(table)).with_context(|| format!("cannot read {table}"))?;
-            expected.extend(names(&text).map(str::to_owned));
+    /// Expects nothing.
+    pub(super) fn new() -> Self {
+        Self { expected: BTreeSet::new(), ended: BTreeMap::new() }
+    }
+
+    /// Expects the checks of these parts of one guest, whose tables are in a folder. Gives their names.
+    pub(super) fn expect(&mut self, parts: &[&Part], folder: &Path) -> Result<String> {
+        let names_of_parts = parts.iter().map(|part| part.name).collect::<Vec<_>>().join(",");
+        let expected = &mut self.expected;
+        expected.insert(format!("{AT_THE_END}{names_of_parts}"));
+        for part in parts {
+            expected.extend(part.others.iter().map(|&name| name.to_owned()));
+            if part.has_table {
+                let table = format!("{}.table", part.name);
+                let text = fs::read_to_string(folder.join(&table))
+                    .with_context(|| format!("cannot read {table}"))?;
+                expected.extend(names(&text).map(str::to_owned));
+            }
         }
-        Ok(Self { expected, ended: BTreeMap::new() })
+        Ok(names_of_parts)
     }
 
     /// Takes a line of the console; whether it is one for us.

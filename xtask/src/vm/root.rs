@@ -10,11 +10,10 @@ use std::process::Command;
 use anyhow::{Context as _, Result, bail};
 use nodedev_testkit::{programs, repository};
 
-use super::modules;
 use super::packages::{self, Kernel};
-use super::samples;
+use super::{client, modules, samples, systemd};
 
-/// Modules of the machine in `qemu.rs`, for guests, and for a file system on its disk.
+/// Modules of the machine in `qemu.rs`, for guests, and for what a host needs its devices for.
 const MODULES: &[&str] = &[
     "igb",
     "igbvf",
@@ -31,7 +30,11 @@ const MODULES: &[&str] = &[
     "veth",
     "bridge",
     "dm_mod",
+    "raid1",
     "loop",
+    "nfsd",
+    "nfsv4",
+    "bochs",
 ];
 const DRIVERS: &str = "/usr/lib/x86_64-linux-gnu/libvirt/connection-driver";
 const DAEMON: &str = "/usr/sbin/libvirtd";
@@ -72,6 +75,8 @@ const FOLDERS: &[&str] = &[
     "var/cache/libvirt",
     "var/lib/libvirt",
     "var/log/libvirt",
+    "var/tmp",
+    "etc/modprobe.d",
     "vm",
 ];
 /// Links of the root folder; what Debian has had since release 12.
@@ -81,6 +86,13 @@ const FILES: &[(&str, &str)] = &[
     ("etc/passwd", "root:x:0:0:root:/:/bin/sh\nlibvirt-qemu:x:64055:1::/:/bin/sh\n"),
     ("etc/group", "root:x:0:\nkvm:x:1:\nlibvirt:x:2:\nlibvirt-qemu:x:64055:\n"),
     ("etc/nsswitch.conf", "passwd: files\n"),
+    // A screen that the kernel's console is not on.
+    ("etc/modprobe.d/screen.conf", "options drm_kms_helper fbdev_emulation=0\n"),
+    // There is nobody to ask. Its messages are looked at.
+    (
+        "etc/libvirt/nodedevd.conf",
+        "auth_unix_rw = \"none\"\nauth_unix_ro = \"none\"\nlog_outputs = \"2:file:/run/libvirt/nodedevd.log\"\n",
+    ),
     (
         "etc/libvirt/libvirtd.conf",
         "auth_unix_rw = \"none\"\nauth_unix_ro = \"none\"\nunix_sock_group = \"root\"\n",
@@ -125,6 +137,8 @@ pub(super) fn make(kernel: &Kernel, root: &Path) -> Result<()> {
         copy(&from, &root.join("usr/bin").join(program))?;
         linked.extend(libraries(&from)?);
     }
+    client::make(root)?;
+    linked.extend(systemd::make(root)?);
     linked.insert(LOADED.into());
     linked.extend(libraries(Path::new(LOADED))?);
     // Where udev's rule for mediated devices has it.
@@ -183,7 +197,7 @@ fn kernel_modules(kernel: &Kernel, root: &Path) -> Result<()> {
 }
 
 /// Shared libraries of a program, as the loader of this machine finds them, and the loader.
-fn libraries(program: &Path) -> Result<BTreeSet<PathBuf>> {
+pub(super) fn libraries(program: &Path) -> Result<BTreeSet<PathBuf>> {
     let text = output(Command::new("ldd").arg(program))?;
     if let Some(missing) = text.lines().find(|line| line.contains("not found")) {
         bail!("{} cannot run here: {}", program.display(), missing.trim());
@@ -202,7 +216,7 @@ fn program_file(program: &str) -> Result<PathBuf> {
 }
 
 /// Copies the plain files of a folder.
-fn files(from: &Path, to: &Path) -> Result<()> {
+pub(super) fn files(from: &Path, to: &Path) -> Result<()> {
     for entry in fs::read_dir(from)? {
         let entry = entry?;
         if entry.file_type()?.is_file() {
@@ -212,7 +226,7 @@ fn files(from: &Path, to: &Path) -> Result<()> {
     Ok(())
 }
 
-fn copy(from: &Path, to: &Path) -> Result<()> {
+pub(super) fn copy(from: &Path, to: &Path) -> Result<()> {
     if let Some(folder) = to.parent() {
         fs::create_dir_all(folder)?;
     }

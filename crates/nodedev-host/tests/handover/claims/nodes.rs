@@ -161,6 +161,19 @@ fn processes_that_cannot_be_seen_refuse_what_has_nodes_and_nothing_else() {
 }
 
 #[test]
+fn a_process_whose_files_can_be_counted_and_not_be_named_refuses_what_has_nodes_and_nothing_else() {
+    let mut tree = tree();
+    node(&mut tree, "drm/card1", "class/drm", 1, "dri/card1");
+    let kernel = over(tree);
+    // As root without CAP_SYS_PTRACE finds it.
+    opened(&kernel, 1, "systemd", "/dev/null");
+    kernel.hide_link("proc/1/fd/0");
+    let error = program(&kernel).detach_with(&name(UNUSED), &DetachOptions::default()).unwrap_err();
+    assert!(error.message().contains("1 process could not be looked at"), "{error}");
+    program(&kernel).detach(&name(PINNED), None).unwrap();
+}
+
+#[test]
 fn links_that_only_look_like_nodes_of_a_device_do_not_count() {
     let mut tree = tree();
     disks(&mut tree);
