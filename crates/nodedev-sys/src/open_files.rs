@@ -3,16 +3,27 @@
 use std::collections::{HashMap, HashSet};
 
 use crate::node::{DeviceNode, NodeKind};
-use crate::paths::{CLASS_VFIO, CLASS_VFIO_DEV, DEV, DEV_VFIO, PROC, join};
+use crate::paths::{CLASS_VFIO, CLASS_VFIO_DEV, DEV, DEV_VFIO, DEVICES, PROC, join, parent};
 use crate::{HostAccess, SysError, processes};
 
 const NUMBER_LIMIT: usize = 64;
 /// Bound of what is kept of all processes: whoever has more of them open has something else in mind.
 const MOST_FILES: usize = 1 << 18;
+/// Bound of what threads can have open that share no files with their process.
+const MOST_OF_THREADS: usize = 1 << 20;
 /// How many processes of a namespace are kept.
 const MOST_OF_A_NAMESPACE: usize = 8;
 /// What a process has open that runs a virtual machine (kernel, `virt/kvm/kvm_main.c`).
 const VIRTUAL_MACHINE: &[u8] = b"anon_inode:kvm-vm";
+/// What a process has open that VFIO made of a device (kernel, `drivers/vfio/group.c`).
+const VFIO_DEVICE: &[u8] = b"anon_inode:[vfio-device]";
+/// Where the kernel says which device that is, and which interface a file of `/dev/net/tun` is, in `/proc/PID/fdinfo`.
+const DEVICE_PATH: &[u8] = b"vfio-device-syspath:";
+const INTERFACE: &[u8] = b"iff:";
+const INFO_LIMIT: usize = 64 << 10;
+/// The node of `/dev/net/tun`, by its numbers and its name.
+const TUN: DeviceNode = DeviceNode { kind: NodeKind::Char, major: 10, minor: 200 };
+const TUN_NAME: &[u8] = b"net/tun";
 /// Programs that run virtual machines, by what their names begin with: they can do without KVM.
 const MONITORS: &[&str] = &["qemu", "kvm", "cloud-hyperviso", "crosvm", "firecracker"];
 /// Folders of `/dev` that every user has files in.
@@ -41,10 +52,18 @@ impl OpenFile {
     pub fn name(&self) -> Option<&[u8]> {
         node_name(&self.link)
     }
+
+    /// Whether it is `/dev/net/tun`, which makes network interfaces.
+    fn is_tun(&self) -> bool {
+        match self.node {
+            Some(node) => node == TUN,
+            None => self.name() == Some(TUN_NAME),
+        }
+    }
 }
 
 /// A process that has device nodes open.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Process {
     /// Its number.
     pub pid: u32,
@@ -54,6 +73,11 @@ pub struct Process {
     pub is_monitor: bool,
     /// What it has open, each once.
     pub files: Vec<OpenFile>,
+    /// Network interfaces that it has by `/dev/net/tun`, each once.
+    pub taps: Vec<Vec<u8>>,
+    /// Devices that it has by a descriptor which VFIO made of them, one for each descriptor: the path of the device in sysfs,
+    /// relative to the root; absent where the kernel does not say it (before Linux 6.18).
+    pub vfio_devices: Vec<Option<Vec<u8>>>,
 }
 
 /// What a walk of all processes found.
@@ -87,6 +111,9 @@ impl OpenFiles {
             found: Self::default(),
             namespaces: HashMap::new(),
             kept: 0,
+            of_threads: 0,
+            are_own_numbers: host.read_link(&join(PROC.as_bytes(), b"self")).ok().flatten().as_deref()
+                == Some(std::process::id().to_string().as_bytes()),
         };
         let names = host.names(PROC.as_bytes())?;
         if names.is_none() {
@@ -118,14 +145,20 @@ struct Walk<'a> {
     /// Places in the list of what was found, by namespace.
     namespaces: HashMap<Vec<u8>, usize>,
     kept: usize,
+    /// How much was seen of what threads have for themselves.
+    of_threads: usize,
+    /// Whether processes have the numbers here that they have for this one.
+    are_own_numbers: bool,
 }
+
+/// A folder with links to what threads have open that share it, and the names of these links.
+type Table = (Vec<u8>, Vec<Box<[u8]>>);
 
 impl Walk<'_> {
     fn process(&mut self, pid: u32) -> Result<(), SysError> {
         let process = join(PROC.as_bytes(), pid.to_string().as_bytes());
-        let mut files = join(&process, b"fd");
-        let names = match self.names(&process, &mut files) {
-            Ok(names) => names,
+        let tables = match self.tables(pid, &process) {
+            Ok(tables) => tables,
             Err(error) if error.is_permission() => {
                 self.found.unseen += 1;
                 return Ok(());
@@ -134,53 +167,95 @@ impl Walk<'_> {
             Err(error) => return Err(error),
         };
         let is_elsewhere = self.namespace(pid, &process);
-        let (mut kept, mut is_monitor) = (Vec::new(), false);
+        let mut found = Process::default();
         let mut seen = HashSet::new();
-        for name in names {
-            let file = join(&files, &name);
-            // What is gone by now is not open.
-            let Ok(Some(link)) = self.host.read_link(&file) else { continue };
-            is_monitor |= link == VIRTUAL_MACHINE;
-            let is_node = can_be_a_device(&link);
-            // In a container, a device can be called anything.
-            if !(is_node || is_elsewhere && link.starts_with(b"/")) {
-                continue;
+        for (folder, names) in tables {
+            for name in names {
+                let file = join(&folder, &name);
+                // What is gone by now is not open.
+                let Ok(Some(link)) = self.host.read_link(&file) else { continue };
+                found.is_monitor |= link == VIRTUAL_MACHINE;
+                if link == VFIO_DEVICE {
+                    found.vfio_devices.push(self.info(&folder, &name, DEVICE_PATH)?.and_then(device_path));
+                }
+                let is_node = can_be_a_device(&link);
+                // In a container, a device can be called anything.
+                if !(is_node || is_elsewhere && link.starts_with(b"/")) {
+                    continue;
+                }
+                let open = if is_node { self.look(&file, link) } else { self.look_elsewhere(&file, link) };
+                let Some(open) = open else { continue };
+                if open.is_tun()
+                    && let Some(interface) = self.info(&folder, &name, INTERFACE)?
+                    && !interface.is_empty()
+                    && !found.taps.contains(&interface)
+                {
+                    found.taps.push(interface);
+                }
+                // Two nodes can be called the same: what counts is what they are.
+                if seen.insert((open.link.clone(), open.node)) {
+                    found.files.push(open);
+                }
             }
-            let found = if is_node { self.look(&file, link) } else { self.look_elsewhere(&file, link) };
-            // Two nodes can be called the same: what counts is what they are.
-            kept.extend(found.filter(|found| seen.insert((found.link.clone(), found.node))));
         }
-        if kept.is_empty() {
+        if found.files.is_empty() && found.vfio_devices.is_empty() {
             return Ok(());
         }
-        self.kept += kept.len();
+        self.kept += found.files.len() + found.taps.len() + found.vfio_devices.len();
         if self.kept > MOST_FILES {
             self.found.incomplete = Some("processes have too many files of devices open");
             return Ok(());
         }
         let command = processes::program(self.host, pid).unwrap_or_default();
-        is_monitor |= MONITORS.iter().any(|monitor| command.starts_with(monitor));
-        self.found.processes.push(Process { pid, command, is_monitor, files: kept });
+        let is_monitor = found.is_monitor || MONITORS.iter().any(|monitor| command.starts_with(monitor));
+        self.found.processes.push(Process { pid, command, is_monitor, ..found });
         Ok(())
     }
 
-    /// Names of what a process has open, in `files`. Where its first thread has ended, another one has them.
-    fn names(&self, process: &[u8], files: &mut Vec<u8>) -> Result<Vec<Box<[u8]>>, SysError> {
-        let names = self.host.names(files)?.unwrap_or_default();
-        if !names.is_empty() {
-            return Ok(names);
-        }
+    /// What a process has open, and what those of its threads have that share no files with it. Where its first thread has ended,
+    /// another one has what the others share.
+    fn tables(&mut self, pid: u32, process: &[u8]) -> Result<Vec<Table>, SysError> {
+        let folder = join(process, b"fd");
+        let names = self.host.names(&folder)?.unwrap_or_default();
+        let mut known = (!names.is_empty()).then_some(pid);
+        let mut tables = vec![(folder, names)];
         let tasks = join(process, b"task");
         for task in self.host.names(&tasks)?.unwrap_or_default() {
-            let of_task = join(&join(&tasks, &task), b"fd");
-            // One that ends meanwhile has nothing open.
-            let names = self.host.names(&of_task).ok().flatten().unwrap_or_default();
-            if !names.is_empty() {
-                *files = of_task;
-                return Ok(names);
+            let Some(thread) = number_of(&task).filter(|thread| *thread != pid) else { continue };
+            if self.are_own_numbers
+                && known.is_some_and(|known| self.host.shares_files(known, thread) == Some(true))
+            {
+                continue;
             }
+            let folder = join(&join(&tasks, &task), b"fd");
+            // One that ends meanwhile has nothing open.
+            let names = self.host.names(&folder).ok().flatten().unwrap_or_default();
+            if names.is_empty() {
+                continue;
+            }
+            if known.is_some() {
+                self.of_threads += names.len();
+            }
+            if self.of_threads > MOST_OF_THREADS {
+                self.found.incomplete = Some("threads have too many files of their own open");
+                break;
+            }
+            known.get_or_insert(thread);
+            tables.push((folder, names));
         }
-        Ok(names)
+        Ok(tables)
+    }
+
+    /// What the kernel says of an open file behind a word. `None` if it says nothing, or the file is closed by now.
+    fn info(&self, folder: &[u8], name: &[u8], word: &[u8]) -> Result<Option<Vec<u8>>, SysError> {
+        let file = join(&join(parent(folder), b"fdinfo"), name);
+        let told = match self.host.read(&file, INFO_LIMIT) {
+            Err(error) if error.is_over() => None,
+            told => told?,
+        };
+        let told = told.unwrap_or_default();
+        let line = told.split(|&b| b == b'\n').find_map(|line| line.strip_prefix(word));
+        Ok(line.map(|value| value.trim_ascii().to_vec()))
     }
 
     /// Notes the namespaces of a process. Whether its mounts are known to be others than the host's.
@@ -240,6 +315,14 @@ impl Walk<'_> {
             Err(_) => Some(OpenFile { link, node: None }),
         }
     }
+}
+
+/// The device that VFIO names, relative to the root. `None` if that is no path of a device.
+fn device_path(told: Vec<u8>) -> Option<Vec<u8>> {
+    let path = told.strip_prefix(b"/")?;
+    let is_one =
+        path.starts_with(DEVICES.as_bytes()) && !path.split(|&b| b == b'/').any(|part| part == b"..");
+    is_one.then(|| path.to_vec())
 }
 
 fn number_of(name: &[u8]) -> Option<u32> {
@@ -337,6 +420,7 @@ mod tests {
             command: command.into(),
             is_monitor,
             files: files.iter().map(|link| file(link)).collect(),
+            ..Process::default()
         };
         assert_eq!(
             found.processes,
@@ -420,6 +504,84 @@ mod tests {
         let found = OpenFiles::of(&Root::open(folder.path()).unwrap()).unwrap();
         assert_eq!(found.processes.iter().map(|process| process.pid).collect::<Vec<_>>(), [1, 7]);
         assert_eq!(found.processes[1].files, [file("/dev/dri/card1")]);
+    }
+
+    #[test]
+    fn what_threads_have_for_themselves_is_found_and_what_they_share_is_looked_at_once() {
+        let folder = tempfile::tempdir().unwrap();
+        fs::create_dir_all(folder.path().join("sys")).unwrap();
+        for (place, link) in [
+            ("1/fd/0", "/dev/null"),
+            ("7/fd/3", "/dev/sda"),
+            ("7/task/7/fd/3", "/dev/sda"),
+            ("7/task/8/fd/3", "/dev/sda"),
+            ("7/task/9/fd/3", "/dev/dri/card1"),
+        ] {
+            let at = folder.path().join("proc").join(place);
+            fs::create_dir_all(at.parent().unwrap()).unwrap();
+            symlink(link, at).unwrap();
+        }
+        let found = OpenFiles::of(&Root::open(folder.path()).unwrap()).unwrap();
+        assert_eq!(found.processes[1].files, [file("/dev/sda"), file("/dev/dri/card1")]);
+    }
+
+    #[test]
+    fn a_node_that_one_thread_alone_opened_in_files_of_its_own_is_found_on_this_machine() {
+        let (ready, is_ready) = std::sync::mpsc::channel();
+        let (end, is_over) = std::sync::mpsc::channel::<()>();
+        let thread = std::thread::spawn(move || {
+            nix::sched::unshare(nix::sched::CloneFlags::CLONE_FILES).unwrap();
+            let full = fs::File::open("/dev/full").unwrap();
+            ready.send(nix::unistd::gettid().as_raw().cast_unsigned()).unwrap();
+            let _ = is_over.recv();
+            drop(full);
+        });
+        let thread_number = is_ready.recv().unwrap();
+        let root = Root::live().unwrap();
+        // A kernel need not have it, and a filter can forbid it: then all is looked at.
+        let shares = |other| HostAccess::shares_files(&root, std::process::id(), other);
+        assert!(matches!(
+            (shares(std::process::id()), shares(thread_number)),
+            (Some(true), Some(false)) | (None, None)
+        ));
+        let found = OpenFiles::of(&root).unwrap();
+        let own = found.processes.iter().find(|process| process.pid == std::process::id()).unwrap();
+        assert!(own.files.iter().any(|file| file.link == b"/dev/full"), "{:?}", own.files);
+        drop(end);
+        thread.join().unwrap();
+    }
+
+    #[test]
+    fn what_vfio_made_of_devices_and_interfaces_of_tun_are_told_by_what_the_kernel_says_of_files() {
+        let folder = tempfile::tempdir().unwrap();
+        fs::create_dir_all(folder.path().join("sys")).unwrap();
+        let device = "/sys/devices/pci0000:e0/0000:e0:01.1/0000:e8:00.0";
+        for (number, link, told) in [
+            (3, "anon_inode:[vfio-device]", Some(format!("pos:\t0\nvfio-device-syspath: {device}\n"))),
+            (4, "anon_inode:[vfio-device]", Some("pos:\t0\n".into())),
+            (5, "anon_inode:[vfio-device]", None),
+            (6, "anon_inode:[vfio-device]", Some("vfio-device-syspath: /sys/devices/../x\n".into())),
+            (7, "/dev/net/tun", Some("pos:\t0\niff:\tvnet7\n".into())),
+            (8, "/dev/net/tun", Some("pos:\t0\niff:\tvnet7\n".into())),
+            (9, "/srv/jail/dev/net/tun", Some("iff:\ttap0\n".into())),
+            (10, "/dev/net/tun", Some("iff:\t\n".into())),
+            (11, "/dev/null", Some("iff:\teth0\n".into())),
+        ] {
+            let process = folder.path().join("proc/1");
+            fs::create_dir_all(process.join("fd")).unwrap();
+            fs::create_dir_all(process.join("fdinfo")).unwrap();
+            symlink(link, process.join("fd").join(number.to_string())).unwrap();
+            if let Some(told) = told {
+                fs::write(process.join("fdinfo").join(number.to_string()), told).unwrap();
+            }
+        }
+        let found = OpenFiles::of(&Root::open(folder.path()).unwrap()).unwrap();
+        let path = device.strip_prefix('/').unwrap().as_bytes();
+        // In the order of the names.
+        assert_eq!(found.processes[0].vfio_devices, [Some(path.to_vec()), None, None, None]);
+        let mut taps = found.processes[0].taps.clone();
+        taps.sort_unstable();
+        assert_eq!(taps, [&b"tap0"[..], b"vnet7"]);
     }
 
     #[test]

@@ -100,6 +100,10 @@ impl HostAccess for Noted<'_> {
         refused(path)
     }
 
+    fn shares_files(&self, one: u32, other: u32) -> Option<bool> {
+        HostAccess::shares_files(self.root, one, other)
+    }
+
     fn is_claimed(&self, path: &[u8], _: DeviceNode) -> Result<bool, SysError> {
         refused(path)
     }
