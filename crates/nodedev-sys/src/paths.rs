@@ -84,6 +84,8 @@ pub const CLASS_WATCHDOG: &str = "sys/class/watchdog";
 pub const CLASS_TPM: &str = "sys/class/tpm";
 /// Interfaces to management controllers of boards, one link for each.
 pub const CLASS_IPMI: &str = "sys/class/ipmi";
+/// Mediated devices, one link for each.
+pub const MDEV_DEVICES: &str = "sys/bus/mdev/devices";
 /// Devices that user space drives, one link for each.
 pub const CLASS_UIO: &str = "sys/class/uio";
 /// What can be typed, clicked or the like, and how.

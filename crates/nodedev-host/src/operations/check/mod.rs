@@ -7,6 +7,7 @@ mod blocks;
 mod claims;
 mod console;
 mod consoles;
+mod descriptors;
 mod driver_nodes;
 mod drivers;
 mod exclusive;
@@ -53,7 +54,8 @@ pub(crate) struct Intent<'a> {
 type Check = fn(&Scene<'_>, &Intent<'_>) -> Result<Vec<Finding>>;
 
 /// Whether a guest has the function, or something below it.
-const OF_GUESTS: &[Check] = &[openers::in_use, claims::of_guests, virtual_functions::in_use];
+const OF_GUESTS: &[Check] =
+    &[openers::in_use, claims::of_guests, virtual_functions::in_use, descriptors::may_be_in_use];
 
 /// What the host needs a function for, while it has it; what is not known counts.
 const NEEDED: &[Check] = &[
@@ -79,6 +81,7 @@ const DETACH: &[&[Check]] = &[
 const AS_IT_IS: &[&[Check]] = &[&[
     drivers::provides_vfio,
     openers::in_use,
+    descriptors::may_be_in_use,
     drivers::iommu,
     sharing::group_shared,
     openers::not_recorded,

@@ -6,10 +6,11 @@ use std::net::IpAddr;
 
 use nodedev_sys::HostAccess;
 use nodedev_sys::open_files::{OpenFiles, vfio_node};
-use nodedev_sys::paths::DEV_VFIO;
+use nodedev_sys::paths::{DEV_VFIO, basename};
 
 use super::blocks::Blocks;
 use super::claims::{Below, Claims, Concern};
+use super::descriptors::{self, Unexplained};
 use super::functions::Functions;
 use super::mounts::Mounts;
 use super::network::{self, Interfaces, Remote};
@@ -47,6 +48,7 @@ pub(crate) struct Scene<'a> {
     open_files: OnceCell<OpenFiles>,
     nodes: OnceCell<Nodes>,
     holders: OnceCell<HashMap<String, Holder>>,
+    unexplained: OnceCell<Unexplained>,
     below: OnceCell<Below>,
     interfaces: OnceCell<Interfaces<'a>>,
     remotes: OnceCell<Vec<Remote>>,
@@ -72,6 +74,7 @@ impl<'a> Scene<'a> {
             open_files: OnceCell::new(),
             nodes: OnceCell::new(),
             holders: OnceCell::new(),
+            unexplained: OnceCell::new(),
             below: OnceCell::new(),
             interfaces: OnceCell::new(),
             remotes: OnceCell::new(),
@@ -156,13 +159,20 @@ impl<'a> Scene<'a> {
             || self.host.names(&function.file("mdev_supported_types"))?.is_some())
     }
 
-    /// The first process of each node of VFIO and of uio.
+    /// Descriptors of VFIO's of which the kernel does not say what device they are of.
+    pub(super) fn unexplained(&self) -> Result<&Unexplained> {
+        once(&self.unexplained, || Unexplained::of(self))
+    }
+
+    /// The first process of each node of VFIO and of uio, and of each descriptor that VFIO made of a device.
     fn holders(&self) -> Result<&HashMap<String, Holder>> {
         once(&self.holders, || {
             let mut holders = HashMap::new();
             for process in &self.open_files()?.processes {
                 let node = |file| vfio_node(self.host, file).or_else(|| user_space::uio_node(file));
-                for node in process.files.iter().filter_map(node) {
+                let devices = process.vfio_devices.iter().flatten();
+                let descriptors = devices.map(|path| descriptors::of_device(basename(path)));
+                for node in process.files.iter().filter_map(node).chain(descriptors) {
                     let (pid, command) = (process.pid, process.command.clone());
                     holders.entry(node.clone()).or_insert(Holder { pid, command, node });
                 }
@@ -173,8 +183,8 @@ impl<'a> Scene<'a> {
 
     /// Groups that a process has open, by number.
     pub(super) fn open_groups(&self) -> Result<BTreeMap<u32, &Holder>> {
-        let group = |node: &str| node.rsplit('/').next()?.parse().ok();
-        Ok(self.holders()?.values().filter_map(|holder| Some((group(&holder.node)?, holder))).collect())
+        let of_groups = self.holders()?.values();
+        Ok(of_groups.filter_map(|holder| Some((group_of_node(&holder.node)?, holder))).collect())
     }
 
     /// The first process that has one of some nodes of VFIO open.
@@ -199,6 +209,7 @@ impl<'a> Scene<'a> {
         {
             nodes.extend(group_nodes(&group));
         }
+        nodes.push(descriptors::of_device(function.address.to_string().as_bytes()));
         Ok(nodes)
     }
 
@@ -215,8 +226,18 @@ pub(crate) fn group_nodes(group: &Group) -> [String; 2] {
     [format!("/{DEV_VFIO}/{}", group.number), format!("/{DEV_VFIO}/{NO_IOMMU}{}", group.number)]
 }
 
+/// The number of the group, with an IOMMU, that a node is of.
+pub(super) fn group_of_node(node: &str) -> Option<u32> {
+    node.rsplit('/').next()?.parse().ok()
+}
+
 /// How a process is told of.
 pub(crate) fn told(holder: &Holder) -> String {
-    let command: String = holder.command.chars().filter(|c| !c.is_control()).collect();
-    format!("process {} ({command}) has {} open", holder.pid, holder.node)
+    format!("{} has {} open", who(holder.pid, &holder.command), holder.node)
+}
+
+/// A process by its number and its program, as it is told.
+pub(super) fn who(pid: u32, command: &str) -> String {
+    let command: String = command.chars().filter(|c| !c.is_control()).collect();
+    format!("process {pid} ({command})")
 }

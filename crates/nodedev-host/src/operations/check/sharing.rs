@@ -3,7 +3,7 @@
 use nodedev_model::{Effect, Finding, FindingKind};
 
 use super::scene::{group_nodes, told};
-use super::{Intent, Scene, finding, vital};
+use super::{Intent, Scene, descriptors, finding, vital};
 use crate::operations::function::KEEPERS;
 use crate::operations::{PciFunction, Result};
 
@@ -80,6 +80,7 @@ pub(super) fn group_held(scene: &Scene<'_>, intent: &Intent<'_>) -> Result<Vec<F
     let mut nodes = group_nodes(&group).to_vec();
     for member in &group.members {
         nodes.extend(scene.own_nodes(member)?);
+        nodes.push(descriptors::of_device(member.address.to_string().as_bytes()));
     }
     let held = |holder| {
         finding(
