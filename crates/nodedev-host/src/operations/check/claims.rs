@@ -9,7 +9,7 @@ use std::collections::{HashMap, HashSet};
 use nodedev_model::{Effect, Finding, FindingKind, PciAddress};
 use nodedev_sys::paths::{CLASS_NET, DEV_CHAR, follow};
 
-use super::{Scene, consoles, finding, guests, keyboards, memory, network, openers, storage};
+use super::{Scene, consoles, finding, guests, keyboards, memory, network, openers, storage, usbip};
 use crate::operations::{OpsError, PciFunction, Result};
 
 /// How many claims on one function are told: nobody reads more.
@@ -79,9 +79,12 @@ const SOURCES: &[Source] = &[
     (Concern::Block, storage::pools),
     (Concern::Block, storage::hibernation),
     (Concern::Network, network::claims),
+    (Concern::Network, network::consoles),
+    (Concern::Network, network::bridges_of_guests),
     (Concern::Any, network::remote_devices),
     (Concern::Any, openers::claims),
     (Concern::Any, guests::groups),
+    (Concern::Nodes, usbip::claims),
     (Concern::Nodes, |scene, claims| claims.extend(consoles::claims(scene.host)?)),
     (Concern::Nodes, |scene, claims| claims.extend(keyboards::claims(scene.host)?)),
     (Concern::Any, |scene, claims| claims.extend(memory::claims(scene.host)?)),

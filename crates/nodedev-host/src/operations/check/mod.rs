@@ -25,6 +25,7 @@ mod power;
 mod scene;
 mod sharing;
 mod storage;
+mod usbip;
 mod user_space;
 mod virtual_functions;
 mod vital;

@@ -94,7 +94,7 @@ fn what_guests_have_below_a_device_refuses_it_also_if_forced() {
 }
 
 /// What the kernel says of an open file.
-fn info(kernel: &FakeKernel, pid: u32, file: u32, told: &str) {
+pub(crate) fn info(kernel: &FakeKernel, pid: u32, file: u32, told: &str) {
     let folder = kernel.folder().join(format!("proc/{pid}/fdinfo"));
     fs::create_dir_all(&folder).unwrap();
     fs::write(folder.join(file.to_string()), told).unwrap();

@@ -1,9 +1,10 @@
 //! What the host, its guests and its processes have of a device or of what is below it: each situation is refused, with a text
 //! that names who and what, and a device beside it is not.
 
-mod guests;
+pub(crate) mod guests;
 mod nodes;
 mod storage;
+mod usbip;
 
 use std::fs;
 use std::ops::ControlFlow;

@@ -1,5 +1,7 @@
 //! What the host reaches its network and its storage through, whatever is in between.
 
+mod guests;
+mod netconsole;
 mod routes;
 mod storage;
 

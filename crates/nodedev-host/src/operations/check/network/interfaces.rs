@@ -237,8 +237,8 @@ impl<'a> Interfaces<'a> {
         Ok(())
     }
 
-    /// The bridge, bond or the like that an interface is a part of.
-    fn master(&self, name: &InterfaceName) -> Result<Option<InterfaceName>> {
+    /// The bridge, bond or the like that an interface is a part of. `None` if there is none, or no such interface here.
+    pub(super) fn master(&self, name: &InterfaceName) -> Result<Option<InterfaceName>> {
         if let Some(link) = self.links.get(name) {
             return Ok(link.master.clone());
         }
