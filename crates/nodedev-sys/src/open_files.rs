@@ -336,6 +336,13 @@ fn can_be_a_device(link: &[u8]) -> bool {
     }
 }
 
+/// Whether a link's text tells of devices alone, and names no file of anybody's: a node in `/dev`, what VFIO or KVM made, or a
+/// function's registers.
+pub fn is_of_device(link: &[u8]) -> bool {
+    let is_node = link.starts_with(format!("/{DEV}/").as_bytes()) && can_be_a_device(link);
+    is_node || is_resource(link) || link == VIRTUAL_MACHINE || link == VFIO_DEVICE
+}
+
 /// Whether a link's text is that of a PCI function's `resource0` … in sysfs.
 pub fn is_resource(link: &[u8]) -> bool {
     let name = link.rsplit(|&b| b == b'/').next().unwrap_or_default();
