@@ -19,7 +19,7 @@ const SMALL: usize = 64;
 /// How often a function was enabled and not disabled since. VFIO's drivers enable it for those who have it open.
 const ENABLED: &str = "enable";
 const REMEDY: &str =
-    "stop that process, or look into it (ls -l /proc/PID/fd); --force takes the device without knowing";
+    "stop that process, or look at what it has open (lsof -p); --force takes the device without knowing";
 
 /// The name under which a holder of a device's descriptor is looked for, as it is told: `VFIO's descriptor of 0000:04:00.0`.
 pub(super) fn of_device(name: &[u8]) -> String {
