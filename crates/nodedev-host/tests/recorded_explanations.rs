@@ -162,6 +162,39 @@ fn explanations_of_recordings_are_those_of_their_hosts() {
 }
 
 #[test]
+fn a_function_below_a_folder_that_is_named_by_a_guid_is_explained_of_a_masked_recording_too() {
+    let guid = "47505500-0001-0000-3130-444531334632";
+    let above = format!("devices/LNXSYSTM:00/LNXSYBUS:00/ACPI0004:00/VMBUS:00/{guid}");
+    let function = format!("{above}/pci3130:00/3130:00:00.0");
+    let mut config = vec![0u8; 64];
+    config[..4].copy_from_slice(&[0xde, 0x10, 0x34, 0x12]);
+    let devices = [
+        Device::new(above, "bus/vmbus").attr("device_id", format!("{{{guid}}}")),
+        Device::new(function.clone(), "bus/pci")
+            .uevent("PCI_CLASS", "30000")
+            .uevent("PCI_SLOT_NAME", "3130:00:00.0")
+            .attr("vendor", "0x10de")
+            .attr("device", "0x1234")
+            .attr("class", "0x030000")
+            .bytes("config", config)
+            .driver("nvidia"),
+        Device::new(format!("{function}/drm/card1"), "class/drm").node(NodeKind::Char, 226, 1, "dri/card1"),
+    ];
+    let mut tree = tree(&devices);
+    tree.iommu_group(3, &function).unwrap();
+    let driver = open(tree.root());
+    assert_eq!(explained(&driver, &[None]).len(), 1);
+    for mask in [false, true] {
+        assert_same("vmbus", &driver, RecordOptions { mask }, &DRIVERS[..2]);
+        let folder = tempfile::tempdir().unwrap();
+        let archive = folder.path().join("host.tar");
+        record(driver.root(), &archive, RecordOptions { mask }).unwrap();
+        let content = String::from_utf8_lossy(&std::fs::read(&archive).unwrap()).into_owned();
+        assert_eq!(content.contains(guid), !mask);
+    }
+}
+
+#[test]
 fn a_recording_has_what_can_be_told_without_waiting_for_the_kernel() {
     let mut tree = telling();
     let function = "sys/devices/pci0000:00/0000:00:03.0";

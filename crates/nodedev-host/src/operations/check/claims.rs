@@ -7,8 +7,9 @@
 use std::collections::{HashMap, HashSet};
 
 use nodedev_model::{Effect, Finding, FindingKind, PciAddress};
-use nodedev_sys::paths::{CLASS_NET, DEV_CHAR, follow};
+use nodedev_sys::paths::{CLASS_NET, DEV_CHAR};
 
+use super::lookup::devices_in;
 use super::{Scene, consoles, finding, guests, keyboards, memory, network, openers, storage, usbip};
 use crate::operations::{OpsError, PciFunction, Result};
 
@@ -203,8 +204,8 @@ impl Below {
             }
         }
         for (folder, into) in [(CLASS_NET, &mut below.network), (DEV_CHAR, &mut below.nodes)] {
-            for link in scene.host.link_targets(folder.as_bytes())?.unwrap_or_default() {
-                into.extend(functions_above(&follow(folder.as_bytes(), &link)));
+            for path in devices_in(scene.host, folder)? {
+                into.extend(functions_above(&path));
             }
         }
         Ok(below)

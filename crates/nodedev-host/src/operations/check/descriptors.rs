@@ -5,7 +5,7 @@ use std::collections::HashSet;
 
 use nodedev_model::{Effect, Finding, FindingKind, PciAddress};
 use nodedev_sys::open_files::{Process, vfio_node};
-use nodedev_sys::paths::{IOMMU_GROUPS, MDEV_DEVICES, basename, follow, join};
+use nodedev_sys::paths::{IOMMU_GROUPS, MDEV_DEVICES, basename, join};
 
 use super::claims::functions_above;
 use super::lookup::devices_in;
@@ -67,8 +67,8 @@ fn devices_of_groups(scene: &Scene<'_>, process: &Process) -> Result<usize> {
     let mut count = 0;
     for number in nodes.iter().filter_map(|node| group_of_node(node)) {
         let folder = format!("{IOMMU_GROUPS}/{number}/devices").into_bytes();
-        for link in scene.host.link_targets(&folder)?.unwrap_or_default() {
-            let is_served = match PciAddress::from_bytes(basename(&follow(&folder, &link))) {
+        for path in devices_in(scene.host, &folder)? {
+            let is_served = match PciAddress::from_bytes(basename(&path)) {
                 Ok(address) => is_served(scene, &PciFunction::new(address))?,
                 Err(_) => true,
             };

@@ -6,9 +6,10 @@ use std::rc::Rc;
 
 use nodedev_model::PciAddress;
 use nodedev_sys::HostAccess;
-use nodedev_sys::paths::{PCI_DEVICES, basename, follow};
+use nodedev_sys::paths::{PCI_DEVICES, basename};
 
 use super::claims::functions_above;
+use super::lookup::devices_in;
 use crate::operations::group::{self, Group};
 use crate::operations::{PciFunction, Result, once};
 
@@ -113,8 +114,7 @@ impl<'a> Functions<'a> {
     fn tree(&self) -> Result<&Tree> {
         once(&self.tree, || {
             let mut tree = Tree::default();
-            for link in self.host.link_targets(PCI_DEVICES.as_bytes())?.unwrap_or_default() {
-                let path = follow(PCI_DEVICES.as_bytes(), &link);
+            for path in devices_in(self.host, PCI_DEVICES)? {
                 let Ok(address) = PciAddress::from_bytes(basename(&path)) else { continue };
                 for above in functions_above(&path).filter(|above| *above != address) {
                     tree.below.entry(above).or_default().push(PciFunction::new(address));

@@ -1,9 +1,10 @@
 //! What guests have of what is below a function: mediated devices, by their groups and by descriptors of VFIO.
 
 use nodedev_model::{Effect, FindingKind, PciAddress};
-use nodedev_sys::paths::{IOMMU_GROUPS, basename, follow, join};
+use nodedev_sys::paths::{IOMMU_GROUPS, basename, join};
 
 use super::claims::{Claim, Claims};
+use super::lookup::devices_in;
 use super::scene::{Holder, told};
 use super::{Scene, descriptors};
 use crate::operations::Result;
@@ -14,8 +15,7 @@ pub(super) fn groups(scene: &Scene<'_>, claims: &mut Claims) -> Result<()> {
     let open = scene.open_groups()?;
     for (group, holder) in &open {
         let folder = format!("{IOMMU_GROUPS}/{group}/devices").into_bytes();
-        for link in scene.host.link_targets(&folder)?.unwrap_or_default() {
-            let path = follow(&folder, &link);
+        for path in devices_in(scene.host, &folder)? {
             // A function itself is in use only if a driver for VFIO has it, and is looked for by its own nodes.
             if PciAddress::from_bytes(basename(&path)).is_ok() {
                 continue;
