@@ -69,20 +69,13 @@ fn devices_of_groups(scene: &Scene<'_>, process: &Process) -> Result<usize> {
         let folder = format!("{IOMMU_GROUPS}/{number}/devices").into_bytes();
         for path in devices_in(scene.host, &folder)? {
             let is_served = match PciAddress::from_bytes(basename(&path)) {
-                Ok(address) => is_served(scene, &PciFunction::new(address))?,
+                Ok(address) => scene.functions().is_bound_to_vfio(&PciFunction::new(address))?,
                 Err(_) => true,
             };
             count += usize::from(is_served);
         }
     }
     Ok(count)
-}
-
-fn is_served(scene: &Scene<'_>, function: &PciFunction) -> Result<bool> {
-    match scene.functions().driver(function)? {
-        Some(driver) => function.is_bound_to_vfio(scene.host, &driver),
-        None => Ok(false),
-    }
 }
 
 /// Whether a function that nobody is known to have may be that of a descriptor of which nobody knows.
@@ -109,7 +102,8 @@ pub(super) fn may_be_in_use(scene: &Scene<'_>, intent: &Intent<'_>) -> Result<Ve
 
 /// Whether somebody may have a function that VFIO serves, and of whom nothing is known.
 fn may_be_open(scene: &Scene<'_>, function: &PciFunction) -> Result<bool> {
-    if !is_served(scene, function)? || scene.holder(&scene.vfio_nodes(function)?)?.is_some() {
+    if !scene.functions().is_bound_to_vfio(function)? || scene.holder(&scene.vfio_nodes(function)?)?.is_some()
+    {
         return Ok(false);
     }
     let enabled = scene.host.read(&function.file(ENABLED), SMALL)?;

@@ -140,7 +140,7 @@ pub(crate) fn in_use(scene: &Scene<'_>, intent: &Intent<'_>) -> Vec<Finding> {
 
 /// Whether a driver of the host provides a function for guests, and is to keep it.
 fn is_as_it_is(scene: &Scene<'_>, intent: &Intent<'_>) -> bool {
-    let provider = scene.drivers().host_provider(intent.function).ok().flatten();
+    let provider = scene.host_provider(intent.function).ok().flatten();
     provider.is_some_and(|driver| intent.chosen.is_some_and(|chosen| chosen.driver == driver))
 }
 

@@ -1,8 +1,9 @@
 //! What several checks need to know, read once for all functions that are looked at.
 
-use std::cell::OnceCell;
+use std::cell::{OnceCell, RefCell};
 use std::collections::{BTreeMap, HashMap};
 use std::net::IpAddr;
+use std::rc::Rc;
 
 use nodedev_sys::HostAccess;
 use nodedev_sys::open_files::{OpenFiles, vfio_node};
@@ -15,10 +16,11 @@ use super::functions::Functions;
 use super::mounts::Mounts;
 use super::network::{self, Interfaces, Remote};
 use super::nodes::Nodes;
+use super::sharing::Users;
 use super::storage::Elsewhere;
 use super::{driver_nodes, platform, sharing, storage, user_space};
 use crate::operations::group::Group;
-use crate::operations::kernel_driver::Drivers;
+use crate::operations::kernel_driver::{Chosen, Drivers};
 use crate::operations::{PciFunction, Result, once};
 
 /// What the names of groups begin with that have no IOMMU (kernel, `CONFIG_VFIO_NOIOMMU`).
@@ -54,6 +56,9 @@ pub(crate) struct Scene<'a> {
     remotes: OnceCell<Vec<Remote>>,
     xen: OnceCell<Option<bool>>,
     minors: OnceCell<HashMap<Vec<u8>, Option<u32>>>,
+    advice: OnceCell<String>,
+    /// By the group's number.
+    users: RefCell<HashMap<u32, Rc<Users>>>,
     claims: OnceCell<Claims>,
 }
 
@@ -80,6 +85,8 @@ impl<'a> Scene<'a> {
             remotes: OnceCell::new(),
             xen: OnceCell::new(),
             minors: OnceCell::new(),
+            advice: OnceCell::new(),
+            users: RefCell::default(),
             claims: OnceCell::new(),
         }
     }
@@ -92,6 +99,37 @@ impl<'a> Scene<'a> {
     /// The kernel drivers and their modules.
     pub(crate) fn drivers(&self) -> &Drivers<'a> {
         &self.drivers
+    }
+
+    /// The driver of the host that serves a function for VFIO of itself, and is to keep it.
+    pub(crate) fn host_provider(&self, function: &PciFunction) -> Result<Option<String>> {
+        self.functions.host_provider(&self.drivers, function)
+    }
+
+    /// The driver for guests: that of a name, or the one that fits a function.
+    pub(crate) fn choose(&self, function: &PciFunction, requested: Option<&str>) -> Result<Chosen> {
+        self.drivers.choose(function, requested, || self.host_provider(function))
+    }
+
+    /// Whether the driver that is chosen for a function serves it for VFIO.
+    pub(crate) fn is_for_vfio(&self, function: &PciFunction, chosen: &Chosen) -> Result<bool> {
+        let is_bound = self.functions.driver(function)?.as_deref() == Some(&chosen.driver);
+        Ok(is_bound && self.functions.is_bound_to_vfio(function)? || self.drivers.is_made_for_vfio(chosen)?)
+    }
+
+    /// The members of a group that the host uses.
+    pub(super) fn users(&self, group: &Group) -> Result<Rc<Users>> {
+        if let Some(known) = self.users.borrow().get(&group.number) {
+            return Ok(Rc::clone(known));
+        }
+        let found = Rc::new(Users::of(self, group)?);
+        self.users.borrow_mut().insert(group.number, Rc::clone(&found));
+        Ok(found)
+    }
+
+    /// What helps where there is no IOMMU.
+    pub(super) fn advice(&self) -> Result<String> {
+        once(&self.advice, || platform::advice(self)).cloned()
     }
 
     /// All claims on devices.
@@ -154,7 +192,7 @@ impl<'a> Scene<'a> {
     fn has_hidden_nodes(&self, function: &PciFunction) -> Result<bool> {
         let Some(driver) = self.functions.driver(function)? else { return Ok(false) };
         Ok(driver_nodes::has_own(&driver)
-            || function.is_bound_to_vfio(self.host, &driver)?
+            || self.functions.is_bound_to_vfio(function)?
             || !user_space::uio_nodes(self.host, function)?.is_empty()
             || self.host.names(&function.file("mdev_supported_types"))?.is_some())
     }
@@ -200,7 +238,7 @@ impl<'a> Scene<'a> {
     pub(crate) fn vfio_nodes(&self, function: &PciFunction) -> Result<Vec<String>> {
         let Some(driver) = self.functions.driver(function)? else { return Ok(Vec::new()) };
         let mut nodes = user_space::uio_nodes(self.host, function)?;
-        if function.is_bound_to_vfio(self.host, &driver)? {
+        if self.functions.is_bound_to_vfio(function)? {
             nodes.extend(self.own_nodes(function)?);
         }
         // Who has a group open has all of it that a driver serves, whatever that is called: the kernel gives no other.

@@ -128,7 +128,7 @@ pub(super) fn elsewhere(scene: &Scene<'_>, intent: &Intent<'_>) -> Result<Vec<Fi
     let class = function.attribute(scene.host, "class")?.unwrap_or_default();
     let Some(driver) = scene.functions().driver(function)? else { return Ok(Vec::new()) };
     let is_seen = !class.starts_with(NETWORK_CLASS)
-        || function.is_stub(scene.host, &driver)?
+        || scene.functions().is_kept(function)?
         || scene.below()?.has(function, Concern::Network)
         // InfiniBand need not have an interface, and its nodes are everywhere.
         || class.starts_with(INFINIBAND_CLASS) && scene.below()?.has(function, Concern::Nodes);
