@@ -61,6 +61,7 @@ fn route(destination: &str, interfaces: &[&str]) -> Route {
         kind: RouteKind::Unicast,
         table: 254,
         priority: 0,
+        is_limited: false,
         interfaces: interfaces.iter().map(|name| bytes(name)).collect(),
     }
 }
