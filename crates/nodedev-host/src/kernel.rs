@@ -34,6 +34,13 @@ impl Issues {
         }
     }
 
+    /// Notes an error of a file that is missing for good reasons, if it is only that no more files may be open.
+    pub(crate) fn only_exhausted(&self, error: &SysError) {
+        if error.is_exhausted() {
+            self.error(error);
+        }
+    }
+
     /// The number of the error where something was not read since no more files may be open: what was described is then less
     /// than there is, or nothing.
     pub(crate) fn exhausted(&self) -> Option<i32> {
@@ -188,6 +195,14 @@ impl<'a> KernelDevice<'a> {
             }
             content
         }))
+    }
+
+    /// Whether something is at a path of the host; links are followed.
+    pub(crate) fn is_there(&self, path: &[u8]) -> bool {
+        self.root.find(path).unwrap_or_else(|error| {
+            self.issues.only_exhausted(&error);
+            false
+        })
     }
 
     /// The device's folder.

@@ -39,6 +39,15 @@ struct Progress {
     phase: Phase,
     /// Whether changes come into the index from now on.
     followed: bool,
+    /// The number of the error where the last look at the host was cut off, since no more files may be open.
+    exhausted: Option<i32>,
+}
+
+impl Progress {
+    /// Whether the first look is over, be it cut off.
+    fn is_over(&self) -> bool {
+        self.phase != Phase::Scanning || self.exhausted.is_some()
+    }
 }
 
 #[derive(Debug)]
@@ -118,7 +127,7 @@ impl Shared {
             issues: Mutex::default(),
             stopping: AtomicBool::new(false),
             index: RwLock::new(Index::new(RandomState::new())),
-            progress: Mutex::new(Progress { phase: Phase::Idle, followed: false }),
+            progress: Mutex::new(Progress { phase: Phase::Idle, followed: false, exhausted: None }),
             progressed: Condvar::new(),
         }
     }
@@ -162,6 +171,25 @@ impl Shared {
         self.progressed.notify_all();
     }
 
+    /// The first look is over, or it was cut off: then whoever asks next takes it again.
+    fn end_first_look(&self) {
+        let mut progress = self.progress();
+        progress.phase = if progress.exhausted.is_some() { Phase::Idle } else { Phase::Complete };
+        self.progressed.notify_all();
+    }
+
+    /// Notes whether a look at the host was cut off.
+    pub(crate) fn set_exhausted(&self, number: Option<i32>) {
+        self.progress().exhausted = number;
+        self.progressed.notify_all();
+    }
+
+    /// The number of the error where the last look at the host was cut off, since no more files may be open: what the index has is
+    /// less than there is.
+    pub(crate) fn exhausted(&self) -> Option<i32> {
+        self.progress().exhausted
+    }
+
     /// From now on, changes come into the index; or they never will, as the history says then.
     pub(crate) fn set_followed(&self) {
         self.progress().followed = true;
@@ -178,21 +206,24 @@ impl Shared {
         self.wait_until(|progress| progress.followed);
     }
 
-    /// Makes sure that all devices are in the index: looks at the host if nobody has, and waits if somebody is at it.
-    pub(crate) fn ensure_complete(&self, uevents: Option<&mut Uevents>) {
+    /// Makes sure that all devices are in the index: looks at the host if nobody has, and waits if somebody is at it. The number of the
+    /// error where they are not, since no more files may be open.
+    pub(crate) fn ensure_complete(&self, uevents: Option<&mut Uevents>) -> Result<(), i32> {
         if self.begin() {
             // Where changes are not followed, nothing is compared either.
             let _ = self.scan(Prints::None, uevents);
-            self.complete();
+            self.end_first_look();
         } else {
-            self.wait_until(|progress| progress.phase == Phase::Complete);
+            self.wait_until(Progress::is_over);
         }
+        self.exhausted().map_or(Ok(()), Err)
     }
 
     /// Looks at the whole host, and lets others see what is in the index already.
     pub(crate) fn scan(&self, prints: Prints, uevents: Option<&mut Uevents>) -> ControlFlow<()> {
         let issues = Issues::default();
         let flow = scan::scan(&self.root, &issues, prints, &mut &*self, uevents);
+        self.set_exhausted(issues.exhausted());
         *self.known_issues() = KnownIssues::from_iter(issues.into_inner());
         flow
     }
@@ -208,7 +239,7 @@ impl Shared {
     pub(crate) fn with<T>(&self, name: &str, use_it: impl FnOnce(&Index, Id) -> T) -> Option<T> {
         if self.begin() {
             let _ = self.scan(Prints::None, None);
-            self.complete();
+            self.end_first_look();
         }
         if self.progress().phase == Phase::Scanning {
             let known = {
@@ -218,7 +249,7 @@ impl Shared {
             };
             match known {
                 Some(path) => self.add_above(&path),
-                None => self.wait_until(|progress| progress.phase == Phase::Complete),
+                None => self.wait_until(Progress::is_over),
             }
         }
         let index = self.index();

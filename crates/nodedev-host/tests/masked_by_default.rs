@@ -156,6 +156,21 @@ fn host() -> (Tree, Vec<&'static str>) {
             "E:ID_PATH=ip-filer.vaultjane.net:3260-iscsi-iqn.2003-01.com.acme-storage.store01:more-lun-1",
             "S:disk/by-path/ip-filer.vaultjane.net:3260-iscsi-iqn.2003-01.com.acme-storage.store01:more-lun-1",
         ]),
+        // Servers that are named by a word alone, of either kind.
+        disk("sdd", 48, &[
+            "E:ID_PATH=ip-planjane:3260-iscsi-iqn.2003-01.com.acme-storage.store01:more-lun-2",
+            "E:ID_PATH_TAG=ip-planjane_3260-iscsi-iqn_2003-01_com_acme-storage_store01_more-lun-2",
+            "S:disk/by-path/ip-planjane:3260-iscsi-iqn.2003-01.com.acme-storage.store01:more-lun-2",
+        ]),
+        disk("sde", 64, &[
+            "E:ID_PATH=ip-qj7:3260-iscsi-iqn.2003-01.com.acme-storage.store01:more-lun-3",
+            "E:ID_PATH_TAG=ip-qj7_3260-iscsi-iqn_2003-01_com_acme-storage_store01_more-lun-3",
+            "S:disk/by-path/ip-qj7:3260-iscsi-iqn.2003-01.com.acme-storage.store01:more-lun-3",
+        ]),
+        disk("sdf", 80, &[
+            "E:ID_PATH=pci-0000:00:03.0-ip-vaultqq-lun-0",
+            "E:ID_PATH_TAG=pci-0000_00_03_0-ip-vaultqq-lun-0",
+        ]),
         Device::new("devices/rbd/0", "bus/rbd")
             .attr("config_info", "10.77.1.60:6789 name=janeadmin,key=client.janeadmin janespool janesimage -"),
         disk("sdb", 16, &[
@@ -232,6 +247,9 @@ fn host() -> (Tree, Vec<&'static str>) {
         "10.77.1.41",
         "10.77.1.60",
         "vaultjane",
+        "planjane",
+        "qj7",
+        "vaultqq",
         "0016b4aa77c1",
         "9d1c22ab-77",
         "aB3dEf-Gh1j-KlMn-0pQr-StUv-2xYz-C4dEfG",

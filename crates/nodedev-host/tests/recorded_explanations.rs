@@ -67,6 +67,18 @@ fn telling() -> Tree {
             .node(NodeKind::Block, 259, 0, "nvme0n1")
             .devtype("disk")
             .attr("size", 2048),
+        // What is told of by the links of processes, and by what the kernel says of these.
+        pci("0000:00:07.0").driver("vfio-pci").attr("enable", 1),
+        pci("0000:00:08.0").driver("xhci_hcd"),
+        Device::new("devices/pci0000:00/0000:00:08.0/usb1/1-5", "bus/usb")
+            .driver("usbip-host")
+            .attr("usbip_status", 2),
+        Device::new("devices/virtual/block/nbd0", "class/block")
+            .node(NodeKind::Block, 43, 0, "nbd0")
+            .devtype("disk")
+            .attr("pid", 79),
+        Device::new("devices/virtual/net/br0", "class/net").link("lower_eth0", format!("{below}/net/eth0")),
+        Device::new("devices/virtual/net/vnet7", "class/net").link("master", "devices/virtual/net/br0"),
     ];
     let mut tree = tree(&devices);
     for (path, content) in [
@@ -88,12 +100,34 @@ fn telling() -> Tree {
         ("proc/swaps", "Filename\n"),
         ("proc/77/comm", "ceph-osd\n"),
         ("proc/77/status", "Name:\tceph-osd\n"),
+        ("proc/78/comm", "qemu-kvm\n"),
+        ("proc/78/fdinfo/4", "pos:\t0\niff:\tvnet7\n"),
+        ("proc/78/fdinfo/5", "vfio-device-syspath: /sys/devices/pci0000:00/0000:00:07.0\n"),
+        ("proc/79/comm", "nbd-client\n"),
+        (
+            "proc/79/net/tcp",
+            "  sl  local_address rem_address   st\n\
+             0: 0100A8C0:BC4C 0A00A8C0:2775 01 0:0 00:00000000 00000000 0 0 4711 1 0\n",
+        ),
+        ("sys/kernel/config/netconsole/log/dev_name", "eth0\n"),
+        ("sys/kernel/config/netconsole/log/enabled", "1\n"),
     ] {
         tree.file(path, content.as_bytes()).unwrap();
     }
-    std::fs::create_dir_all(tree.root().join("proc/77/fd")).unwrap();
-    for (name, target) in [("3", "/dev/nvme0n1"), ("4", "/home/jane/secret")] {
-        std::os::unix::fs::symlink(target, tree.root().join("proc/77/fd").join(name)).unwrap();
+    for (at, target) in [
+        ("77/fd/3", "/dev/nvme0n1"),
+        ("77/fd/4", "/home/jane/secret"),
+        ("77/fd/5", "/dev/shm/jane"),
+        ("77/fd/6", "socket:[4711]"),
+        ("77/task/81/fd/3", "/sys/devices/pci0000:00/0000:00:04.0/resource0"),
+        ("78/fd/3", "anon_inode:kvm-vm"),
+        ("78/fd/4", "/dev/net/tun"),
+        ("78/fd/5", "anon_inode:[vfio-device]"),
+        ("79/fd/3", "socket:[4711]"),
+    ] {
+        let at = tree.root().join("proc").join(at);
+        std::fs::create_dir_all(at.parent().unwrap()).unwrap();
+        std::os::unix::fs::symlink(target, at).unwrap();
     }
     tree
 }
@@ -115,10 +149,49 @@ fn explanations_of_recordings_are_those_of_their_hosts() {
         "default route is through eth0",
         "the file system at /srv from 192.168.0.9 is through eth0",
         "process 77 (ceph-osd) has /dev/nvme0n1 open",
+        "process 77 (ceph-osd) has /sys/devices/pci0000:00/0000:00:04.0/resource0 open",
+        "process 78 (qemu-kvm) has vnet7, a port of br0, of which eth0 is a part",
+        "process 78 (qemu-kvm) has VFIO's descriptor of 0000:00:07.0 open",
+        "the disk nbd0 of 192.168.0.10 is through eth0",
+        "another machine has its USB device 1-5",
+        "its console over the network (netconsole) is through eth0",
     ] {
         assert!(told.contains(part), "{part} in {told}");
     }
     assert_same("telling", &open(tree.root()), RecordOptions::default(), DRIVERS);
+}
+
+#[test]
+fn a_function_below_a_folder_that_is_named_by_a_guid_is_explained_of_a_masked_recording_too() {
+    let guid = "47505500-0001-0000-3130-444531334632";
+    let above = format!("devices/LNXSYSTM:00/LNXSYBUS:00/ACPI0004:00/VMBUS:00/{guid}");
+    let function = format!("{above}/pci3130:00/3130:00:00.0");
+    let mut config = vec![0u8; 64];
+    config[..4].copy_from_slice(&[0xde, 0x10, 0x34, 0x12]);
+    let devices = [
+        Device::new(above, "bus/vmbus").attr("device_id", format!("{{{guid}}}")),
+        Device::new(function.clone(), "bus/pci")
+            .uevent("PCI_CLASS", "30000")
+            .uevent("PCI_SLOT_NAME", "3130:00:00.0")
+            .attr("vendor", "0x10de")
+            .attr("device", "0x1234")
+            .attr("class", "0x030000")
+            .bytes("config", config)
+            .driver("nvidia"),
+        Device::new(format!("{function}/drm/card1"), "class/drm").node(NodeKind::Char, 226, 1, "dri/card1"),
+    ];
+    let mut tree = tree(&devices);
+    tree.iommu_group(3, &function).unwrap();
+    let driver = open(tree.root());
+    assert_eq!(explained(&driver, &[None]).len(), 1);
+    for mask in [false, true] {
+        assert_same("vmbus", &driver, RecordOptions { mask }, &DRIVERS[..2]);
+        let folder = tempfile::tempdir().unwrap();
+        let archive = folder.path().join("host.tar");
+        record(driver.root(), &archive, RecordOptions { mask }).unwrap();
+        let content = String::from_utf8_lossy(&std::fs::read(&archive).unwrap()).into_owned();
+        assert_eq!(content.contains(guid), !mask);
+    }
 }
 
 #[test]
@@ -150,11 +223,15 @@ fn a_recording_has_what_can_be_told_without_waiting_for_the_kernel() {
         let mounts = read("proc/1/mountinfo");
         assert_eq!(mounts.is_none(), mask, "a masked recording does not tell what is mounted where");
         assert!(!mounts.unwrap_or_default().contains("secret"));
-        let links = ["3", "4"].map(|name| root.read_link(format!("proc/77/fd/{name}").as_bytes()).unwrap());
+        let links = ["77/fd/3", "77/fd/4", "77/fd/5", "77/fd/6", "79/fd/3", "78/fd/5"];
+        let links = links.map(|name| root.read_link(format!("proc/{name}").as_bytes()).unwrap());
         assert_eq!(
             links.map(|link| link.is_some()),
-            [!mask, false],
-            "device nodes alone, and none if masked"
+            [!mask, false, false, false, !mask, !mask],
+            "devices alone and the connections of a network disk, and none if masked"
         );
+        // Of USB devices that are given to others a masked recording tells, too.
+        let usb = explained(&open(&archive), &[None]).concat();
+        assert!(usb.contains("another machine has its USB device"), "{mask}: {usb}");
     }
 }

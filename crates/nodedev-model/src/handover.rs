@@ -119,7 +119,7 @@ pub enum FindingKind {
     Bridge,
     /// The kernel has no `driver_override` for the device (before Linux 3.16).
     NoOverride,
-    /// A process has the device open through VFIO.
+    /// A process has the device open through VFIO, or another machine has what is below it over the network.
     InUse,
     /// A process uses a node of the device itself, such as its disk.
     NodeOpen,
@@ -135,7 +135,7 @@ pub enum FindingKind {
     AcsMissing,
     /// The host has a file system or swap space on it.
     HostStorage,
-    /// The host reaches its network through it.
+    /// The host reaches its network through it, or a guest does by a bridge.
     HostNetwork,
     /// The console is on it.
     HostConsole,

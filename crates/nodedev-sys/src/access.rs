@@ -6,7 +6,7 @@ use std::time::Duration;
 use crate::change::{self, FileLock};
 use crate::network::{self, Network};
 use crate::paths::{basename, parent};
-use crate::{DeviceNode, PendingWrite, Root, SysError, modules, slow_write};
+use crate::{DeviceNode, PendingWrite, Root, SysError, ioctl, modules, slow_write};
 
 /// A host that can be looked at and changed. [`Root`] is one; tests have another that reacts like a kernel and fails where it
 /// is told to.
@@ -106,6 +106,10 @@ pub trait HostAccess: fmt::Debug + Send + Sync {
     /// # Errors
     /// [`SysError::Io`]; [`SysError::ReadOnly`] where there are no nodes, as in a recording.
     fn node(&self, path: &[u8]) -> Result<Option<DeviceNode>, SysError>;
+
+    /// Whether two threads, by their numbers as this process has them, have one table of open files. `None` if nobody can say, as in
+    /// a recording, and on a kernel without `kcmp`.
+    fn shares_files(&self, one: u32, other: u32) -> Option<bool>;
 
     /// Whether somebody has a block device for himself (`O_EXCL`): a file system, the device mapper, RAID, a swap space, a
     /// target, a program, in whichever namespace. Asked by opening its node for a moment; nothing is read of it.
@@ -209,6 +213,10 @@ impl HostAccess for Root {
 
     fn node(&self, path: &[u8]) -> Result<Option<DeviceNode>, SysError> {
         Self::node(self, path)
+    }
+
+    fn shares_files(&self, one: u32, other: u32) -> Option<bool> {
+        if self.is_live() { ioctl::shares_files(one, other).ok() } else { None }
     }
 
     fn is_claimed(&self, path: &[u8], device: DeviceNode) -> Result<bool, SysError> {

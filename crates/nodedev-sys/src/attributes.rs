@@ -108,6 +108,16 @@ pub(crate) fn message(kind: u16, flags: u16, sequence: u32, body: &[u8]) -> Vec<
     message
 }
 
+/// Attributes one after the other, as they are in a message or in another attribute.
+#[cfg(test)]
+pub(crate) fn nested(attributes: &[(u16, Vec<u8>)]) -> Vec<u8> {
+    let mut all = Vec::new();
+    for (kind, value) in attributes {
+        push(&mut all, *kind, value);
+    }
+    all
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -91,17 +91,29 @@ impl Asker {
     pub(crate) fn family(&mut self, name: &[u8]) -> io::Result<Option<u16>> {
         let mut body = vec![CTRL_CMD_GETFAMILY, 1, 0, 0];
         push(&mut body, CTRL_ATTR_FAMILY_NAME, &[name, b"\0"].concat());
-        let mut family = None;
-        let answer = self.ask(GENL_ID_CTRL, 0, &body, &mut |_, _, body| {
+        let answer = self.one(GENL_ID_CTRL, &body, |body| {
             let attributes = Attributes::behind(body, GENERIC_HEADER);
-            family = attributes.find(CTRL_ATTR_FAMILY_ID).and_then(|value| u16_at(value, 0));
-            Ok(())
+            attributes.find(CTRL_ATTR_FAMILY_ID).and_then(|value| u16_at(value, 0))
         });
         match answer {
             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
-            Err(error) => Err(error),
-            Ok(()) => Ok(family),
+            answer => answer,
         }
+    }
+
+    /// Asks for one thing: what `take` gives of the answer.
+    pub(crate) fn one<T>(
+        &mut self,
+        kind: u16,
+        body: &[u8],
+        mut take: impl FnMut(&[u8]) -> Option<T>,
+    ) -> io::Result<Option<T>> {
+        let mut found = None;
+        self.ask(kind, 0, body, &mut |_, _, body| {
+            found = take(body);
+            Ok(())
+        })?;
+        Ok(found)
     }
 
     /// Sends a question and goes through the answer: flags, type and body of each message.
@@ -112,7 +124,10 @@ impl Asker {
         loop {
             let length = self.receive()?;
             let mut messages = Messages(&self.buffer[..length]);
+            // What was waited for too long comes before the answer to the next question.
+            let mut is_answer = false;
             for message in messages.by_ref().filter(|message| message.sequence == self.sequence) {
+                is_answer = true;
                 match message.kind {
                     NLMSG_DONE | NLMSG_ERROR => return failed.and(result(message.body)),
                     NLMSG_OVERRUN => return Err(io::Error::other("some of the answer was lost")),
@@ -124,7 +139,7 @@ impl Asker {
             if !messages.0.is_empty() {
                 return Err(io::Error::new(io::ErrorKind::InvalidData, "the answer is malformed"));
             }
-            if flags & NLM_F_DUMP == 0 {
+            if is_answer && flags & NLM_F_DUMP == 0 {
                 return failed;
             }
         }

@@ -1,6 +1,6 @@
-//! What has no safe wrapper: the system call `SIOCETHTOOL`, and the C library's `malloc_trim`.
+//! What has no safe wrapper: the request `SIOCETHTOOL`, the system call `kcmp`, and the C library's `malloc_trim`.
 //!
-//! Source: kernel, `include/uapi/linux/ethtool.h` and `Documentation/networking/netdev-features.rst`.
+//! Source: kernel, `include/uapi/linux/ethtool.h`, `Documentation/networking/netdev-features.rst`; kcmp(2).
 #![allow(unsafe_code)]
 
 use std::mem::size_of;
@@ -20,6 +20,25 @@ pub fn give_back_memory() {
     unsafe {
         libc::malloc_trim(0);
     }
+}
+
+/// What `kcmp` compares here: the tables of open files (`KCMP_FILES`).
+const KCMP_FILES: libc::c_int = 2;
+
+/// Whether two threads have one table of open files. An error where the kernel has no such call, or does not let the caller look at
+/// them.
+pub(crate) fn shares_files(one: u32, other: u32) -> Result<bool, Errno> {
+    let number = |thread: u32| libc::pid_t::try_from(thread).map_err(|_| Errno::SRCH);
+    let (one, other) = (number(one)?, number(other)?);
+    // SAFETY: the call takes numbers alone, and changes nothing.
+    let result = unsafe {
+        libc::syscall(libc::SYS_kcmp, one, other, KCMP_FILES, 0 as libc::c_ulong, 0 as libc::c_ulong)
+    };
+    if result < 0 { Err(last_error()) } else { Ok(result == 0) }
+}
+
+fn last_error() -> Errno {
+    Errno::from_io_error(&std::io::Error::last_os_error()).unwrap_or(Errno::INVAL)
 }
 
 /// `struct ethtool_value`.
@@ -95,11 +114,7 @@ unsafe fn ethtool(socket: impl AsFd, interface: &[u8], data: *mut libc::c_void) 
     // SAFETY: `request` is a `struct ifreq` (its size is checked below) that outlives the call; the caller vouches for
     // `data`. The socket is open, since it is borrowed.
     let result = unsafe { libc::ioctl(socket.as_fd().as_raw_fd(), libc::SIOCETHTOOL as _, &raw mut request) };
-    if result < 0 {
-        Err(Errno::from_io_error(&std::io::Error::last_os_error()).unwrap_or(Errno::INVAL))
-    } else {
-        Ok(())
-    }
+    if result < 0 { Err(last_error()) } else { Ok(()) }
 }
 
 const _: () = assert!(size_of::<Request>() == size_of::<libc::ifreq>());

@@ -97,32 +97,19 @@ impl AsFd for LinkSocket {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::attributes::nested;
 
-    fn attribute(kind: u16, value: &[u8]) -> Vec<u8> {
-        let mut part = [(value.len() as u16 + 4).to_ne_bytes(), kind.to_ne_bytes()].concat();
-        part.extend(value);
-        part.resize(part.len().next_multiple_of(4), 0);
-        part
-    }
-
-    fn message(kind: u16, attributes: &[Vec<u8>]) -> Vec<u8> {
-        let body = [vec![0; LINK_HEADER], attributes.concat()].concat();
-        let mut message = (body.len() as u32 + 16).to_ne_bytes().to_vec();
-        message.extend(kind.to_ne_bytes());
-        message.extend([0; 10]);
-        message.extend(body);
-        message
+    fn message(kind: u16, attributes: &[(u16, &[u8])]) -> Vec<u8> {
+        let attributes: Vec<_> = attributes.iter().map(|(kind, value)| (*kind, value.to_vec())).collect();
+        attributes::message(kind, 0, 0, &[vec![0; LINK_HEADER], nested(&attributes)].concat())
     }
 
     #[test]
     fn names_and_addresses_are_read_from_every_message() {
-        let veth = message(
-            RTM_NEWLINK,
-            &[attribute(3, b"veth0\0"), attribute(51, &[9; 7]), attribute(0x8001, &[2, 0, 0, 0, 0xab, 1])],
-        );
-        let gone = message(17, &[attribute(3, b"x\0"), attribute(1, &[0; 6])]);
-        let tunnel = message(RTM_NEWLINK, &[attribute(3, b"tun0\0")]);
-        let loopback = message(RTM_NEWLINK, &[attribute(1, &[0; 6]), attribute(3, b"lo\0")]);
+        let veth = message(RTM_NEWLINK, &[(3, b"veth0\0"), (51, &[9; 7]), (0x8001, &[2, 0, 0, 0, 0xab, 1])]);
+        let gone = message(17, &[(3, b"x\0"), (1, &[0; 6])]);
+        let tunnel = message(RTM_NEWLINK, &[(3, b"tun0\0")]);
+        let loopback = message(RTM_NEWLINK, &[(1, &[0; 6]), (3, b"lo\0")]);
         let found = addresses(&[veth, gone, tunnel, loopback].concat());
         let told: Vec<_> = found.iter().map(|link| (&*link.name, link.address.as_str())).collect();
         assert_eq!(told, [(&b"veth0"[..], "02:00:00:00:ab:01"), (b"lo", "00:00:00:00:00:00")]);
@@ -130,7 +117,7 @@ mod tests {
 
     #[test]
     fn lengths_that_lie_end_the_reading() {
-        let good = message(RTM_NEWLINK, &[attribute(3, b"x\0"), attribute(1, &[1; 6])]);
+        let good = message(RTM_NEWLINK, &[(3, b"x\0"), (1, &[1; 6])]);
         for at in 0..good.len() {
             for value in [0, 1, 0xff] {
                 let mut broken = good.clone();

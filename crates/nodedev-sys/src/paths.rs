@@ -84,6 +84,16 @@ pub const CLASS_WATCHDOG: &str = "sys/class/watchdog";
 pub const CLASS_TPM: &str = "sys/class/tpm";
 /// Interfaces to management controllers of boards, one link for each.
 pub const CLASS_IPMI: &str = "sys/class/ipmi";
+/// Mediated devices, one link for each.
+pub const MDEV_DEVICES: &str = "sys/bus/mdev/devices";
+/// USB devices that are given to other machines, one link for each.
+pub const USBIP_HOST: &str = "sys/bus/usb/drivers/usbip-host";
+/// Targets that the kernel writes its log to over the network, one folder for each.
+pub const NETCONSOLE: &str = "sys/kernel/config/netconsole";
+/// What the kernel was started with.
+pub const COMMAND_LINE: &str = "proc/cmdline";
+/// Kinds of devices by the first of their numbers, with a list of each.
+pub const NUMBERS: &str = "proc/devices";
 /// Devices that user space drives, one link for each.
 pub const CLASS_UIO: &str = "sys/class/uio";
 /// What can be typed, clicked or the like, and how.

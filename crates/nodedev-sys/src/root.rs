@@ -168,11 +168,23 @@ impl Root {
         folder.link(name.strip_prefix(b"/").unwrap_or(name))
     }
 
-    /// Whether something is at `path`; links are followed.
+    /// Whether something is at `path`; links are followed. What cannot be looked at is not there.
     pub fn exists(&self, path: &[u8]) -> bool {
+        self.find(path).unwrap_or(false)
+    }
+
+    /// As [`Root::exists`], where it matters why something is not there.
+    ///
+    /// # Errors
+    /// [`SysError::Io`] if it cannot be looked at.
+    pub fn find(&self, path: &[u8]) -> Result<bool, SysError> {
         match &self.backend {
-            Backend::Archive(tree) => tree.resolve(path, true).is_some(),
-            _ => self.open_at(path, OFlags::PATH).is_ok(),
+            Backend::Archive(tree) => Ok(tree.resolve(path, true).is_some()),
+            _ => match self.open_at(path, OFlags::PATH) {
+                Ok(_) => Ok(true),
+                Err(errno) if is_absent(errno) => Ok(false),
+                Err(errno) => Err(SysError::io(Operation::Open, path, errno)),
+            },
         }
     }
 

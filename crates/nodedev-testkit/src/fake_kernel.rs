@@ -479,6 +479,10 @@ impl HostAccess for FakeKernel {
         }
     }
 
+    fn shares_files(&self, _: u32, _: u32) -> Option<bool> {
+        None
+    }
+
     fn is_claimed(&self, path: &[u8], _: DeviceNode) -> Result<bool, SysError> {
         let state = self.step(Operation::Open, path)?;
         let node = format!("/{}", String::from_utf8_lossy(path));

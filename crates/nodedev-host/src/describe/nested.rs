@@ -20,20 +20,21 @@ pub(crate) fn possible(kind: CapabilityType) -> ListFlags {
     }
 }
 
-/// Those of the `wanted` types that the device at `path` has now.
+/// Those of the `wanted` types that the device at `path` has now. The number of the error where nobody knows, since no more files may be
+/// open.
 pub(crate) fn present(
     root: &Root,
     kind: CapabilityType,
     path: &[u8],
     subsystem: &[u8],
     wanted: ListFlags,
-) -> ListFlags {
+) -> Result<ListFlags, i32> {
     let issues = Issues::default();
     let device = KernelDevice::with_uevent(root, path, subsystem, &issues, Vec::new());
     let mut found = ListFlags::empty();
     let wanted = wanted & possible(kind);
     // Few functions have the file, and that is told by one call.
-    if wanted.contains(ListFlags::CAP_VPD) && root.exists(&join(path, b"vpd")) {
+    if wanted.contains(ListFlags::CAP_VPD) && device.is_there(&join(path, b"vpd")) {
         found.set(ListFlags::CAP_VPD, pci::vital_product_data(&device).is_some());
     }
     if wanted.contains(ListFlags::CAP_MDEV_TYPES) {
@@ -48,5 +49,5 @@ pub(crate) fn present(
     for kind in described.iter().flat_map(Capability::kinds) {
         found |= ListFlags::capability(kind) & wanted;
     }
-    found
+    issues.exhausted().map_or(Ok(found), Err)
 }

@@ -109,7 +109,12 @@ fn feature(offload: Offload) -> NetFeature {
 /// Whether the card behind the interface has its embedded switch in switchdev mode. For a virtual function the physical
 /// one is asked.
 fn is_switchdev(probes: &Probes, device: &KernelDevice<'_>) -> bool {
-    let link = |path: &[u8]| device.root.read_link(&join(device.path, path)).ok().flatten();
+    let link = |path: &[u8]| {
+        device.root.read_link(&join(device.path, path)).unwrap_or_else(|error| {
+            device.issues.only_exhausted(&error);
+            None
+        })
+    };
     let is_pci = link(b"device/subsystem").is_some_and(|target| basename(&target).starts_with(b"pci"));
     if !is_pci {
         return false;

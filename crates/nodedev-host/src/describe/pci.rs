@@ -143,7 +143,13 @@ fn virtual_functions(context: &Describer<'_>, device: &KernelDevice<'_>) -> Opti
 pub(super) fn vital_product_data(device: &KernelDevice<'_>) -> Option<Box<nodedev_model::VpdCapability>> {
     let mut data = Vec::new();
     // Absent on most devices; a device that refuses the read has none for libvirt either.
-    let content = device.folder()?.read_start(b"vpd", &mut data, vpd::MAX_LENGTH).ok()??;
+    let content = match device.folder()?.read_start(b"vpd", &mut data, vpd::MAX_LENGTH) {
+        Ok(content) => content?,
+        Err(error) => {
+            device.issues.only_exhausted(&error);
+            return None;
+        }
+    };
     if content.is_empty() {
         return None;
     }

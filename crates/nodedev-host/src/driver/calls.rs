@@ -15,7 +15,7 @@ use nodedev_model::{
 use nodedev_sys::paths::{self, basename};
 use nodedev_xml::Form;
 
-use super::{HostDriver, reference};
+use super::{HostDriver, exhausted, reference};
 use crate::classify::Kind;
 use crate::describe::scsi;
 use crate::host_info;
@@ -51,6 +51,10 @@ impl Driver for HostDriver {
     fn lookup_scsi_host_by_wwn(&self, wwnn: &str, wwpn: &str) -> Result<DeviceRef> {
         let issues = Issues::default();
         let key = (Text::from(wwnn), Text::from(wwpn));
+        let cut_off = || match issues.exhausted() {
+            Some(number) => Err(exhausted(number, "cannot look at all ports of Fibre Channel")),
+            None => Ok(()),
+        };
         let names_of = |path: &[u8]| match scsi::fibre_channel(self.root(), basename(path), &issues).0 {
             Some(FcHost { wwnn: Some(wwnn), wwpn: Some(wwpn), .. }) => Some((wwnn, wwpn)),
             _ => None,
@@ -64,7 +68,7 @@ impl Driver for HostDriver {
             return self.lookup(name.as_str());
         }
         known.clear();
-        self.shared.ensure_complete(None);
+        self.complete()?;
         let hosts: Vec<(DeviceName, Box<[u8]>)> = {
             let index = self.shared.index();
             let entries = index.sorted().map(|id| index.entry(id));
@@ -76,6 +80,7 @@ impl Driver for HostDriver {
                 known.entry(names).or_insert(name);
             }
         }
+        cut_off()?;
         let name = known.get(&key).cloned().ok_or_else(Error::unknown_cause)?;
         self.lookup(name.as_str())
     }
@@ -112,12 +117,20 @@ impl Driver for HostDriver {
 
     fn visit_xml(&self, list: ListFlags, xml: XmlFlags, visit: &mut XmlVisitor<'_>) -> Result<()> {
         xml.check(ErrorDomain::NODEDEV, "nodeDeviceGetXMLDesc")?;
-        let describer = self.describer_of_all();
+        let describer = self.describer_of_all()?;
         let mut text = Vec::new();
         for name in self.list_names(list)? {
             let issues = Issues::default();
             let known = self.shared.known(&name).filter(|known| known.visibility == Visibility::Libvirt);
-            let Some(device) = known.and_then(|known| describer.describe(known, &issues)) else { continue };
+            let device = known.and_then(|known| describer.describe(known, &issues));
+            if let Some(number) = issues.exhausted() {
+                let error = exhausted(number, format_args!("cannot look at '{name}'"));
+                if visit(&name, Err(error)).is_break() {
+                    break;
+                }
+                continue;
+            }
+            let Some(device) = device else { continue };
             text.clear();
             let written = write_xml(&device, xml, &mut text);
             if visit(&device.name, written.map(|()| text.as_slice())).is_break() {
@@ -257,7 +270,7 @@ impl Driver for HostDriver {
     }
 
     fn entries(&self, view: View) -> Result<Vec<Entry>> {
-        self.shared.ensure_complete(None);
+        self.complete()?;
         Ok(entries(&self.shared.index(), view))
     }
 
@@ -267,9 +280,9 @@ impl Driver for HostDriver {
 
     fn visit(&self, view: View, visit: &mut DeviceVisitor<'_>) -> Result<Vec<Issue>> {
         let issues = Issues::default();
-        let describer = self.describer_of_all().natively();
+        let describer = self.describer_of_all()?.natively();
         let mut scratch = Vec::new();
-        for name in self.all_names(view) {
+        for name in self.all_names(view)? {
             let Some(known) = self.shared.known(&name) else { continue };
             let Some(device) = describer.describe(known, &issues) else { continue };
             report_replaced(&device, &mut scratch, &issues);

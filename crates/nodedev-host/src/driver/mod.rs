@@ -123,16 +123,24 @@ impl HostDriver {
     }
 
     /// For a pass over all devices: where the host must be looked at first, that look's reading serves the pass too.
-    fn describer_of_all(&self) -> Describer<'_> {
+    fn describer_of_all(&self) -> Result<Describer<'_>> {
         let mut uevents = Uevents::default();
-        self.shared.ensure_complete(Some(&mut uevents));
-        Describer::new(&self.shared, uevents)
+        self.shared.ensure_complete(Some(&mut uevents)).map_err(exhausted_at_host)?;
+        Ok(Describer::new(&self.shared, uevents))
+    }
+
+    /// Makes sure that all devices are known.
+    fn complete(&self) -> Result<()> {
+        self.shared.ensure_complete(None).map_err(exhausted_at_host)
     }
 
     /// Gives the device of a name to `use_it`; the index is not changed meanwhile.
     fn with_any<T>(&self, name: &str, use_it: impl FnOnce(&Index, Id) -> T) -> Result<T> {
         // Near names are for people: whoever talks to them looks for some.
-        self.shared.with(name, use_it).ok_or_else(|| Error::no_device(ErrorDomain::NODEDEV, name))
+        self.shared.with(name, use_it).ok_or_else(|| match self.shared.exhausted() {
+            Some(number) => exhausted(number, format_args!("cannot look for '{name}'")),
+            None => Error::no_device(ErrorDomain::NODEDEV, name),
+        })
     }
 
     /// The same for a device of the libvirt view.
@@ -155,9 +163,7 @@ impl HostDriver {
         let issues = Issues::default();
         let described = describer.describe(known, &issues);
         if let Some(number) = issues.exhausted() {
-            let error = std::io::Error::from_raw_os_error(number);
-            return Err(Error::system(ErrorDomain::NODEDEV, format_args!("cannot look at '{name}'"), &error)
-                .with_help("raise the number of files that may be open (LimitNOFILE= of a unit, ulimit -n, fs.file-max)"));
+            return Err(exhausted(number, format_args!("cannot look at '{name}'")));
         }
         described.ok_or_else(|| {
             Error::no_device(ErrorDomain::NODEDEV, name.as_str()).with_help("it is gone by now")
@@ -165,24 +171,31 @@ impl HostDriver {
     }
 
     /// Names of all devices of a view, sorted.
-    fn all_names(&self, view: View) -> Vec<DeviceName> {
-        self.shared.ensure_complete(None);
+    fn all_names(&self, view: View) -> Result<Vec<DeviceName>> {
+        self.complete()?;
         let index = self.shared.index();
-        index.sorted().filter(|&id| index.shows(id, view)).map(|id| index.entry(id).name.clone()).collect()
+        let shown = index.sorted().filter(|&id| index.shows(id, view));
+        Ok(shown.map(|id| index.entry(id).name.clone()).collect())
     }
 
     /// The devices that flags select. Only where a nested type decides is the device itself looked at.
     /// Parents are worked out if they are wanted, and left out else.
     fn select(&self, flags: ListFlags, parents: bool) -> Result<Vec<DeviceRef>> {
         flags.check(ErrorDomain::NODEDEV, "nodeConnectListAllNodeDevices")?;
-        self.shared.ensure_complete(None);
-        let candidates = self.candidates(flags, parents);
-        let is_selected = |candidate: &Candidate| {
-            candidate.doubt.as_ref().is_none_or(|Doubt { kind, path, subsystem }| {
-                !nested::present(self.root(), *kind, path, subsystem, flags).is_empty()
-            })
-        };
-        Ok(candidates.into_iter().filter(is_selected).map(|candidate| candidate.device).collect())
+        self.complete()?;
+        let mut selected = Vec::new();
+        for Candidate { device, doubt } in self.candidates(flags, parents) {
+            let is_selected = match doubt {
+                None => true,
+                Some(Doubt { kind, path, subsystem }) => {
+                    let present = nested::present(self.root(), kind, &path, &subsystem, flags);
+                    let cannot = |number| exhausted(number, format_args!("cannot look at '{}'", device.name));
+                    !present.map_err(cannot)?.is_empty()
+                }
+            };
+            selected.extend(is_selected.then_some(device));
+        }
+        Ok(selected)
     }
 
     /// The devices that flags select for what the index knows, and those that they may select.
@@ -208,6 +221,18 @@ impl HostDriver {
         };
         index.sorted().filter_map(candidate).collect()
     }
+}
+
+/// What is told where no more files may be open: what there is cannot be told from what there is not.
+fn exhausted(number: i32, what: impl std::fmt::Display) -> Error {
+    let error = std::io::Error::from_raw_os_error(number);
+    Error::system(ErrorDomain::NODEDEV, what, &error).with_help(
+        "raise the number of files that may be open (LimitNOFILE= of a unit, ulimit -n, fs.file-max)",
+    )
+}
+
+fn exhausted_at_host(number: i32) -> Error {
+    exhausted(number, "cannot look at all devices")
 }
 
 /// A device that flags select, unless there is doubt.

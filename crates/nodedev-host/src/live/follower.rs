@@ -25,6 +25,8 @@ use crate::mdevctl;
 use crate::scan::{self, Access};
 use crate::shared::Shared;
 
+/// Pause between two looks at the host, where one is cut off since no more files may be open.
+const UNTIL_THERE_ARE_FILES: Duration = Duration::from_secs(1);
 /// How long definitions have to be left alone before they are read again, as in libvirt.
 const SETTLE: Duration = Duration::from_millis(100);
 /// And how long at most they are waited for.
@@ -119,14 +121,21 @@ impl<'a, S: Source> Following<'a, S> {
     /// Follows the host until the driver is dropped.
     fn run(&mut self) -> io::Result<()> {
         if self.shared.begin() {
-            if self.shared.scan(self.prints.clone(), None).is_break() {
-                return Ok(());
+            loop {
+                if self.shared.scan(self.prints.clone(), None).is_break() {
+                    return Ok(());
+                }
+                if self.shared.exhausted().is_none() {
+                    break;
+                }
+                std::thread::sleep(UNTIL_THERE_ARE_FILES);
             }
             self.shared.complete();
         } else {
             // What the index has is as old as the call that made it.
-            self.shared.ensure_complete(None);
+            let _ = self.shared.ensure_complete(None);
             self.rescan(&Touched::default());
+            self.shared.complete();
         }
         self.shared.set_followed();
         while !self.shared.is_stopping() {
@@ -283,12 +292,20 @@ impl<'a, S: Source> Following<'a, S> {
     /// Looks at the whole host and puts the result in the place of the index.
     fn rescan(&mut self, touched: &Touched) {
         self.missing.clear();
-        let issues = Issues::default();
-        let mut fresh =
-            Fresh { index: Index::new(self.shared.index().hasher().clone()), shared: self.shared };
-        if scan::scan(&self.shared.root, &issues, self.prints.clone(), &mut fresh, None).is_break() {
-            return;
-        }
+        let (issues, fresh) = loop {
+            let issues = Issues::default();
+            let mut fresh =
+                Fresh { index: Index::new(self.shared.index().hasher().clone()), shared: self.shared };
+            if scan::scan(&self.shared.root, &issues, self.prints.clone(), &mut fresh, None).is_break() {
+                return;
+            }
+            self.shared.set_exhausted(issues.exhausted());
+            // Devices that could not be looked at are not gone.
+            if issues.exhausted().is_none() {
+                break (issues, fresh);
+            }
+            std::thread::sleep(UNTIL_THERE_ARE_FILES);
+        };
         self.shared.counters.rescans.fetch_add(1, Ordering::Relaxed);
         // Only this thread changes the index.
         let happened = diff(&self.shared.index(), &fresh.index, touched);

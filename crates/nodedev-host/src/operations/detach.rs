@@ -55,7 +55,7 @@ impl Operations<'_> {
         }
         let mut chosen = Vec::with_capacity(functions.len());
         for function in functions {
-            chosen.push(scene.drivers().choose(function, request.kernel_driver)?);
+            chosen.push(scene.choose(function, request.kernel_driver)?);
         }
         let mut modules: Vec<String> = chosen.iter().filter_map(|chosen| chosen.module.clone()).collect();
         modules.sort_unstable();

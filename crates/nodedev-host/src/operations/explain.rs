@@ -46,7 +46,7 @@ impl Operations<'_> {
         }
         let binding = function.binding(self.host)?.ok_or_else(gone)?;
         let mut findings = Vec::new();
-        let chosen = match scene.drivers().choose(function, kernel_driver) {
+        let chosen = match scene.choose(function, kernel_driver) {
             Ok(chosen) => Some(chosen),
             Err(error) => {
                 findings.push(Finding {
@@ -204,7 +204,7 @@ impl Operations<'_> {
 
     fn detached(&self, scene: &Scene<'_>, function: &PciFunction) -> Result<Vec<Finding>> {
         let Some(driver) = scene.functions().driver(function)? else { return Ok(Vec::new()) };
-        if !function.is_stub(self.host, &driver)? || scene.drivers().host_provider(function)?.is_some() {
+        if !scene.functions().is_kept(function)? || scene.host_provider(function)?.is_some() {
             return Ok(Vec::new());
         }
         Ok(vec![Finding {

@@ -15,7 +15,7 @@ const NO_OVERRIDE: &[u8] = b"(null)";
 /// Drivers that keep a device from everybody: no guest has it from them.
 pub(crate) const KEEPERS: &[&str] = &["pci-stub", "pciback", "xen-pciback"];
 /// The driver that keeps a device for guests; others for VFIO are told by a folder.
-const VFIO: &str = "vfio-pci";
+pub(crate) const VFIO: &str = "vfio-pci";
 
 /// A PCI function: its address, and the name that libvirt gives it.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
@@ -120,7 +120,7 @@ impl PciFunction {
 
     /// Whether the driver that is bound to the function serves it for VFIO.
     pub(crate) fn is_bound_to_vfio(&self, host: &dyn HostAccess, driver: &str) -> Result<bool> {
-        Ok(driver == "vfio-pci" || host.names(&self.file("vfio-dev"))?.is_some())
+        Ok(driver == VFIO || host.names(&self.file("vfio-dev"))?.is_some())
     }
 }
 

@@ -29,8 +29,12 @@ impl Group {
 
     /// The number of the group of a function. `None` without an IOMMU.
     pub(crate) fn number_of(host: &dyn HostAccess, function: &PciFunction) -> Result<Option<u32>> {
-        let link = host.read_link(&function.file("iommu_group"))?;
-        Ok(link.and_then(|link| std::str::from_utf8(basename(&link)).ok()?.parse().ok()))
+        Ok(host.read_link(&function.file("iommu_group"))?.and_then(|link| Self::number_in(&link)))
+    }
+
+    /// The number of a group, by a device's link to it.
+    pub(crate) fn number_in(link: &[u8]) -> Option<u32> {
+        std::str::from_utf8(basename(link)).ok()?.parse().ok()
     }
 
     /// The group with a number.

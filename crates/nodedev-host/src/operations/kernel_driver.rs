@@ -76,12 +76,18 @@ impl<'a> Drivers<'a> {
         }
     }
 
-    /// The driver of a name; else the host's if it provides VFIO for a function itself, else the one that fits it best.
-    pub(crate) fn choose(&self, function: &PciFunction, requested: Option<&str>) -> Result<Chosen> {
+    /// The driver of a name; else the host's, if `host_provider` says that it provides VFIO for a function itself, else the one that fits
+    /// it best.
+    pub(crate) fn choose(
+        &self,
+        function: &PciFunction,
+        requested: Option<&str>,
+        host_provider: impl FnOnce() -> Result<Option<String>>,
+    ) -> Result<Chosen> {
         match requested {
             Some(name) if is_name(name) => self.resolve(name),
             Some(name) => Err(unknown(name, "that is no name of a kernel driver")),
-            None => match self.host_provider(function)? {
+            None => match host_provider()? {
                 // Guests get it from that one.
                 Some(driver) => Ok(Chosen { driver, module: None }),
                 None => match self.variant(function)? {

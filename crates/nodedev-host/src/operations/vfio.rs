@@ -13,20 +13,23 @@ use super::{PciFunction, Result};
 const CORE: &str = "vfio_pci_core";
 
 impl Drivers<'_> {
-    /// The driver that is bound to a function, if it serves it for VFIO.
-    fn provider(&self, function: &PciFunction) -> Result<Option<String>> {
+    /// The driver of the host that is bound to a function and serves it for VFIO of itself: nobody has named it for the function,
+    /// and it is not made for VFIO of such devices alone.
+    pub(crate) fn host_provider(&self, function: &PciFunction) -> Result<Option<String>> {
         match function.driver(self.host)? {
-            Some(driver) if function.is_bound_to_vfio(self.host, &driver)? => Ok(Some(driver)),
+            Some(driver) if driver != VFIO_PCI && function.is_bound_to_vfio(self.host, &driver)? => {
+                self.provides_of_itself(function, driver)
+            }
             _ => Ok(None),
         }
     }
 
-    /// The driver of the host that is bound to a function and serves it for VFIO of itself: nobody has named it for the function,
-    /// and it is not made for VFIO of such devices alone.
-    pub(crate) fn host_provider(&self, function: &PciFunction) -> Result<Option<String>> {
-        let Some(driver) = self.provider(function)?.filter(|driver| driver != VFIO_PCI) else {
-            return Ok(None);
-        };
+    /// A driver that is bound to a function and serves it for VFIO, if it does so of itself.
+    pub(crate) fn provides_of_itself(
+        &self,
+        function: &PciFunction,
+        driver: String,
+    ) -> Result<Option<String>> {
         if function.driver_override(self.host)?.as_deref() == Some(&driver) {
             return Ok(None);
         }
@@ -35,10 +38,9 @@ impl Drivers<'_> {
         Ok((!is_variant).then_some(driver))
     }
 
-    /// Whether the driver that is chosen for a function serves it for VFIO: it does so now, its module builds upon VFIO's for PCI,
-    /// or has an alias that says so.
-    pub(crate) fn is_for_vfio(&self, function: &PciFunction, chosen: &Chosen) -> Result<bool> {
-        if chosen.driver == VFIO_PCI || self.provider(function)?.as_deref() == Some(&chosen.driver) {
+    /// Whether a driver that is chosen is made for VFIO: its module builds upon VFIO's for PCI, or has an alias that says so.
+    pub(crate) fn is_made_for_vfio(&self, chosen: &Chosen) -> Result<bool> {
+        if chosen.driver == VFIO_PCI {
             return Ok(true);
         }
         let module = match &chosen.module {

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use nodedev_model::PciAddress;
 use nodedev_sys::network::Network;
+use nodedev_sys::open_files;
 use nodedev_sys::paths::{self, PCI_DEVICES, join};
 use nodedev_sys::{DeviceNode, FileLock, HostAccess, PendingWrite, Root, SysError};
 
@@ -16,6 +17,9 @@ use crate::operations::{Look, Operations, PciFunction, recorded_mount};
 
 /// How many links are followed, as in the kernel.
 const MOST_LINKS: usize = 40;
+
+/// What links to connections begin with.
+const SOCKET: &[u8] = b"socket:";
 
 /// Paths, relative to the root.
 #[derive(Debug, Default)]
@@ -100,6 +104,10 @@ impl HostAccess for Noted<'_> {
         refused(path)
     }
 
+    fn shares_files(&self, one: u32, other: u32) -> Option<bool> {
+        HostAccess::shares_files(self.root, one, other)
+    }
+
     fn is_claimed(&self, path: &[u8], _: DeviceNode) -> Result<bool, SysError> {
         refused(path)
     }
@@ -149,7 +157,8 @@ impl Recorder<'_> {
         let asked = by_explain(self.root);
         let mut real = HashMap::new();
         for folder in &asked.folders {
-            let Some(folder) = self.real(folder, 0, &mut real)?.filter(|path| self.is_told(path)) else {
+            let Some(folder) = self.real(&asked, folder, 0, &mut real)?.filter(|path| self.is_told(path))
+            else {
                 continue;
             };
             let names = self.names(&folder);
@@ -159,13 +168,17 @@ impl Recorder<'_> {
             }
             self.any_folder(&folder)?;
             let of_processes = folder == paths::PROC.as_bytes();
+            // Threads are told of where they have files of their own, whose folder was listed then.
+            if folder.starts_with(paths::PROC.as_bytes()) && paths::basename(&folder) == b"task" {
+                continue;
+            }
             for name in names {
                 let path = join(&folder, &name);
                 if of_processes && !name.iter().all(u8::is_ascii_digit) {
                     continue;
                 }
                 match self.root.read_link(&path) {
-                    Ok(Some(target)) => self.told_link(&path, &target)?,
+                    Ok(Some(target)) => self.told_link(&asked, &path, &target)?,
                     _ if of_processes || matches!(self.root.folder(&path), Ok(Some(_))) => {
                         self.any_folder(&path)?
                     }
@@ -174,13 +187,13 @@ impl Recorder<'_> {
             }
         }
         for path in &asked.files {
-            let Some(folder) = self.real(paths::parent(path), 0, &mut real)? else { continue };
+            let Some(folder) = self.real(&asked, paths::parent(path), 0, &mut real)? else { continue };
             let path = below(&folder, paths::basename(path));
             if !self.is_told(&path) {
                 continue;
             }
             match self.root.read_link(&path) {
-                Ok(Some(target)) => self.told_link(&path, &target)?,
+                Ok(Some(target)) => self.told_link(&asked, &path, &target)?,
                 // What no table knows can be anything.
                 _ if self.mask.is_some() && !attributes::is_recorded(paths::basename(&path)) => {}
                 _ if paths::basename(&path) == b"mountinfo" => {
@@ -198,18 +211,23 @@ impl Recorder<'_> {
 
     /// Whether a recording tells of what is at a path.
     fn is_told(&self, path: &[u8]) -> bool {
-        let of_device = path.starts_with(paths::DEVICES.as_bytes());
+        let of_device =
+            path.starts_with(paths::DEVICES.as_bytes()) || path.starts_with(paths::USBIP_HOST.as_bytes());
         let of_disk = path.windows(7).any(|part| part == b"/block/");
         let of_configuration =
             path == paths::LOCKDOWN.as_bytes() || path.starts_with(paths::MODULES.as_bytes());
         !of_configuration && (self.mask.is_none() || of_device && !of_disk)
     }
 
-    /// What processes have open is told of device nodes alone.
-    fn told_link(&mut self, path: &[u8], target: &[u8]) -> io::Result<()> {
+    /// What processes have open is told of devices alone, and of the connections of those whose connections were asked for.
+    fn told_link(&mut self, asked: &Paths, path: &[u8], target: &[u8]) -> io::Result<()> {
         let is_of_process = path.starts_with(paths::PROC.as_bytes());
-        let node = format!("/{}/", paths::DEV);
-        if is_of_process && !target.starts_with(node.as_bytes()) { Ok(()) } else { self.link(path, target) }
+        let is_connection = || {
+            let connections = process_of(path).map(|process| join(process, b"net/tcp"));
+            target.starts_with(SOCKET) && connections.is_some_and(|list| asked.files.contains(&list))
+        };
+        let is_told = !is_of_process || open_files::is_of_device(target) || is_connection();
+        if is_told { self.link(path, target) } else { Ok(()) }
     }
 
     fn any_folder(&mut self, path: &[u8]) -> io::Result<()> {
@@ -219,6 +237,7 @@ impl Recorder<'_> {
     /// A path without links in it, which are recorded. `None` if it leads nowhere.
     fn real(
         &mut self,
+        asked: &Paths,
         path: &[u8],
         links: usize,
         known: &mut HashMap<Vec<u8>, Option<Vec<u8>>>,
@@ -230,14 +249,14 @@ impl Recorder<'_> {
             return Ok(real.clone());
         }
         let mut real = None;
-        if let Some(folder) = self.real(paths::parent(path), links, known)? {
+        if let Some(folder) = self.real(asked, paths::parent(path), links, known)? {
             let here = below(&folder, paths::basename(path));
             real = match self.root.read_link(&here) {
                 Ok(Some(target)) => {
                     if self.is_told(&here) {
-                        self.told_link(&here, &target)?;
+                        self.told_link(asked, &here, &target)?;
                     }
-                    self.real(&paths::follow(&folder, &target), links + 1, known)?
+                    self.real(asked, &paths::follow(&folder, &target), links + 1, known)?
                 }
                 _ => Some(here),
             };
@@ -245,6 +264,13 @@ impl Recorder<'_> {
         known.insert(path.to_vec(), real.clone());
         Ok(real)
     }
+}
+
+/// The folder of the process that a path is in. `None` for one that is in no such folder.
+fn process_of(path: &[u8]) -> Option<&[u8]> {
+    let inside = path.strip_prefix(paths::PROC.as_bytes())?.strip_prefix(b"/")?;
+    let length = inside.iter().position(|&b| b == b'/')?;
+    Some(&path[..paths::PROC.len() + 1 + length])
 }
 
 /// A path in a folder, which is the root where it is empty.

@@ -163,6 +163,7 @@ const RECORDED: &[&str] = &[
     "uevent",
     "uid",
     "unique_id",
+    "usbip_status",
     "uuid",
     "vendor",
     "vendor_id",

@@ -129,20 +129,13 @@ fn is_machine(address: &IpAddr) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::attributes::nested;
 
     /// A message of a link, with attributes within attributes.
     fn message(index: u32, attributes: &[(u16, Vec<u8>)]) -> Vec<u8> {
         let mut body = vec![0; LINK_HEADER];
         body[INDEX..INDEX + 4].copy_from_slice(&index.to_ne_bytes());
         body.extend(nested(attributes));
-        body
-    }
-
-    fn nested(attributes: &[(u16, Vec<u8>)]) -> Vec<u8> {
-        let mut body = Vec::new();
-        for (kind, value) in attributes {
-            push(&mut body, *kind, value);
-        }
         body
     }
 

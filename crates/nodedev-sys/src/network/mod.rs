@@ -71,6 +71,9 @@ pub struct Route {
     pub table: u32,
     /// Of two routes in a table that fit alike, the one with the smaller number is taken.
     pub priority: u32,
+    /// Whether it need not be taken for an address that it fits: it is for packets of one kind of service or from some addresses
+    /// alone, or one of its next hops is not reached at the moment. Then a route that fits less well can be taken.
+    pub is_limited: bool,
     /// The interfaces of all its next hops.
     pub interfaces: Arc<[InterfaceName]>,
 }

@@ -19,11 +19,16 @@ const RTM_GETNEXTHOP: u16 = 106;
 const ROUTE_HEADER: usize = 12;
 const FAMILY: usize = 0;
 const LENGTH: usize = 1;
+const SOURCE_LENGTH: usize = 2;
+const SERVICE: usize = 3;
 const TABLE: usize = 4;
 const KIND: usize = 7;
 const FLAGS: usize = 8;
 /// What is remembered of a destination, and no route of a table.
 const RTM_F_CLONED: u32 = 0x200;
+/// A next hop is not reached (`RTNH_F_DEAD`, `RTNH_F_LINKDOWN`): in the flags of the route, and of each of several.
+const UNREACHED: u32 = 0x1 | 0x10;
+const HOP_FLAGS: usize = 2;
 const RTA_DST: u16 = 1;
 const RTA_OIF: u16 = 4;
 const RTA_PRIORITY: u16 = 6;
@@ -58,6 +63,7 @@ struct Found {
     kind: RouteKind,
     table: u32,
     priority: u32,
+    is_limited: bool,
     interfaces: Vec<u32>,
     next_hop: Option<u32>,
 }
@@ -69,7 +75,7 @@ pub(super) fn ask(asker: &mut Asker, names: &Names) -> io::Result<Vec<Route>> {
         if found.iter().any(|route| route.next_hop.is_some()) { next_hops(asker)? } else { HashMap::new() };
     let mut known: HashMap<Vec<u32>, Arc<[InterfaceName]>> = HashMap::new();
     let mut routes = Vec::with_capacity(found.len());
-    for Found { destination, length, kind, table, priority, mut interfaces, next_hop } in found {
+    for Found { destination, length, kind, table, priority, is_limited, mut interfaces, next_hop } in found {
         interfaces.extend(next_hop.map_or(&[][..], |id| hops.get(&id).map_or(&[], Vec::as_slice)));
         interfaces.sort_unstable();
         interfaces.dedup();
@@ -82,7 +88,7 @@ pub(super) fn ask(asker: &mut Asker, names: &Names) -> io::Result<Vec<Route>> {
                 named
             }
         };
-        routes.push(Route { destination, length, kind, table, priority, interfaces });
+        routes.push(Route { destination, length, kind, table, priority, is_limited, interfaces });
     }
     Ok(routes)
 }
@@ -94,7 +100,8 @@ fn route(body: &[u8]) -> Option<Found> {
         _ => return None,
     };
     let kind = KINDS.iter().find(|(number, _)| body.get(KIND) == Some(number))?.1;
-    if u32_at(body, FLAGS)? & RTM_F_CLONED != 0 {
+    let flags = u32_at(body, FLAGS)?;
+    if flags & RTM_F_CLONED != 0 {
         return None;
     }
     let attributes = Attributes::behind(body, ROUTE_HEADER);
@@ -103,26 +110,30 @@ fn route(body: &[u8]) -> Option<Found> {
         None => any,
     };
     let mut interfaces: Vec<u32> = attributes.number(RTA_OIF).into_iter().collect();
-    interfaces.extend(attributes.find(RTA_MULTIPATH).map(multipath).unwrap_or_default());
+    let (hops, is_unreached) = attributes.find(RTA_MULTIPATH).map(multipath).unwrap_or_default();
+    interfaces.extend(hops);
+    let is_limited = body[SOURCE_LENGTH] != 0 || body[SERVICE] != 0 || flags & UNREACHED != 0 || is_unreached;
     Some(Found {
         destination,
         length: body[LENGTH],
         kind,
         table: attributes.number(RTA_TABLE).unwrap_or(body[TABLE].into()),
         priority: attributes.number(RTA_PRIORITY).unwrap_or(0),
+        is_limited,
         interfaces,
         next_hop: attributes.number(RTA_NH_ID),
     })
 }
 
-/// The interfaces of a route with several next hops.
-fn multipath(mut hops: &[u8]) -> Vec<u32> {
-    let mut interfaces = Vec::new();
+/// The interfaces of a route with several next hops, and whether one of these is not reached.
+fn multipath(mut hops: &[u8]) -> (Vec<u32>, bool) {
+    let (mut interfaces, mut is_unreached) = (Vec::new(), false);
     while let Some(length) = u16_at(hops, 0).map(usize::from).filter(|length| *length >= HOP_HEADER) {
         interfaces.extend(u32_at(hops, HOP_INTERFACE));
+        is_unreached |= hops.get(HOP_FLAGS).is_some_and(|flags| u32::from(*flags) & UNREACHED != 0);
         hops = hops.get(length.next_multiple_of(4)..).unwrap_or_default();
     }
-    interfaces
+    (interfaces, is_unreached)
 }
 
 /// The interfaces of all objects for next hops, by their numbers; those of a group are those of its members.
@@ -200,6 +211,28 @@ mod tests {
     }
 
     #[test]
+    fn a_route_that_is_not_for_all_packets_or_leads_nowhere_now_is_limited() {
+        for (source, service, flags, hop_flags, want) in [
+            (0, 0, 0, 0, false),
+            // That it was told by the kernel's own, or is offered to hardware, limits nothing.
+            (0, 0, 0x40, 0x08, false),
+            (64, 0, 0, 0, true),
+            (0, 0x10, 0, 0, true),
+            (0, 0, 0x01, 0, true),
+            (0, 0, 0x10, 0, true),
+            (0, 0, 0, 0x10, true),
+        ] {
+            let mut second = hop(4);
+            second[HOP_FLAGS] = hop_flags;
+            let body = message(
+                [2, 24, source, service, 254, 3, 0, 1, flags, 0, 0, 0],
+                &[(RTA_MULTIPATH, &[hop(3), second].concat())],
+            );
+            assert_eq!(route(&body).unwrap().is_limited, want, "{source} {service} {flags} {hop_flags}");
+        }
+    }
+
+    #[test]
     fn only_what_is_sent_kept_or_dropped_is_a_route() {
         for (family, kind, flags, want) in [
             (2, 1, 0, Some(RouteKind::Unicast)),
@@ -218,8 +251,8 @@ mod tests {
             assert_eq!(route(&body).map(|found| found.kind), want, "{family} {kind}");
         }
         assert_eq!(route(&[2, 0, 0]), None);
-        assert_eq!(multipath(&[0; 16]), [] as [u32; 0]);
-        assert_eq!(multipath(&[16, 0, 0]), [] as [u32; 0]);
+        assert_eq!(multipath(&[0; 16]), (vec![], false));
+        assert_eq!(multipath(&[16, 0, 0]), (vec![], false));
     }
 
     #[test]

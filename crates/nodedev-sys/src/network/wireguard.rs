@@ -65,16 +65,10 @@ fn endpoint(address: &[u8]) -> Option<IpAddr> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::attributes::nested;
 
     #[test]
     fn peers_end_where_they_were_heard_from_last_if_ever() {
-        let nested = |attributes: &[(u16, Vec<u8>)]| {
-            let mut body = Vec::new();
-            for (kind, value) in attributes {
-                push(&mut body, *kind, value);
-            }
-            body
-        };
         let mut v4 = vec![0; 16];
         v4[..2].copy_from_slice(&2u16.to_ne_bytes());
         v4[2..8].copy_from_slice(&[0xca, 0x6c, 192, 0, 2, 7]);

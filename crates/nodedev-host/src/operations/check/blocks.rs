@@ -3,11 +3,14 @@
 use std::collections::{HashMap, HashSet};
 
 use nodedev_model::PciAddress;
+use nodedev_sys::open_files::number;
 use nodedev_sys::paths::{CLASS_BLOCK, DEV, DEV_BLOCK, UDEV_DATA, basename, follow, join, parent};
+use nodedev_sys::udev::{Record, Uevent};
 use nodedev_sys::{DeviceNode, HostAccess, NodeKind};
 
 use super::Scene;
 use super::claims::functions_above;
+use super::lookup::devices_in;
 use super::storage::{self, Place};
 use crate::kernel::attribute_value;
 use crate::operations::{OpsError, Result};
@@ -33,8 +36,7 @@ pub(crate) struct Blocks {
 
 impl Blocks {
     pub(super) fn of(host: &dyn HostAccess) -> Result<Self> {
-        let links = host.link_targets(CLASS_BLOCK.as_bytes())?.unwrap_or_default();
-        let paths: Vec<_> = links.iter().map(|link| follow(CLASS_BLOCK.as_bytes(), link)).collect();
+        let paths = devices_in(host, CLASS_BLOCK)?;
         let by_name =
             paths.iter().enumerate().map(|(place, path)| (basename(path).to_vec(), place)).collect();
         Ok(Self { paths, by_name })
@@ -150,24 +152,42 @@ pub(super) fn numbered(host: &dyn HostAccess, number: &[u8]) -> Result<Option<Ve
     Ok(link.map(|link| follow(DEV_BLOCK.as_bytes(), &link)))
 }
 
-/// The node of a block device, relative to the root, and its numbers, as its `uevent` has them. `None` if it has none any more.
+/// The node of a block device, relative to the root, and its numbers, as its `uevent` has them, or `dev`. `None` if it has none: it is
+/// gone, or hidden, as one of several paths to a disk is.
+///
+/// # Errors
+/// Those of looking; [`OpsError::Malformed`] for a device that is there and that nothing says the numbers of.
 pub(super) fn node_of(host: &dyn HostAccess, path: &[u8]) -> Result<Option<(Vec<u8>, DeviceNode)>> {
-    let uevent = host.read(&join(path, b"uevent"), UEVENT_LIMIT)?.unwrap_or_default();
-    let value = |key: &[u8]| uevent.split(|&b| b == b'\n').find_map(|line| line.strip_prefix(key));
-    let number = |key: &[u8]| std::str::from_utf8(value(key)?).ok()?.parse().ok();
-    let (Some(major), Some(minor)) = (number(b"MAJOR="), number(b"MINOR=")) else { return Ok(None) };
-    // Where the kernel's name has a `!`, the node has a `/`.
-    let name = value(b"DEVNAME=").unwrap_or_else(|| basename(path));
-    let name: Vec<u8> = name.iter().map(|&b| if b == b'!' { b'/' } else { b }).collect();
-    Ok(Some((join(DEV.as_bytes(), &name), DeviceNode { kind: NodeKind::Block, major, minor })))
+    let Some(content) = host.read(&join(path, b"uevent"), UEVENT_LIMIT)? else { return Ok(None) };
+    let uevent = Uevent::new(&content);
+    let Some(node) = numbers(uevent, NodeKind::Block).or_else(|| number(host, path, NodeKind::Block)) else {
+        let hidden = host.read(&join(path, b"hidden"), SMALL)?.unwrap_or_default();
+        if attribute_value(&hidden) == b"1" {
+            return Ok(None);
+        }
+        let path = format!("/{}", String::from_utf8_lossy(path));
+        return Err(OpsError::Malformed { path, problem: "it does not say what numbers its node has" });
+    };
+    let name = node_name(uevent.get(b"DEVNAME").unwrap_or_else(|| basename(path)));
+    Ok(Some((join(DEV.as_bytes(), &name), node)))
+}
+
+/// The name of a node: where the kernel's name has a `!`, it has a `/`.
+pub(super) fn node_name(name: &[u8]) -> Vec<u8> {
+    name.iter().map(|&b| if b == b'!' { b'/' } else { b }).collect()
+}
+
+/// The numbers of a device's node, as its `uevent` has them.
+pub(super) fn numbers(uevent: Uevent<'_>, kind: NodeKind) -> Option<DeviceNode> {
+    let number = |key: &[u8]| std::str::from_utf8(uevent.get(key)?).ok()?.parse().ok();
+    Some(DeviceNode { kind, major: number(b"MAJOR")?, minor: number(b"MINOR")? })
 }
 
 /// A property of a block device in udev's database, such as `ID_FS_TYPE`. `None` if it is not told.
 pub(super) fn udev_property(host: &dyn HostAccess, path: &[u8], key: &str) -> Result<Option<String>> {
     let Some((_, number)) = node_of(host, path)? else { return Ok(None) };
     let record = host.read(format!("{UDEV_DATA}/b{number}").as_bytes(), RECORD_LIMIT)?.unwrap_or_default();
-    let wanted = format!("E:{key}=");
-    let value = record.split(|&b| b == b'\n').find_map(|line| line.strip_prefix(wanted.as_bytes()));
+    let value = Record::new(&record).get(key.as_bytes());
     Ok(value.map(|value| String::from_utf8_lossy(value).into_owned()))
 }
 

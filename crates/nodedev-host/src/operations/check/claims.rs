@@ -7,9 +7,10 @@
 use std::collections::{HashMap, HashSet};
 
 use nodedev_model::{Effect, Finding, FindingKind, PciAddress};
-use nodedev_sys::paths::{CLASS_NET, DEV_CHAR, follow};
+use nodedev_sys::paths::{CLASS_NET, DEV_CHAR};
 
-use super::{Scene, consoles, finding, guests, keyboards, memory, network, openers, storage};
+use super::lookup::devices_in;
+use super::{Scene, consoles, finding, guests, keyboards, memory, network, openers, storage, usbip};
 use crate::operations::{OpsError, PciFunction, Result};
 
 /// How many claims on one function are told: nobody reads more.
@@ -79,9 +80,12 @@ const SOURCES: &[Source] = &[
     (Concern::Block, storage::pools),
     (Concern::Block, storage::hibernation),
     (Concern::Network, network::claims),
+    (Concern::Network, network::consoles),
+    (Concern::Network, network::bridges_of_guests),
     (Concern::Any, network::remote_devices),
     (Concern::Any, openers::claims),
     (Concern::Any, guests::groups),
+    (Concern::Nodes, usbip::claims),
     (Concern::Nodes, |scene, claims| claims.extend(consoles::claims(scene.host)?)),
     (Concern::Nodes, |scene, claims| claims.extend(keyboards::claims(scene.host)?)),
     (Concern::Any, |scene, claims| claims.extend(memory::claims(scene.host)?)),
@@ -200,8 +204,8 @@ impl Below {
             }
         }
         for (folder, into) in [(CLASS_NET, &mut below.network), (DEV_CHAR, &mut below.nodes)] {
-            for link in scene.host.link_targets(folder.as_bytes())?.unwrap_or_default() {
-                into.extend(functions_above(&follow(folder.as_bytes(), &link)));
+            for path in devices_in(scene.host, folder)? {
+                into.extend(functions_above(&path));
             }
         }
         Ok(below)

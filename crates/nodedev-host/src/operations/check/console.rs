@@ -9,8 +9,8 @@ use crate::operations::Result;
 pub(super) fn check(scene: &Scene<'_>, intent: &Intent<'_>) -> Result<Vec<Finding>> {
     let function = intent.function;
     let is_console = function.attribute(scene.host, "boot_vga")?.as_deref() == Some("1")
-        && function.driver(scene.host)?.is_some()
-        && !function.is_kept(scene.host)?;
+        && scene.functions().driver(function)?.is_some()
+        && !scene.functions().is_kept(function)?;
     let problem = format!("PCI device {} is needed by the host: the console is on it", function.address);
     let remedy =
         "use the host over the network, and --force: its screen stays dark until the device is given back";

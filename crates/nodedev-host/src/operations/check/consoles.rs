@@ -98,9 +98,7 @@ fn consoles(host: &dyn HostAccess) -> Result<Vec<(Vec<u8>, Vec<u8>)>> {
     // Which of them a hypervisor's console is, the kernel does not say.
     if let Some(name) = names.iter().find(|name| name.starts_with(HYPERVISOR_CONSOLE)) {
         let folder = join(VIRTIO_DRIVERS.as_bytes(), VIRTIO_CONSOLE.as_bytes());
-        for link in host.link_targets(&folder)?.unwrap_or_default() {
-            found.push((name.clone(), follow(&folder, &link)));
-        }
+        found.extend(devices_in(host, &folder)?.into_iter().map(|path| (name.clone(), path)));
     }
     Ok(found)
 }

@@ -3,7 +3,7 @@
 use nodedev_model::{Effect, Finding, FindingKind};
 use nodedev_sys::paths::IOMMU_GROUPS;
 
-use super::{Intent, Scene, finding, platform, user_space};
+use super::{Intent, Scene, finding, user_space};
 use crate::operations::{PciFunction, Result};
 
 /// libvirt's words for a host without an IOMMU.
@@ -35,7 +35,7 @@ pub(super) fn no_override(scene: &Scene<'_>, intent: &Intent<'_>) -> Result<Vec<
 
 pub(super) fn iommu(scene: &Scene<'_>, intent: &Intent<'_>) -> Result<Vec<Finding>> {
     match intent.chosen {
-        Some(chosen) if scene.drivers().is_for_vfio(intent.function, chosen)? => {
+        Some(chosen) if scene.is_for_vfio(intent.function, chosen)? => {
             Ok(iommu_off(scene, intent.function)?.into_iter().collect())
         }
         _ => Ok(Vec::new()),
@@ -45,7 +45,7 @@ pub(super) fn iommu(scene: &Scene<'_>, intent: &Intent<'_>) -> Result<Vec<Findin
 /// A driver of the host that serves guests of itself, and is to be replaced by another: what guests get of it ends, and does
 /// not come back with the driver.
 pub(super) fn provides_vfio(scene: &Scene<'_>, intent: &Intent<'_>) -> Result<Vec<Finding>> {
-    let Some(driver) = scene.drivers().host_provider(intent.function)? else { return Ok(Vec::new()) };
+    let Some(driver) = scene.host_provider(intent.function)? else { return Ok(Vec::new()) };
     if intent.chosen.is_none_or(|chosen| chosen.driver == driver) {
         return Ok(vec![provides_vfio_itself(&driver)]);
     }
@@ -78,11 +78,11 @@ fn iommu_off(scene: &Scene<'_>, function: &PciFunction) -> Result<Option<Finding
         }
         let problem =
             format!("VFIO has PCI device {} without an IOMMU: no guest can have it", function.address);
-        return Ok(Some(finding(FindingKind::IommuOff, Effect::Refused, problem, platform::advice(scene)?)));
+        return Ok(Some(finding(FindingKind::IommuOff, Effect::Refused, problem, scene.advice()?)));
     }
     let others = scene.host.names(IOMMU_GROUPS.as_bytes())?.unwrap_or_default();
     Ok(Some(if others.is_empty() {
-        finding(FindingKind::IommuOff, Effect::Refused, NO_VFIO, platform::advice(scene)?)
+        finding(FindingKind::IommuOff, Effect::Refused, NO_VFIO, scene.advice()?)
     } else {
         finding(
             FindingKind::IommuOff,
@@ -97,7 +97,7 @@ fn iommu_off(scene: &Scene<'_>, function: &PciFunction) -> Result<Option<Finding
 pub(super) fn host_driver(scene: &Scene<'_>, intent: &Intent<'_>) -> Result<Vec<Finding>> {
     let function = intent.function;
     let Some(driver) = scene.functions().driver(function)? else { return Ok(Vec::new()) };
-    if function.is_stub(scene.host, &driver)? {
+    if scene.functions().is_kept(function)? {
         return Ok(Vec::new());
     }
     let problem = format!("PCI device {} is in use by driver {driver} of the host", function.address);

@@ -6,10 +6,14 @@ use std::rc::Rc;
 
 use nodedev_model::PciAddress;
 use nodedev_sys::HostAccess;
-use nodedev_sys::paths::{PCI_DEVICES, basename, follow};
+use nodedev_sys::paths::{PCI_DEVICES, basename};
 
 use super::claims::functions_above;
+use super::lookup::devices_in;
+use super::vital::{self, Vital};
+use crate::operations::function::{KEEPERS, VFIO};
 use crate::operations::group::{self, Group};
+use crate::operations::kernel_driver::Drivers;
 use crate::operations::{PciFunction, Result, once};
 
 /// Names of links to virtual functions begin so, and a number follows.
@@ -33,6 +37,8 @@ struct Known {
     files: OnceCell<Files>,
     is_bridge: OnceCell<bool>,
     group: OnceCell<Option<Rc<Group>>>,
+    vital: OnceCell<Option<&'static Vital>>,
+    provider: OnceCell<Option<String>>,
 }
 
 /// What a function's folder has of what is asked for.
@@ -40,6 +46,8 @@ struct Known {
 pub(crate) struct Files {
     /// Virtual functions, by their numbers.
     pub(crate) virtual_functions: Vec<PciFunction>,
+    /// Whether a driver serves it for VFIO: it has a folder for the node.
+    has_vfio_dev: bool,
     pub(crate) has_reset: bool,
     pub(crate) has_reset_subordinate: bool,
 }
@@ -72,6 +80,44 @@ impl<'a> Functions<'a> {
         once(&self.known(function).driver, || function.driver(self.host)).cloned()
     }
 
+    /// Whether the driver that is bound serves the function for VFIO.
+    pub(crate) fn is_bound_to_vfio(&self, function: &PciFunction) -> Result<bool> {
+        Ok(match self.driver(function)? {
+            Some(driver) => driver == VFIO || self.has_vfio_dev(function)?,
+            None => false,
+        })
+    }
+
+    /// Whether the driver that is bound only keeps the function for somebody else.
+    pub(crate) fn is_kept(&self, function: &PciFunction) -> Result<bool> {
+        let is_keeper = self.driver(function)?.is_some_and(|driver| KEEPERS.contains(&driver.as_str()));
+        Ok(is_keeper || self.is_bound_to_vfio(function)?)
+    }
+
+    fn has_vfio_dev(&self, function: &PciFunction) -> Result<bool> {
+        Ok(self.files(function)?.has_vfio_dev)
+    }
+
+    /// What the function is that the host lives by; `None` for any other.
+    pub(super) fn vital(&self, function: &PciFunction) -> Result<Option<&'static Vital>> {
+        once(&self.known(function).vital, || vital::kind_of(self.host, function)).copied()
+    }
+
+    /// The driver of the host that serves the function for VFIO of itself.
+    pub(crate) fn host_provider(
+        &self,
+        drivers: &Drivers<'_>,
+        function: &PciFunction,
+    ) -> Result<Option<String>> {
+        let find = || match self.driver(function)? {
+            Some(driver) if driver != VFIO && self.has_vfio_dev(function)? => {
+                drivers.provides_of_itself(function, driver)
+            }
+            _ => Ok(None),
+        };
+        once(&self.known(function).provider, find).cloned()
+    }
+
     pub(crate) fn is_bridge(&self, function: &PciFunction) -> Result<bool> {
         once(&self.known(function).is_bridge, || group::is_bridge(self.host, function)).copied()
     }
@@ -95,6 +141,7 @@ impl<'a> Functions<'a> {
             let mut files = Files::default();
             for name in self.host.names(&function.file(""))?.unwrap_or_default() {
                 match &*name {
+                    b"vfio-dev" => files.has_vfio_dev = true,
                     b"reset" => files.has_reset = true,
                     b"reset_subordinate" => files.has_reset_subordinate = true,
                     name if name.starts_with(VIRTUAL) => {
@@ -113,8 +160,7 @@ impl<'a> Functions<'a> {
     fn tree(&self) -> Result<&Tree> {
         once(&self.tree, || {
             let mut tree = Tree::default();
-            for link in self.host.link_targets(PCI_DEVICES.as_bytes())?.unwrap_or_default() {
-                let path = follow(PCI_DEVICES.as_bytes(), &link);
+            for path in devices_in(self.host, PCI_DEVICES)? {
                 let Ok(address) = PciAddress::from_bytes(basename(&path)) else { continue };
                 for above in functions_above(&path).filter(|above| *above != address) {
                     tree.below.entry(above).or_default().push(PciFunction::new(address));

@@ -6,9 +6,10 @@ use nodedev_sys::paths::follow;
 use crate::operations::Result;
 
 /// Paths of all devices of a class or a bus, by its folder of links.
-pub(super) fn devices_in(host: &dyn HostAccess, folder: &str) -> Result<Vec<Vec<u8>>> {
-    let links = host.link_targets(folder.as_bytes())?.unwrap_or_default();
-    Ok(links.iter().map(|link| follow(folder.as_bytes(), link)).collect())
+pub(super) fn devices_in(host: &dyn HostAccess, folder: impl AsRef<[u8]>) -> Result<Vec<Vec<u8>>> {
+    let folder = folder.as_ref();
+    let links = host.link_targets(folder)?.unwrap_or_default();
+    Ok(links.iter().map(|link| follow(folder, link)).collect())
 }
 
 /// Whether bytes can be the name of a device: they are one component of a path.

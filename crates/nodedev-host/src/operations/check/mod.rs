@@ -7,6 +7,7 @@ mod blocks;
 mod claims;
 mod console;
 mod consoles;
+mod descriptors;
 mod driver_nodes;
 mod drivers;
 mod exclusive;
@@ -24,6 +25,7 @@ mod power;
 mod scene;
 mod sharing;
 mod storage;
+mod usbip;
 mod user_space;
 mod virtual_functions;
 mod vital;
@@ -53,7 +55,8 @@ pub(crate) struct Intent<'a> {
 type Check = fn(&Scene<'_>, &Intent<'_>) -> Result<Vec<Finding>>;
 
 /// Whether a guest has the function, or something below it.
-const OF_GUESTS: &[Check] = &[openers::in_use, claims::of_guests, virtual_functions::in_use];
+const OF_GUESTS: &[Check] =
+    &[openers::in_use, claims::of_guests, virtual_functions::in_use, descriptors::may_be_in_use];
 
 /// What the host needs a function for, while it has it; what is not known counts.
 const NEEDED: &[Check] = &[
@@ -79,6 +82,7 @@ const DETACH: &[&[Check]] = &[
 const AS_IT_IS: &[&[Check]] = &[&[
     drivers::provides_vfio,
     openers::in_use,
+    descriptors::may_be_in_use,
     drivers::iommu,
     sharing::group_shared,
     openers::not_recorded,
@@ -136,7 +140,7 @@ pub(crate) fn in_use(scene: &Scene<'_>, intent: &Intent<'_>) -> Vec<Finding> {
 
 /// Whether a driver of the host provides a function for guests, and is to keep it.
 fn is_as_it_is(scene: &Scene<'_>, intent: &Intent<'_>) -> bool {
-    let provider = scene.drivers().host_provider(intent.function).ok().flatten();
+    let provider = scene.host_provider(intent.function).ok().flatten();
     provider.is_some_and(|driver| intent.chosen.is_some_and(|chosen| chosen.driver == driver))
 }
 

@@ -4,8 +4,11 @@ use std::collections::HashMap;
 
 use nodedev_sys::open_files::OpenFile;
 use nodedev_sys::paths::{BUS, CLASS, DEV_BLOCK, DEV_CHAR, follow, join};
+use nodedev_sys::udev::Uevent;
 use nodedev_sys::{DeviceNode, HostAccess, NodeKind};
 
+use super::blocks::{node_name, numbers};
+use super::lookup::devices_in;
 use crate::operations::Result;
 
 const UEVENT_LIMIT: usize = 64 << 10;
@@ -29,8 +32,7 @@ impl Nodes {
             folders.push((join(&join(BUS.as_bytes(), &bus), b"devices"), false));
         }
         for (folder, is_block) in folders {
-            for link in host.link_targets(&folder)?.unwrap_or_default() {
-                let path = follow(&folder, &link);
+            for path in devices_in(host, &folder)? {
                 // One that is gone by now has no node.
                 let uevent =
                     host.read(&join(&path, b"uevent"), UEVENT_LIMIT).ok().flatten().unwrap_or_default();
@@ -46,15 +48,12 @@ impl Nodes {
     }
 
     fn add(&mut self, path: Vec<u8>, uevent: &[u8], kind: NodeKind) {
-        let value = |key: &[u8]| uevent.split(|&b| b == b'\n').find_map(|line| line.strip_prefix(key));
-        let number = |key: &[u8]| std::str::from_utf8(value(key)?).ok()?.parse().ok();
-        if let (Some(major), Some(minor)) = (number(b"MAJOR="), number(b"MINOR=")) {
-            self.by_number.insert(DeviceNode { kind, major, minor }, path.clone());
+        let uevent = Uevent::new(uevent);
+        if let Some(node) = numbers(uevent, kind) {
+            self.by_number.insert(node, path.clone());
         }
-        if let Some(name) = value(b"DEVNAME=") {
-            // Where the kernel's name has a `!`, the node has a `/`.
-            let name = name.iter().map(|&b| if b == b'!' { b'/' } else { b }).collect();
-            self.by_name.insert(name, path);
+        if let Some(name) = uevent.get(b"DEVNAME") {
+            self.by_name.insert(node_name(name), path);
         }
     }
 }

@@ -1,15 +1,17 @@
 //! Who has nodes of devices open.
 
+use std::cell::OnceCell;
 use std::collections::HashSet;
 
 use nodedev_model::{Effect, Finding, FindingKind};
 use nodedev_sys::open_files::{OpenFile, Process, is_resource};
-use nodedev_sys::paths::{basename, join, parent};
+use nodedev_sys::paths::{NUMBERS, basename, join, parent};
+use nodedev_sys::{HostAccess, NodeKind};
 
 use super::claims::{Claim, Claims, Concern, functions_above};
 use super::scene::{Holder, told};
 use super::{Intent, Scene, driver_nodes, finding, network, nodes, storage};
-use crate::operations::{PciFunction, Result};
+use crate::operations::{PciFunction, Result, once};
 
 /// Devices that a guest has through a node of theirs, by their subsystem: nobody can take them away.
 const OF_GUESTS: &[&[u8]] = &[b"vhost-vdpa", b"macvtap", b"ipvtap", b"vfio-dev", b"uio"];
@@ -18,6 +20,9 @@ const OF_MACHINES: &[&[u8]] = &[b"usb"];
 const CLASS_VFIO_DEV: &[u8] = b"vfio-dev";
 /// Folders of an interface with the node of its other end.
 const TAPS: [&[u8]; 2] = [b"macvtap", b"ipvtap"];
+/// What the names of their nodes begin with; a number follows.
+const TAP: &[u8] = b"tap";
+const NUMBERS_LIMIT: usize = 1 << 20;
 const SEE_NETWORK: &str =
     "look where its interface is (ip netns, lsns -t net); --force takes the device without knowing";
 const SEE_ALL: &str = "ask as root; a daemon needs CAP_SYS_PTRACE to see the files of others; --force takes the device without knowing";
@@ -41,6 +46,7 @@ pub(super) fn in_use(scene: &Scene<'_>, intent: &Intent<'_>) -> Result<Vec<Findi
 pub(super) fn claims(scene: &Scene<'_>, claims: &mut Claims) -> Result<()> {
     let open = scene.open_files()?;
     let mut hidden = Vec::new();
+    let majors = OnceCell::new();
     for process in &open.processes {
         let mut seen = HashSet::new();
         for file in &process.files {
@@ -51,7 +57,13 @@ pub(super) fn claims(scene: &Scene<'_>, claims: &mut Claims) -> Result<()> {
             for path in driver_nodes::functions(scene, file)? {
                 claims.add(claim(process, file, path, false));
             }
-            let Some(path) = nodes::device_of(scene.host, file, || scene.nodes())? else { continue };
+            let Some(path) = nodes::device_of(scene.host, file, || scene.nodes())? else {
+                // In another network namespace sysfs does not show it either.
+                if is_tap(file, once(&majors, || majors_of_taps(scene.host))?) {
+                    tap_elsewhere(claims, process, file, "its interface is not here");
+                }
+                continue;
+            };
             let is_guests = is_of_guest(scene, process, &path)?;
             if TAPS.contains(&basename(parent(&path))) {
                 tap(scene, claims, process, file, basename(parent(parent(&path))));
@@ -101,18 +113,41 @@ pub(super) fn holder(scene: &Scene<'_>, function: &PciFunction) -> Result<Option
 /// Claims of a guest on what its interface is built upon. Where it may be several, and where nobody knows, that is not its own.
 fn tap(scene: &Scene<'_>, claims: &mut Claims, process: &Process, file: &OpenFile, interface: &[u8]) {
     let below = network::devices_below(scene, interface);
-    let problem = match &below {
-        Ok(below) if below.is_empty() => Some("its interface is not here".to_owned()),
-        Ok(_) => None,
-        Err(error) => Some(error.told()),
-    };
+    match &below {
+        Ok(below) if below.is_empty() => tap_elsewhere(claims, process, file, "its interface is not here"),
+        Ok(_) => {}
+        Err(error) => tap_elsewhere(claims, process, file, &error.told()),
+    }
     for (path, is_guess) in below.unwrap_or_default() {
         claims.add(claim(process, file, path, !is_guess));
     }
-    if let Some(problem) = problem {
-        let problem = format!("{}, and {problem}", told(&holder_of(process, file)));
-        claims.unknown(Concern::Network, problem, SEE_NETWORK);
+}
+
+fn tap_elsewhere(claims: &mut Claims, process: &Process, file: &OpenFile, problem: &str) {
+    let problem = format!("{}, and {problem}", told(&holder_of(process, file)));
+    claims.unknown(Concern::Network, problem, SEE_NETWORK);
+}
+
+/// Whether a file is the node of a macvtap or the like, which no device is known of: by its number, else by its name.
+fn is_tap(file: &OpenFile, majors: &[u32]) -> bool {
+    match (file.node, file.name()) {
+        (Some(node), _) => node.kind == NodeKind::Char && majors.contains(&node.major),
+        (None, Some(name)) => name
+            .strip_prefix(TAP)
+            .is_some_and(|number| !number.is_empty() && number.iter().all(u8::is_ascii_digit)),
+        (None, None) => false,
     }
+}
+
+/// The first numbers of the nodes of macvtap and ipvtap, as the kernel lists them: `236 macvtap`.
+fn majors_of_taps(host: &dyn HostAccess) -> Result<Vec<u32>> {
+    let list = host.read(NUMBERS.as_bytes(), NUMBERS_LIMIT)?.unwrap_or_default();
+    let list = String::from_utf8_lossy(&list);
+    let number = |line: &str| {
+        let (number, kind) = line.trim().split_once(' ')?;
+        TAPS.contains(&kind.as_bytes()).then(|| number.parse().ok())?
+    };
+    Ok(list.lines().filter_map(number).collect())
 }
 
 /// All devices that a process with one open uses: what a block device is built upon.

@@ -1,23 +1,26 @@
 //! What several checks need to know, read once for all functions that are looked at.
 
-use std::cell::OnceCell;
+use std::cell::{OnceCell, RefCell};
 use std::collections::{BTreeMap, HashMap};
 use std::net::IpAddr;
+use std::rc::Rc;
 
 use nodedev_sys::HostAccess;
 use nodedev_sys::open_files::{OpenFiles, vfio_node};
-use nodedev_sys::paths::DEV_VFIO;
+use nodedev_sys::paths::{DEV_VFIO, basename};
 
 use super::blocks::Blocks;
 use super::claims::{Below, Claims, Concern};
+use super::descriptors::{self, Unexplained};
 use super::functions::Functions;
 use super::mounts::Mounts;
 use super::network::{self, Interfaces, Remote};
 use super::nodes::Nodes;
+use super::sharing::Users;
 use super::storage::Elsewhere;
 use super::{driver_nodes, platform, sharing, storage, user_space};
 use crate::operations::group::Group;
-use crate::operations::kernel_driver::Drivers;
+use crate::operations::kernel_driver::{Chosen, Drivers};
 use crate::operations::{PciFunction, Result, once};
 
 /// What the names of groups begin with that have no IOMMU (kernel, `CONFIG_VFIO_NOIOMMU`).
@@ -47,11 +50,15 @@ pub(crate) struct Scene<'a> {
     open_files: OnceCell<OpenFiles>,
     nodes: OnceCell<Nodes>,
     holders: OnceCell<HashMap<String, Holder>>,
+    unexplained: OnceCell<Unexplained>,
     below: OnceCell<Below>,
     interfaces: OnceCell<Interfaces<'a>>,
     remotes: OnceCell<Vec<Remote>>,
     xen: OnceCell<Option<bool>>,
     minors: OnceCell<HashMap<Vec<u8>, Option<u32>>>,
+    advice: OnceCell<String>,
+    /// By the group's number.
+    users: RefCell<HashMap<u32, Rc<Users>>>,
     claims: OnceCell<Claims>,
 }
 
@@ -72,11 +79,14 @@ impl<'a> Scene<'a> {
             open_files: OnceCell::new(),
             nodes: OnceCell::new(),
             holders: OnceCell::new(),
+            unexplained: OnceCell::new(),
             below: OnceCell::new(),
             interfaces: OnceCell::new(),
             remotes: OnceCell::new(),
             xen: OnceCell::new(),
             minors: OnceCell::new(),
+            advice: OnceCell::new(),
+            users: RefCell::default(),
             claims: OnceCell::new(),
         }
     }
@@ -89,6 +99,37 @@ impl<'a> Scene<'a> {
     /// The kernel drivers and their modules.
     pub(crate) fn drivers(&self) -> &Drivers<'a> {
         &self.drivers
+    }
+
+    /// The driver of the host that serves a function for VFIO of itself, and is to keep it.
+    pub(crate) fn host_provider(&self, function: &PciFunction) -> Result<Option<String>> {
+        self.functions.host_provider(&self.drivers, function)
+    }
+
+    /// The driver for guests: that of a name, or the one that fits a function.
+    pub(crate) fn choose(&self, function: &PciFunction, requested: Option<&str>) -> Result<Chosen> {
+        self.drivers.choose(function, requested, || self.host_provider(function))
+    }
+
+    /// Whether the driver that is chosen for a function serves it for VFIO.
+    pub(crate) fn is_for_vfio(&self, function: &PciFunction, chosen: &Chosen) -> Result<bool> {
+        let is_bound = self.functions.driver(function)?.as_deref() == Some(&chosen.driver);
+        Ok(is_bound && self.functions.is_bound_to_vfio(function)? || self.drivers.is_made_for_vfio(chosen)?)
+    }
+
+    /// The members of a group that the host uses.
+    pub(super) fn users(&self, group: &Group) -> Result<Rc<Users>> {
+        if let Some(known) = self.users.borrow().get(&group.number) {
+            return Ok(Rc::clone(known));
+        }
+        let found = Rc::new(Users::of(self, group)?);
+        self.users.borrow_mut().insert(group.number, Rc::clone(&found));
+        Ok(found)
+    }
+
+    /// What helps where there is no IOMMU.
+    pub(super) fn advice(&self) -> Result<String> {
+        once(&self.advice, || platform::advice(self)).cloned()
     }
 
     /// All claims on devices.
@@ -151,18 +192,25 @@ impl<'a> Scene<'a> {
     fn has_hidden_nodes(&self, function: &PciFunction) -> Result<bool> {
         let Some(driver) = self.functions.driver(function)? else { return Ok(false) };
         Ok(driver_nodes::has_own(&driver)
-            || function.is_bound_to_vfio(self.host, &driver)?
+            || self.functions.is_bound_to_vfio(function)?
             || !user_space::uio_nodes(self.host, function)?.is_empty()
             || self.host.names(&function.file("mdev_supported_types"))?.is_some())
     }
 
-    /// The first process of each node of VFIO and of uio.
+    /// Descriptors of VFIO's of which the kernel does not say what device they are of.
+    pub(super) fn unexplained(&self) -> Result<&Unexplained> {
+        once(&self.unexplained, || Unexplained::of(self))
+    }
+
+    /// The first process of each node of VFIO and of uio, and of each descriptor that VFIO made of a device.
     fn holders(&self) -> Result<&HashMap<String, Holder>> {
         once(&self.holders, || {
             let mut holders = HashMap::new();
             for process in &self.open_files()?.processes {
                 let node = |file| vfio_node(self.host, file).or_else(|| user_space::uio_node(file));
-                for node in process.files.iter().filter_map(node) {
+                let devices = process.vfio_devices.iter().flatten();
+                let descriptors = devices.map(|path| descriptors::of_device(basename(path)));
+                for node in process.files.iter().filter_map(node).chain(descriptors) {
                     let (pid, command) = (process.pid, process.command.clone());
                     holders.entry(node.clone()).or_insert(Holder { pid, command, node });
                 }
@@ -173,8 +221,8 @@ impl<'a> Scene<'a> {
 
     /// Groups that a process has open, by number.
     pub(super) fn open_groups(&self) -> Result<BTreeMap<u32, &Holder>> {
-        let group = |node: &str| node.rsplit('/').next()?.parse().ok();
-        Ok(self.holders()?.values().filter_map(|holder| Some((group(&holder.node)?, holder))).collect())
+        let of_groups = self.holders()?.values();
+        Ok(of_groups.filter_map(|holder| Some((group_of_node(&holder.node)?, holder))).collect())
     }
 
     /// The first process that has one of some nodes of VFIO open.
@@ -190,7 +238,7 @@ impl<'a> Scene<'a> {
     pub(crate) fn vfio_nodes(&self, function: &PciFunction) -> Result<Vec<String>> {
         let Some(driver) = self.functions.driver(function)? else { return Ok(Vec::new()) };
         let mut nodes = user_space::uio_nodes(self.host, function)?;
-        if function.is_bound_to_vfio(self.host, &driver)? {
+        if self.functions.is_bound_to_vfio(function)? {
             nodes.extend(self.own_nodes(function)?);
         }
         // Who has a group open has all of it that a driver serves, whatever that is called: the kernel gives no other.
@@ -199,6 +247,7 @@ impl<'a> Scene<'a> {
         {
             nodes.extend(group_nodes(&group));
         }
+        nodes.push(descriptors::of_device(function.address.to_string().as_bytes()));
         Ok(nodes)
     }
 
@@ -215,8 +264,18 @@ pub(crate) fn group_nodes(group: &Group) -> [String; 2] {
     [format!("/{DEV_VFIO}/{}", group.number), format!("/{DEV_VFIO}/{NO_IOMMU}{}", group.number)]
 }
 
+/// The number of the group, with an IOMMU, that a node is of.
+pub(super) fn group_of_node(node: &str) -> Option<u32> {
+    node.rsplit('/').next()?.parse().ok()
+}
+
 /// How a process is told of.
 pub(crate) fn told(holder: &Holder) -> String {
-    let command: String = holder.command.chars().filter(|c| !c.is_control()).collect();
-    format!("process {} ({command}) has {} open", holder.pid, holder.node)
+    format!("{} has {} open", who(holder.pid, &holder.command), holder.node)
+}
+
+/// A process by its number and its program, as it is told.
+pub(super) fn who(pid: u32, command: &str) -> String {
+    let command: String = command.chars().filter(|c| !c.is_control()).collect();
+    format!("process {pid} ({command})")
 }

@@ -3,16 +3,17 @@
 use nodedev_model::{Effect, Finding, FindingKind};
 use nodedev_sys::HostAccess;
 
+use super::sharing::{MOST_TOLD, listed};
 use super::{Intent, Scene, finding};
 use crate::operations::{PciFunction, Result};
 use crate::pci_config;
 
 /// A kind of function that the host lives by.
 #[derive(Debug)]
-struct Vital {
+pub(super) struct Vital {
     /// What the class begins with, without `0x`.
     class: &'static str,
-    what: &'static str,
+    pub(super) what: &'static str,
     /// What hangs on it.
     why: &'static str,
     /// Whether there are cards of the kind, which can well be a guest's.
@@ -62,7 +63,7 @@ const KINDS: &[Vital] = &[
 ];
 
 /// What a function is that the host lives by, and why; `None` for any other.
-fn kind_of(host: &dyn HostAccess, function: &PciFunction) -> Result<Option<&'static Vital>> {
+pub(super) fn kind_of(host: &dyn HostAccess, function: &PciFunction) -> Result<Option<&'static Vital>> {
     let class = function.attribute(host, "class")?.unwrap_or_default().to_ascii_lowercase();
     let class = class.strip_prefix("0x").unwrap_or_default();
     // Without leading zeros it would be another one.
@@ -86,18 +87,18 @@ fn is_card(host: &dyn HostAccess, function: &PciFunction) -> Result<bool> {
 /// The function itself is one that the host lives by.
 pub(super) fn check(scene: &Scene<'_>, intent: &Intent<'_>) -> Result<Vec<Finding>> {
     let function = intent.function;
+    let Some(vital) = scene.functions().vital(function)? else { return Ok(Vec::new()) };
     // Whoever kept it from the host has answered for that.
-    if function.is_kept(scene.host)? {
+    if scene.functions().is_kept(function)? {
         return Ok(Vec::new());
     }
-    let Some(vital) = kind_of(scene.host, function)? else { return Ok(Vec::new()) };
     let mut problem = format!(
         "PCI device {} is a vital part of the host: it is {}, and {}",
         function.address, vital.what, vital.why
     );
-    let others = named(scene.host, intent.together.iter().filter(|other| *other != function))?;
-    if !others.is_empty() {
-        problem.push_str(&format!("; so are of the devices to be detached {}", others.join(", ")));
+    let others = intent.together.iter().filter(|other| *other != function);
+    if let Some(others) = named(scene, others)? {
+        problem.push_str(&format!("; so are of the devices to be detached {others}"));
     }
     let remedy = "leave it to the host; what shares its IOMMU group no guest can have safely. With --force the machine may stop";
     Ok(vec![finding(FindingKind::VitalPart, Effect::RefusedUnlessForced, problem, remedy)])
@@ -108,16 +109,19 @@ pub(crate) fn is_vital(host: &dyn HostAccess, function: &PciFunction) -> Result<
     Ok(kind_of(host, function)?.is_some())
 }
 
-/// Those of some functions that the host lives by, with what they are.
+/// Those of some functions that the host lives by, with what they are, as they are told. `None` if there are none.
 pub(super) fn named<'f>(
-    host: &dyn HostAccess,
+    scene: &Scene<'_>,
     functions: impl Iterator<Item = &'f PciFunction>,
-) -> Result<Vec<String>> {
-    let mut named = Vec::new();
+) -> Result<Option<String>> {
+    let (mut named, mut count) = (Vec::new(), 0);
     for function in functions {
-        if let Some(vital) = kind_of(host, function)? {
-            named.push(format!("{} ({})", function.address, vital.what));
+        if let Some(vital) = scene.functions().vital(function)? {
+            count += 1;
+            if named.len() < MOST_TOLD {
+                named.push(format!("{} ({})", function.address, vital.what));
+            }
         }
     }
-    Ok(named)
+    Ok((count > 0).then(|| listed(&named, count)))
 }

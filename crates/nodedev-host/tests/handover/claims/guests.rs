@@ -1,9 +1,13 @@
 //! Guests that have something below a device.
 
-use nodedev_driver::Driver;
+use std::fs;
+
+use nodedev_driver::{DetachOptions, Driver, ExplainOptions};
+use nodedev_model::Effect;
+use nodedev_testkit::fake_kernel::FakeKernel;
 use nodedev_testkit::tree::{Device, NodeKind, Tree};
 
-use crate::host::{UNUSED, name, over, process, program, tree};
+use crate::host::{BRIDGE, ONE, PINNED, TWO, UNUSED, name, over, process, program, tree};
 
 use super::{ALWAYS, Row, Situation, add, below, holds, node, opened};
 
@@ -87,6 +91,114 @@ fn what_guests_have_below_a_device_refuses_it_also_if_forced() {
         assert!(error.message().contains(told) || help.contains(told), "{what}: {error} {help}");
         assert_eq!(kernel.resets(), [""; 0], "{what}");
     }
+}
+
+/// What the kernel says of an open file.
+pub(crate) fn info(kernel: &FakeKernel, pid: u32, file: u32, told: &str) {
+    let folder = kernel.folder().join(format!("proc/{pid}/fdinfo"));
+    fs::create_dir_all(&folder).unwrap();
+    fs::write(folder.join(file.to_string()), told).unwrap();
+}
+
+const DESCRIPTOR: &str = "anon_inode:[vfio-device]";
+
+#[test]
+fn who_has_a_device_by_a_descriptor_alone_has_it_where_the_kernel_says_of_which_device_that_is() {
+    let kernel = over(tree());
+    program(&kernel).detach(&name(UNUSED), None).unwrap();
+    process(kernel.folder(), 9, "helper", &["/dev/null", DESCRIPTOR]);
+    info(
+        &kernel,
+        9,
+        1,
+        &format!("pos:\t0\nvfio-device-syspath: /sys/devices/pci0000:00/{BRIDGE}/{UNUSED}\n"),
+    );
+    let driver = program(&kernel);
+    for error in [driver.reattach(&name(UNUSED)).unwrap_err(), driver.reset(&name(UNUSED)).unwrap_err()] {
+        assert_eq!(error.code().0, 55, "{error}");
+        let help = error.help().unwrap();
+        assert!(
+            help.contains(&format!("process 9 (helper) has VFIO's descriptor of {UNUSED} open")),
+            "{help}"
+        );
+    }
+    // It is known of which, and so of no other.
+    driver.detach(&name(PINNED), None).unwrap();
+    driver.reattach(&name(PINNED)).unwrap();
+
+    // The other members of its group no driver of the host can have.
+    let kernel = over(tree());
+    for member in [ONE, TWO] {
+        program(&kernel).detach(&name(member), None).unwrap();
+    }
+    process(kernel.folder(), 9, "helper", &[DESCRIPTOR]);
+    info(&kernel, 9, 0, &format!("vfio-device-syspath: /sys/devices/pci0000:00/{BRIDGE}/{ONE}\n"));
+    let error = program(&kernel).reattach(&name(TWO)).unwrap_err();
+    assert!(error.message().contains("a guest has another device of IOMMU group 7"), "{error}");
+
+    let uuid = "c18a1a5e-3f31-4b39-8d1c-1b7a1b6c2d01";
+    let mut tree = tree();
+    add(&mut tree, Device::new(below(uuid), "bus/mdev"));
+    tree.iommu_group(12, &below(uuid)).unwrap();
+    let kernel = over(tree);
+    process(kernel.folder(), 9, "helper", &[DESCRIPTOR]);
+    info(&kernel, 9, 0, &format!("vfio-device-syspath: /sys/{}\n", below(uuid)));
+    let error = program(&kernel).detach(&name(UNUSED), None).unwrap_err();
+    assert!(
+        error.message().contains(&format!("process 9 (helper) has VFIO's descriptor of {uuid} open")),
+        "{error}"
+    );
+}
+
+#[test]
+fn a_descriptor_of_vfio_of_which_nothing_is_said_may_be_of_what_is_enabled_and_nobody_else_has() {
+    // Whether the function is enabled, what the process has open besides, and whether it may be that one's.
+    for (enabled, open, refused) in [
+        (Some("1"), &[DESCRIPTOR][..], true),
+        (None, &[DESCRIPTOR], true),
+        // VFIO enables what somebody has.
+        (Some("0"), &[DESCRIPTOR], false),
+        // That of the group's device, and of one that is no device of a group here.
+        (Some("1"), &[DESCRIPTOR, "/dev/vfio/9"], false),
+        (Some("1"), &[DESCRIPTOR, DESCRIPTOR, "/dev/vfio/9"], true),
+        (Some("1"), &[DESCRIPTOR, "/dev/vfio/99"], true),
+        (Some("1"), &["anon_inode:[eventfd]"], false),
+    ] {
+        let kernel = over(tree());
+        for function in [UNUSED, PINNED] {
+            program(&kernel).detach(&name(function), None).unwrap();
+        }
+        if let Some(enabled) = enabled {
+            let file = kernel.folder().join(format!("sys/bus/pci/devices/{UNUSED}/enable"));
+            fs::write(file, format!("{enabled}\n")).unwrap();
+        }
+        process(kernel.folder(), 9, "helper", open);
+        let (what, driver) = (format!("{enabled:?} {open:?}"), program(&kernel));
+        // What the host has no guest has by VFIO.
+        driver.detach(&name(ONE), None).unwrap();
+        let explained = driver.explain(&name(UNUSED), &ExplainOptions::default()).unwrap();
+        let told = "process 9 (helper) has a device by a descriptor of VFIO alone";
+        let is_told = explained
+            .findings
+            .iter()
+            .any(|finding| finding.problem.contains(told) && finding.effect == Effect::RefusedUnlessForced);
+        assert_eq!(is_told, refused, "{what}: {:?}", explained.findings);
+        assert_eq!(
+            driver.reset(&name(UNUSED)).is_err_and(|error| error.message().contains(told)),
+            refused,
+            "{what}"
+        );
+        assert_eq!(driver.reattach(&name(UNUSED)).is_err(), refused, "{what}");
+    }
+    // A device that is made of one of the host's.
+    let mut tree = tree();
+    add(&mut tree, Device::new(below("c18a1a5e-3f31-4b39-8d1c-1b7a1b6c2d01"), "bus/mdev"));
+    let kernel = over(tree);
+    process(kernel.folder(), 9, "helper", &[DESCRIPTOR]);
+    let error = program(&kernel).detach(&name(UNUSED), None).unwrap_err();
+    assert!(error.message().contains("whether that is a mediated device of it"), "{error}");
+    let forced = DetachOptions { force: true, ..DetachOptions::default() };
+    program(&kernel).detach_with(&name(UNUSED), &forced).unwrap();
 }
 
 #[test]

@@ -1,13 +1,15 @@
 //! What the host, its guests and its processes have of a device or of what is below it: each situation is refused, with a text
 //! that names who and what, and a device beside it is not.
 
-mod guests;
+pub(crate) mod guests;
 mod nodes;
 mod storage;
+mod usbip;
 
 use std::fs;
 use std::ops::ControlFlow;
 use std::os::unix::fs::symlink;
+use std::sync::Arc;
 
 use nodedev_driver::{DetachOptions, Driver, ExplainOptions};
 use nodedev_model::{Effect, Verdict};
@@ -16,6 +18,7 @@ use nodedev_testkit::tree::{Device, NodeKind, Tree};
 
 use crate::host::{
     BRIDGE, MOUNTS, NO_DISK, ONE, PINNED, TWO, UNUSED, disk, name, over, partition, process, program, tree,
+    tree_with,
 };
 
 /// A host on which something uses what is below [`UNUSED`], and nobody what is below [`PINNED`].
@@ -138,6 +141,52 @@ fn many_devices_are_explained_and_planned_by_one_look_at_processes_mounts_and_ro
         ControlFlow::Break(())
     });
     assert_eq!(seen, 1);
+}
+
+/// A host with so many functions in one group, which drivers of the host have.
+fn large_group(count: u32) -> Arc<FakeKernel> {
+    let mut tree = tree_with(&[]);
+    for number in 0..count {
+        let device = crate::host::function(&format!("0000:{:02x}:00.0", 0x10 + number));
+        let device = if number % 2 == 0 {
+            device.driver("igb")
+        } else {
+            device.driver("mlx5_vfio_pci").dir("vfio-dev")
+        };
+        tree.iommu_group(30, device.path()).unwrap();
+        add(&mut tree, device);
+    }
+    over(tree)
+}
+
+#[test]
+fn a_group_of_many_is_looked_at_once_for_all_of_its_members() {
+    let steps_for = |count: u32| {
+        let kernel = large_group(count);
+        let names: Vec<_> =
+            (0..count).map(|number| name(&format!("0000:{:02x}:00.0", 0x10 + number))).collect();
+        let names: Vec<&str> = names.iter().map(String::as_str).collect();
+        let driver = program(&kernel);
+        kernel.restart();
+        let mut told = Vec::new();
+        driver.explain_each(&names, &ExplainOptions::default(), &mut |_, explanation| {
+            told.extend(
+                explanation
+                    .unwrap()
+                    .findings
+                    .into_iter()
+                    .filter(|finding| finding.problem.contains("shares IOMMU group")),
+            );
+            ControlFlow::Continue(())
+        });
+        assert!(
+            told.iter().any(|finding| finding.problem.contains(&format!(" and {} more", count / 2 - 9))),
+            "{told:?}"
+        );
+        kernel.steps()
+    };
+    let (few, many) = (steps_for(40), steps_for(160));
+    assert!(many < few * 5, "{few} steps for 40 functions, {many} for 160");
 }
 
 /// Refused without force, by whoever asks; allowed with force or not as it should be; explained; and the other device is free.

@@ -2,7 +2,7 @@
 
 use std::fs;
 
-use nodedev_driver::{Driver, ExplainOptions};
+use nodedev_driver::{DetachOptions, Driver, ExplainOptions};
 use nodedev_model::Verdict;
 use nodedev_testkit::tree::{Device, NodeKind, Tree};
 
@@ -317,6 +317,36 @@ fn whatever_uses_storage_below_a_device_refuses_it_unless_forced() {
     let situations = storage();
     assert!(situations.len() >= 20);
     situations.iter().for_each(holds);
+}
+
+#[test]
+fn a_disk_that_does_not_say_its_numbers_is_never_taken_for_one_that_nobody_has() {
+    // What its `uevent` and the other files say, and whether it is refused.
+    for (uevent, file, refused) in [
+        ("DEVNAME=sda\n", None, true),
+        ("", None, true),
+        ("MAJOR=8\nMINOR=x\n", None, true),
+        // A last line that has no end is none.
+        ("MINOR=0\nMAJOR=8", None, true),
+        ("DEVNAME=sda\n", Some(("dev", "8:0\n")), false),
+        // Of several paths to a disk.
+        ("DEVTYPE=disk\n", Some(("hidden", "1\n")), false),
+    ] {
+        let mut tree = tree();
+        disks(&mut tree);
+        let kernel = over(tree);
+        let folder = kernel.folder().join("sys").join(below("host0/target0:0:0/0:0:0:0/block/sda"));
+        let _ = fs::remove_file(folder.join("dev"));
+        fs::write(folder.join("uevent"), uevent).unwrap();
+        if let Some((name, content)) = file {
+            fs::write(folder.join(name), content).unwrap();
+        }
+        let detached = program(&kernel).detach_with(&name(UNUSED), &DetachOptions::default());
+        assert_eq!(detached.is_err(), refused, "{uevent:?} {file:?}: {detached:?}");
+        if let Err(error) = detached {
+            assert!(error.message().contains("it does not say what numbers its node has"), "{error}");
+        }
+    }
 }
 
 #[test]

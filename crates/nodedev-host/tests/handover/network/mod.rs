@@ -1,5 +1,7 @@
 //! What the host reaches its network and its storage through, whatever is in between.
 
+mod guests;
+mod netconsole;
 mod routes;
 mod storage;
 
@@ -59,6 +61,7 @@ fn route(destination: &str, interfaces: &[&str]) -> Route {
         kind: RouteKind::Unicast,
         table: 254,
         priority: 0,
+        is_limited: false,
         interfaces: interfaces.iter().map(|name| bytes(name)).collect(),
     }
 }

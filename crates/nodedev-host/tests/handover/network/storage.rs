@@ -1,10 +1,11 @@
 //! Storage on other machines, which the card leads to.
 
+use nodedev_sys::network::Route;
 use nodedev_testkit::tree::{Device, NodeKind};
 
 use crate::host::{BRIDGE, PINNED, UNUSED, process};
 
-use super::{DISK, FREE, HEAD, MOUNTS, NIC, ROUTE, Row, TEN, no_network, route, virtual_};
+use super::{DISK, FREE, HEAD, MOUNTS, NIC, ROUTE, Row, TEN, link, no_network, route, virtual_};
 
 pub(super) const STORAGE: &[Row] = &[
     Row {
@@ -18,6 +19,22 @@ pub(super) const STORAGE: &[Row] = &[
         network: no_network,
         kind: DISK,
         told: "the file system at /home from 10.0.0.1 is through eth0",
+    },
+    Row {
+        situation: "NFS beside a longer route that is for some packets alone",
+        tree: |tree| {
+            virtual_(tree, "dummy0", &[]);
+            tree.file(MOUNTS, b"22 1 0:30 / /n rw - nfs4 nas:/n rw,addr=10.0.0.1\n").unwrap();
+        },
+        network: |net| {
+            net.links = vec![link("dummy0", "dummy"), link(NIC, "")];
+            net.routes = vec![
+                Route { is_limited: true, ..route("10.0.0.1/32", &["dummy0"]) },
+                route("10.0.0.0/24", &[NIC]),
+            ];
+        },
+        kind: DISK,
+        told: "the file system at /n from 10.0.0.1 is through eth0",
     },
     Row {
         situation: "NFS through a gateway, a bond and IPv6",

@@ -97,7 +97,15 @@ fn route(interface: &[u8], destination: IpAddr, length: u8, flags: u32, priority
         _ if is_name(interface) => Arc::from([InterfaceName::from(interface)]),
         _ => return None,
     };
-    Some(Line::Route(Route { destination, length, kind, table: FROM_FILES, priority, interfaces }))
+    Some(Line::Route(Route {
+        destination,
+        length,
+        kind,
+        table: FROM_FILES,
+        priority,
+        is_limited: false,
+        interfaces,
+    }))
 }
 
 fn fields(line: &[u8]) -> Vec<&[u8]> {
@@ -120,6 +128,7 @@ mod tests {
             kind: RouteKind::Unicast,
             table: FROM_FILES,
             priority,
+            is_limited: false,
             interfaces: [interface.as_bytes().into()].into(),
         }))
     }

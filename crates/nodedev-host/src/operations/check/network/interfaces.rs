@@ -92,6 +92,8 @@ struct Walk {
     found: Vec<(InterfaceName, How, Vec<u8>)>,
     /// Whether somewhere it is not known where it goes on.
     is_lost: bool,
+    /// Whether all of Open vSwitch was added.
+    has_switches: bool,
     /// An interface that goes on in another network namespace.
     elsewhere: Option<InterfaceName>,
 }
@@ -211,7 +213,7 @@ impl<'a> Interfaces<'a> {
             None if lower.is_empty() && !is_real(path) => self.by_number(at)?,
             None => None,
         };
-        if kind == OVS_KIND {
+        if kind == OVS_KIND && !std::mem::replace(&mut walk.has_switches, true) {
             let all = self.links.values().filter(|link| link.kind == OVS_KIND);
             lower.extend(all.map(|link| link.name.clone()));
         }
@@ -237,8 +239,8 @@ impl<'a> Interfaces<'a> {
         Ok(())
     }
 
-    /// The bridge, bond or the like that an interface is a part of.
-    fn master(&self, name: &InterfaceName) -> Result<Option<InterfaceName>> {
+    /// The bridge, bond or the like that an interface is a part of. `None` if there is none, or no such interface here.
+    pub(super) fn master(&self, name: &InterfaceName) -> Result<Option<InterfaceName>> {
         if let Some(link) = self.links.get(name) {
             return Ok(link.master.clone());
         }
@@ -302,4 +304,41 @@ fn is_real(path: &[u8]) -> bool {
 fn needed(upper: &InterfaceName, walk: Walk) -> Vec<Needed> {
     let needed = |(name, how, path)| Needed { upper: upper.clone(), name, how, path };
     walk.found.into_iter().map(needed).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use nodedev_sys::Root;
+
+    use super::*;
+
+    #[test]
+    fn all_ports_of_a_switch_are_added_to_a_walk_once() {
+        let folder = tempfile::tempdir().unwrap();
+        for port in 0..50 {
+            std::fs::create_dir_all(folder.path().join(format!("sys/devices/virtual/net/p{port}"))).unwrap();
+        }
+        let root = Root::open(folder.path()).unwrap();
+        let port = |number: u32| Link {
+            name: format!("p{number}").into_bytes().into(),
+            kind: OVS_KIND.into(),
+            ..Link::default()
+        };
+        let interfaces = Interfaces {
+            host: &root,
+            routes: Routes::default(),
+            links: (0..50).map(port).map(|link| (link.name.clone(), link)).collect(),
+            parts: HashMap::new(),
+            addresses: Vec::new(),
+            by_number: OnceCell::new(),
+            carriers: OnceCell::new(),
+        };
+        let mut walk = Walk::default();
+        for name in interfaces.links.keys() {
+            let at = join(VIRTUAL.as_bytes(), b"net");
+            let path = join(&at, name);
+            interfaces.step(&mut walk, name, How::Part, &path, &path).unwrap();
+        }
+        assert_eq!(walk.open.len(), 50);
+    }
 }

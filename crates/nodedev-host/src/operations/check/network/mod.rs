@@ -7,10 +7,13 @@
 mod files;
 mod interfaces;
 mod mounts;
+mod netconsole;
 mod peers;
 mod routes;
+mod taps;
 
 pub(super) use mounts::is_of_network;
+pub(super) use taps::claims as bridges_of_guests;
 
 use nodedev_model::{Effect, Finding, FindingKind};
 use nodedev_sys::paths::basename;
@@ -27,6 +30,9 @@ const ROUTE: &str = "move the route to another interface; with --force the host 
 const CONNECTION: &str = "connect through another interface; with --force this connection is lost";
 const STORAGE: &str = "unmount or log out of it, or lead its route through another interface; with --force the host loses what is on it";
 
+const CONSOLE: &str = "stop netconsole, or name another interface; with --force its messages are lost";
+const CONSOLE_UNKNOWN: &str =
+    "make it say so (configfs), or remove the module netconsole; --force takes the device without knowing";
 const UNKNOWN: &str = "ask as root, and again; --force takes the device without knowing";
 /// What the classes of network controllers begin with.
 const NETWORK_CLASS: &str = "0x02";
@@ -86,6 +92,24 @@ pub(super) fn claims(scene: &Scene<'_>, claims: &mut Claims) -> Result<()> {
     Ok(())
 }
 
+/// Claims of the kernel itself, which writes its log through an interface.
+pub(super) fn consoles(scene: &Scene<'_>, claims: &mut Claims) -> Result<()> {
+    let Some(names) = netconsole::interfaces(scene.host)? else {
+        let problem = "the kernel writes its log over the network (netconsole), and nobody says through which interface";
+        claims.unknown(Concern::Network, problem.to_owned(), CONSOLE_UNKNOWN);
+        return Ok(());
+    };
+    for name in names {
+        let needed = scene.interfaces()?.below(&name)?;
+        for Through { kind, why, remedy, path, .. } in
+            told("its console over the network (netconsole)", needed, FindingKind::HostConsole, CONSOLE)
+        {
+            claims.add(Claim::needed(kind, why, remedy, path));
+        }
+    }
+    Ok(())
+}
+
 /// Claims of storage on other machines, or on the hypervisor, that a device of this one leads to by itself.
 pub(super) fn remote_devices(scene: &Scene<'_>, claims: &mut Claims) -> Result<()> {
     for Remote { what, peer } in scene.remotes()? {
@@ -104,7 +128,7 @@ pub(super) fn elsewhere(scene: &Scene<'_>, intent: &Intent<'_>) -> Result<Vec<Fi
     let class = function.attribute(scene.host, "class")?.unwrap_or_default();
     let Some(driver) = scene.functions().driver(function)? else { return Ok(Vec::new()) };
     let is_seen = !class.starts_with(NETWORK_CLASS)
-        || function.is_stub(scene.host, &driver)?
+        || scene.functions().is_kept(function)?
         || scene.below()?.has(function, Concern::Network)
         // InfiniBand need not have an interface, and its nodes are everywhere.
         || class.starts_with(INFINIBAND_CLASS) && scene.below()?.has(function, Concern::Nodes);
@@ -139,6 +163,16 @@ fn told(
         let is_guess = needed.how == How::Maybe;
         Through { kind, why, remedy, path: needed.path, is_guess }
     })
+}
+
+/// How it goes on from an interface, of which it was said where it is, to another one.
+fn way_on(needed: &Needed) -> String {
+    let name = String::from_utf8_lossy(&needed.name);
+    match needed.how {
+        How::Itself | How::Part => format!(", of which {name} is a part"),
+        How::Tunnel => format!(", a tunnel of which is through {name}"),
+        How::Maybe => format!(", and may lead on through {name}"),
+    }
 }
 
 /// What leads through an interface, and how.

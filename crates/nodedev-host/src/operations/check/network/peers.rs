@@ -7,14 +7,14 @@ use nodedev_model::PciAddress;
 use nodedev_sys::HostAccess;
 use nodedev_sys::paths::{
     CLASS_FC_HOST, CLASS_ISCSI_CONNECTION, CLASS_ISCSI_HOST, CLASS_ISCSI_SESSION, CLASS_NVME, NVME_FABRICS,
-    RBD_DEVICES, basename, follow, join,
+    RBD_DEVICES, basename, join,
 };
 
 use super::mounts;
 use crate::kernel::attribute_value;
 use crate::operations::Result;
 use crate::operations::check::Scene;
-use crate::operations::check::lookup::is_name;
+use crate::operations::check::lookup::{devices_in, is_name};
 
 mod sockets;
 
@@ -101,6 +101,11 @@ fn is_below_pci(path: &[u8]) -> bool {
     PciAddress::in_path(path).next().is_some()
 }
 
+/// The devices of a class that are below no PCI function.
+fn of_this_machine(host: &dyn HostAccess, class: &str) -> Result<BTreeSet<Vec<u8>>> {
+    Ok(devices_in(host, class)?.into_iter().filter(|path| !is_below_pci(path)).collect())
+}
+
 /// The part of a path that begins with a word and goes on with digits.
 fn numbered<'p>(path: &'p [u8], word: &str) -> Option<&'p [u8]> {
     path.split(|&b| b == b'/').find(|part| {
@@ -111,11 +116,7 @@ fn numbered<'p>(path: &'p [u8], word: &str) -> Option<&'p [u8]> {
 
 /// Sessions of iSCSI that this machine's own software keeps: those of cards are below these.
 fn iscsi(host: &dyn HostAccess, block: &[Vec<u8>]) -> Result<Vec<Remote>> {
-    let mut sessions: BTreeSet<Vec<u8>> = BTreeSet::new();
-    for link in host.link_targets(CLASS_ISCSI_SESSION.as_bytes())?.unwrap_or_default() {
-        let path = follow(CLASS_ISCSI_SESSION.as_bytes(), &link);
-        sessions.extend((!is_below_pci(&path)).then_some(path));
-    }
+    let mut sessions = of_this_machine(host, CLASS_ISCSI_SESSION)?;
     // Disks of sessions that are not told of.
     let known: BTreeSet<Vec<u8>> =
         sessions.iter().filter_map(|path| numbered(path, "session")).map(<[u8]>::to_vec).collect();
@@ -152,11 +153,7 @@ fn iscsi(host: &dyn HostAccess, block: &[Vec<u8>]) -> Result<Vec<Remote>> {
 
 /// Controllers of NVMe over fabrics.
 fn nvme(host: &dyn HostAccess, _: &[Vec<u8>]) -> Result<Vec<Remote>> {
-    let mut controllers: BTreeSet<Vec<u8>> = BTreeSet::new();
-    for link in host.link_targets(CLASS_NVME.as_bytes())?.unwrap_or_default() {
-        let path = follow(CLASS_NVME.as_bytes(), &link);
-        controllers.extend((!is_below_pci(&path)).then_some(path));
-    }
+    let mut controllers = of_this_machine(host, CLASS_NVME)?;
     for name in host.names(NVME_FABRICS.as_bytes())?.unwrap_or_default() {
         controllers.extend(numbered(&name, "nvme").map(|name| join(NVME_FABRICS.as_bytes(), name)));
     }
@@ -186,8 +183,7 @@ fn nvme(host: &dyn HostAccess, _: &[Vec<u8>]) -> Result<Vec<Remote>> {
 fn fibre_channel(host: &dyn HostAccess, address: &str) -> Result<Vec<Peer>> {
     let wanted = address.rsplit("pn-").next().unwrap_or_default();
     let (mut all, mut found) = (Vec::new(), Vec::new());
-    for link in host.link_targets(CLASS_FC_HOST.as_bytes())?.unwrap_or_default() {
-        let path = follow(CLASS_FC_HOST.as_bytes(), &link);
+    for path in devices_in(host, CLASS_FC_HOST)? {
         if text(host, &path, "port_name")?.is_some_and(|name| name == wanted) {
             found.push(Peer::Device(path.clone()));
         }
@@ -199,8 +195,7 @@ fn fibre_channel(host: &dyn HostAccess, address: &str) -> Result<Vec<Peer>> {
 /// Ports of Fibre Channel, and disks, that stand on a network interface.
 fn fibre_channel_over_ethernet(host: &dyn HostAccess, block: &[Vec<u8>]) -> Result<Vec<Remote>> {
     let mut all = BTreeSet::new();
-    for link in host.link_targets(CLASS_FC_HOST.as_bytes())?.unwrap_or_default() {
-        let path = follow(CLASS_FC_HOST.as_bytes(), &link);
+    for path in devices_in(host, CLASS_FC_HOST)? {
         let what = format!("the Fibre Channel port {}", String::from_utf8_lossy(basename(&path)));
         let name = text(host, &path, "symbolic_name")?.unwrap_or_default();
         let over = name.rsplit_once(" over ").map(|(_, interface)| interface.trim().as_bytes().to_vec());

@@ -100,7 +100,7 @@ impl Routes {
     }
 
     /// Where packets for an address go: in each table the way of the longest prefix that fits, and of those the one with the
-    /// smallest priority.
+    /// smallest priority; and all ways that are looked at before, but need not be taken.
     pub(super) fn to(&self, address: IpAddr) -> Way {
         let address = address.to_canonical();
         let (mut interfaces, mut decided) = (Vec::new(), HashSet::new());
@@ -110,11 +110,15 @@ impl Routes {
             let fitting: Vec<&Route> =
                 self.0[at..].iter().take_while(|route| short_key(route) == wanted).collect();
             let mut best: BTreeMap<u32, u32> = BTreeMap::new();
-            for route in fitting.iter().filter(|route| !decided.contains(&route.table)) {
+            let open = fitting.iter().filter(|route| !decided.contains(&route.table));
+            let (limited, open): (Vec<&Route>, Vec<&Route>) = open.partition(|route| route.is_limited);
+            let sent = limited.iter().filter(|route| route.kind == RouteKind::Unicast);
+            interfaces.extend(sent.flat_map(|route| route.interfaces.iter().cloned()));
+            for route in &open {
                 let priority = best.entry(route.table).or_insert(route.priority);
                 *priority = route.priority.min(*priority);
             }
-            for route in fitting.iter().filter(|route| best.get(&route.table) == Some(&route.priority)) {
+            for route in open.iter().filter(|route| best.get(&route.table) == Some(&route.priority)) {
                 match route.kind {
                     RouteKind::Local => return Way::Local,
                     RouteKind::DeadEnd => {}
@@ -239,6 +243,7 @@ mod tests {
             kind: RouteKind::Unicast,
             table,
             priority,
+            is_limited: false,
             interfaces: interfaces.iter().map(|name| name.as_bytes().into()).collect(),
         }
     }

@@ -1,0 +1,180 @@
+//! What guests reach their network through.
+
+use nodedev_driver::{DetachOptions, Driver};
+use nodedev_model::{Effect, FindingKind};
+use nodedev_sys::network::{Link, Network};
+use nodedev_testkit::fake_kernel::FakeKernel;
+use nodedev_testkit::tree::Tree;
+
+use crate::claims::guests::info;
+use crate::host::{PINNED, UNUSED, detach, explain, name, over, process, program};
+
+use super::{Build, FREE, NIC, Say, bytes, link, nic_path, no_network, route, virtual_, with_cards};
+
+/// A guest with an interface by `/dev/net/tun`.
+fn guest(kernel: &FakeKernel, interface: &str) {
+    process(kernel.folder(), 5003, "qemu-kvm", &["/dev/null", "/dev/net/tun"]);
+    info(kernel, 5003, 1, &format!("pos:\t0\nflags:\t0104002\niff:\t{interface}\n"));
+}
+
+/// Interfaces that are parts of a bridge, as the kernel tells them.
+fn ports(net: &mut Network, bridge: &str, ports: &[(&str, &str)]) {
+    net.links.push(link(bridge, "bridge"));
+    let port = |(name, kind): &(&str, &str)| Link { master: Some(bytes(bridge)), ..link(name, kind) };
+    net.links.extend(ports.iter().map(port));
+}
+
+/// The link of a port to its bridge, in sysfs.
+fn port(tree: &mut Tree, path: &str, bridge: &str) {
+    tree.link(&format!("{path}/master"), &format!("devices/virtual/net/{bridge}")).unwrap();
+}
+
+#[test]
+fn a_card_in_a_bridge_with_a_guest_is_refused_unless_forced_and_one_in_another_is_not() {
+    let rows: &[(&str, Build, Say, &str)] = &[
+        (
+            "a bridge, as netlink has it",
+            |tree| {
+                virtual_(tree, "vnet7", &[]);
+                virtual_(tree, "br0", &[]);
+            },
+            |net| ports(net, "br0", &[("vnet7", "tun"), (NIC, "")]),
+            "has vnet7, a port of br0, of which eth0 is a part",
+        ),
+        (
+            "a bridge, as sysfs has it",
+            |tree| {
+                virtual_(tree, "vnet7", &[]);
+                virtual_(tree, "br0", &["vnet7", NIC]);
+                port(tree, "devices/virtual/net/vnet7", "br0");
+                port(tree, &nic_path(NIC, UNUSED), "br0");
+            },
+            no_network,
+            "has vnet7, a port of br0, of which eth0 is a part",
+        ),
+        (
+            "a VLAN of the card",
+            |tree| {
+                virtual_(tree, "vnet7", &[]);
+                virtual_(tree, "eth0.5", &[NIC]);
+                virtual_(tree, "br0", &[]);
+            },
+            |net| ports(net, "br0", &[("vnet7", "tun"), ("eth0.5", "vlan")]),
+            "has vnet7, a port of br0, of which eth0 is a part",
+        ),
+        (
+            "a datapath of Open vSwitch",
+            |tree| {
+                virtual_(tree, "vnet7", &[]);
+                virtual_(tree, "ovs-system", &[]);
+            },
+            |net| {
+                ports(net, "ovs-system", &[("vnet7", "tun"), (NIC, "")]);
+                net.links[0].kind = "openvswitch".into();
+            },
+            "has vnet7, a port of ovs-system, of which eth0 is a part",
+        ),
+        (
+            "a tunnel to other hosts",
+            |tree| {
+                for name in ["vnet7", "br0", "vxlan1"] {
+                    virtual_(tree, name, &[]);
+                }
+            },
+            |net| {
+                ports(net, "br0", &[("vnet7", "tun"), ("vxlan1", "vxlan")]);
+                net.links[2].ends = vec!["10.0.0.7".parse().unwrap()];
+                net.routes = vec![route("10.0.0.0/24", &[NIC])];
+            },
+            "has vnet7, a port of br0, a tunnel of which is through eth0",
+        ),
+    ];
+    for (situation, build, network, told) in rows {
+        let mut host = with_cards();
+        build(&mut host);
+        let kernel = over(host);
+        kernel.network(network);
+        guest(&kernel, "vnet7");
+        let found = explain(&kernel, UNUSED).findings.remove(0);
+        assert_eq!(
+            (found.kind, found.effect),
+            (FindingKind::HostNetwork, Effect::RefusedUnlessForced),
+            "{situation}: {found:?}"
+        );
+        let want =
+            format!("PCI device {UNUSED} carries the network of a guest: process 5003 (qemu-kvm) {told}");
+        let error = detach(&kernel, UNUSED, false).expect_err(situation);
+        assert!(error.message().contains(&want), "{situation}: {error}");
+        assert_eq!((error.code().0, kernel.writes()), (55, Vec::new()), "{situation}");
+        detach(&kernel, PINNED, false).expect(situation);
+        detach(&kernel, UNUSED, true).expect(situation);
+    }
+}
+
+#[test]
+fn guests_whose_bridge_has_no_card_or_that_have_no_bridge_keep_none() {
+    let rows: &[(&str, Build, Say, &str)] = &[
+        (
+            "a network of the host's own, with routes beside it",
+            |tree| {
+                virtual_(tree, "vnet7", &[]);
+                virtual_(tree, "virbr0", &["vnet7"]);
+                port(tree, "devices/virtual/net/vnet7", "virbr0");
+            },
+            |net| net.routes = vec![route("10.0.0.0/24", &[NIC])],
+            "vnet7",
+        ),
+        ("no bridge", |tree| virtual_(tree, "tun0", &[]), no_network, "tun0"),
+        ("an interface of another network", |_| {}, no_network, "vnet7"),
+        (
+            "another bridge",
+            |tree| {
+                virtual_(tree, "vnet7", &[]);
+                virtual_(tree, "br0", &[]);
+                virtual_(tree, "br1", &[]);
+            },
+            |net| {
+                ports(net, "br0", &[("vnet7", "tun"), (FREE, "")]);
+                ports(net, "br1", &[(NIC, "")]);
+            },
+            "vnet7",
+        ),
+    ];
+    for (situation, build, network, interface) in rows {
+        let mut host = with_cards();
+        build(&mut host);
+        let kernel = over(host);
+        kernel.network(network);
+        guest(&kernel, interface);
+        detach(&kernel, UNUSED, false).unwrap_or_else(|error| panic!("{situation}: {error}"));
+    }
+}
+
+#[test]
+fn a_macvtap_whose_interface_is_not_here_refuses_cards_by_its_name_or_its_number() {
+    let number = |major| nodedev_sys::DeviceNode { kind: nodedev_sys::NodeKind::Char, major, minor: 9 };
+    for (node, called, refused) in [
+        ("/dev/tap9", None, true),
+        ("/dev/tap9", Some(number(236)), true),
+        ("/dev/mine", Some(number(236)), true),
+        ("/dev/tap9", Some(number(237)), false),
+        ("/dev/tape", None, false),
+        ("/dev/mine", None, false),
+    ] {
+        let mut host = with_cards();
+        host.file("proc/devices", b"Character devices:\n  1 mem\n236 macvtap\n\nBlock devices:\n236 x\n")
+            .unwrap();
+        let kernel = over(host);
+        process(kernel.folder(), 5003, "qemu-kvm", &[node]);
+        if let Some(called) = called {
+            kernel.node_at("proc/5003/fd/0", called);
+        }
+        let detached = program(&kernel).detach_with(&name(UNUSED), &DetachOptions::default());
+        assert_eq!(detached.is_err(), refused, "{node} {called:?}: {detached:?}");
+        if let Err(error) = detached {
+            let told = format!("process 5003 (qemu-kvm) has {node} open, and its interface is not here");
+            assert!(error.message().contains(&told), "{error}");
+            detach(&kernel, UNUSED, true).unwrap();
+        }
+    }
+}
