@@ -8,6 +8,7 @@ mod host;
 mod journal;
 mod messages;
 mod network;
+mod no_more;
 mod power;
 mod refusals;
 mod reset;

@@ -1,0 +1,194 @@
+//! What is found is told once and of what it is about alone, and what only looks like it counts for nothing.
+
+use std::fs;
+
+use nodedev_driver::{DetachOptions, Driver, ExplainOptions};
+use nodedev_model::{Effect, Finding, FindingKind, Verdict};
+use nodedev_sys::{DeviceNode, NodeKind};
+use nodedev_testkit::fake_kernel::FakeKernel;
+use nodedev_testkit::tree::{Device, NodeKind as Node, Tree};
+
+use crate::host::{
+    BRIDGE, MOUNTS, NO_DISK, PINNED, UNUSED, disk, explain, function, name, over, partition, process,
+    program, tree, tree_with,
+};
+
+const STORAGE: FindingKind = FindingKind::HostStorage;
+
+/// A disk of [`UNUSED`] with a partition, one of [`PINNED`] with one, and what is mounted.
+fn disks(mounts: &[u8]) -> Tree {
+    let mut tree = tree();
+    disk(&mut tree, UNUSED, "sda", 0);
+    partition(&mut tree, UNUSED, "sda", 1, 1);
+    disk(&mut tree, PINNED, "sdb", 16);
+    partition(&mut tree, PINNED, "sdb", 1, 17);
+    tree.file(MOUNTS, mounts).unwrap();
+    tree
+}
+
+/// What is found of [`UNUSED`] that keeps it from being detached.
+fn found(tree: Tree, then: impl FnOnce(&FakeKernel)) -> Vec<Finding> {
+    let kernel = over(tree);
+    then(&kernel);
+    let findings = explain(&kernel, UNUSED).findings;
+    findings.into_iter().filter(|finding| finding.effect >= Effect::RefusedUnlessForced).collect()
+}
+
+fn problems(findings: &[Finding]) -> Vec<&str> {
+    let what = format!("PCI device {UNUSED} ");
+    findings.iter().map(|finding| finding.problem.strip_prefix(&what).unwrap_or(&finding.problem)).collect()
+}
+
+#[test]
+fn a_use_of_a_disk_that_is_told_of_by_two_sources_is_told_once() {
+    type Row = (&'static str, &'static [u8], fn(&mut Tree), fn(&FakeKernel), &'static [&'static str]);
+    let rows: &[Row] = &[
+        (
+            "a mounted file system, for which the kernel has the disk for itself",
+            b"22 1 8:1 / /srv rw - ext4 /dev/sda1 rw\n",
+            |_| (),
+            |kernel| kernel.claim("/dev/sda"),
+            &[
+                "is needed by the host: the file system at /srv is on sda1",
+                "is needed by the host: the file system at /srv is on sda",
+            ],
+        ),
+        (
+            "a mounted file system that tells of itself, too",
+            b"22 1 8:1 / /srv rw - xfs /dev/sda1 rw\n",
+            |tree| tree.sys_file("fs/xfs/sda1/stats/stats", b"x\n").unwrap(),
+            |_| (),
+            &[
+                "is needed by the host: the file system at /srv is on sda1",
+                "is needed by the host: the file system at /srv is on sda",
+            ],
+        ),
+        (
+            "a process that has the disk open, which is another use than the kernel's",
+            NO_DISK,
+            |_| (),
+            |kernel| {
+                process(kernel.folder(), 1, "systemd", &["/dev/null"]);
+                process(kernel.folder(), 9, "dd", &["/dev/sda"]);
+                kernel.claim("/dev/sda");
+            },
+            &[
+                "is in use: process 9 (dd) has /dev/sda open",
+                "is needed by the host: the kernel, or a program, has for itself sda",
+            ],
+        ),
+        (
+            "a disk that somebody has, beside one with a partition that is somebody's",
+            NO_DISK,
+            |tree| tree.file("run/udev/data/b8:17", b"E:ID_FS_TYPE=drbd\n").unwrap(),
+            |kernel| kernel.claim("/dev/sda"),
+            &["is needed by the host: the kernel, or a program, has for itself sda"],
+        ),
+    ];
+    for (what, mounts, build, then, want) in rows {
+        let mut tree = disks(mounts);
+        build(&mut tree);
+        let findings = found(tree, then);
+        assert_eq!(problems(&findings), *want, "{what}");
+    }
+}
+
+#[test]
+fn a_node_is_a_disks_if_its_numbers_are_those_of_a_block_device() {
+    for (kind, is_needed) in [(NodeKind::Block, true), (NodeKind::Char, false)] {
+        let tree = disks(b"22 1 0:40 / /srv rw - bcachefs /dev/disk/by-id/x:/dev/disk/by-id/y rw\n");
+        let findings =
+            found(tree, |kernel| kernel.node_at("dev/disk/by-id/y", DeviceNode { kind, major: 8, minor: 1 }));
+        assert_eq!(findings.iter().any(|finding| finding.kind == STORAGE), is_needed, "{findings:?}");
+    }
+}
+
+#[test]
+fn a_console_is_found_by_its_numbers_alone() {
+    let mut tree = tree();
+    let path = format!("devices/pci0000:00/{BRIDGE}/{UNUSED}/tty/ttyS4");
+    tree.add(&Device::new(path, "class/tty").node(Node::Char, 4, 68, "ttyS4")).unwrap();
+    tree.file("proc/consoles", b"uart0 -W- (E   p a)    4:68\nnet0 -W- (E   p a)\n").unwrap();
+    let findings = found(tree, |_| ());
+    assert_eq!(problems(&findings), ["is needed by the host: its console uart0 is on it"]);
+}
+
+#[test]
+fn a_node_of_a_card_that_is_not_there_is_nobodys_where_the_driver_tells_all_numbers() {
+    let cards = ["0000:07:00.0", "0000:08:00.0"];
+    for (second, open, refused) in [
+        // Both are told, and neither is it.
+        (Some(1), "/dev/nvidia7", [false, false]),
+        // One is told, and is it; the other has another then.
+        (None, "/dev/nvidia0", [true, false]),
+        // One is told, and is not it.
+        (None, "/dev/nvidia7", [true, true]),
+    ] {
+        let mut tree = tree();
+        for (group, (address, minor)) in (20..).zip(cards.into_iter().zip([Some(0), second])) {
+            let card = function(address).driver("nvidia");
+            tree.iommu_group(group, card.path()).unwrap();
+            tree.add(&card).unwrap();
+            if let Some(minor) = minor {
+                let file = format!("proc/driver/nvidia/gpus/{address}/information");
+                tree.file(&file, format!("Device Minor: \t {minor}\n").as_bytes()).unwrap();
+            }
+        }
+        let kernel = over(tree);
+        process(kernel.folder(), 1, "systemd", &["/dev/null"]);
+        process(kernel.folder(), 5, "Xorg", &[open]);
+        for (address, refused) in cards.into_iter().zip(refused) {
+            let verdict = explain(&kernel, address).verdict;
+            assert_eq!(verdict == Verdict::Forced, refused, "{open} {address}: {verdict:?}");
+        }
+    }
+}
+
+#[test]
+fn nothing_is_taken_from_the_host_where_guests_get_a_device_from_its_driver() {
+    let mut tree = tree_with(&[]);
+    let device = function(UNUSED).driver("nvidia").dir("vfio-dev/vfio3").dir("nvidia");
+    tree.iommu_group(8, device.path()).unwrap();
+    let watchdog = Device::new(format!("{}/watchdog/watchdog0", device.path()), "class/watchdog");
+    tree.add(&device).unwrap();
+    tree.add(&watchdog).unwrap();
+    let kernel = over(tree);
+    let told = |driver: Option<&str>| {
+        let options =
+            ExplainOptions { kernel_driver: driver.map(str::to_owned), ..ExplainOptions::default() };
+        let told = program(&kernel).explain(&name(UNUSED), &options).unwrap();
+        let is_vital = told.findings.iter().any(|finding| finding.kind == FindingKind::VitalPart);
+        (told.verdict, is_vital)
+    };
+    assert_eq!(told(None), (Verdict::Possible, false));
+    assert_eq!(told(Some("nvidia")), (Verdict::Possible, false));
+    assert_eq!(told(Some("vfio-pci")), (Verdict::Forced, true));
+}
+
+#[test]
+fn a_kernel_without_overrides_cannot_hand_devices_over() {
+    let kernel = over(tree());
+    fs::remove_file(
+        kernel.folder().join(format!("sys/devices/pci0000:00/{BRIDGE}/{UNUSED}/driver_override")),
+    )
+    .unwrap();
+    let options = DetachOptions { force: true, ..DetachOptions::default() };
+    let error = program(&kernel).detach_with(&name(UNUSED), &options).unwrap_err();
+    assert!(error.message().ends_with(&format!("the kernel has no driver_override for PCI device {UNUSED}")));
+    assert!(error.help().is_some_and(|help| help.contains("Linux 3.16")), "{error:?}");
+    program(&kernel).detach(&name(PINNED), None).unwrap();
+}
+
+#[test]
+fn a_module_that_will_be_loaded_is_told_of() {
+    let kernel = FakeKernel::over(tree()).unwrap();
+    kernel.module("vfio-pci", "vfio-pci");
+    let kernel = std::sync::Arc::new(kernel);
+    let notes = |kernel: &std::sync::Arc<FakeKernel>| {
+        let findings = explain(kernel, UNUSED).findings;
+        findings.iter().filter(|finding| finding.kind == FindingKind::ModuleNotLoaded).count()
+    };
+    assert_eq!(notes(&kernel), 1);
+    kernel.driver("vfio-pci", &[]).unwrap();
+    assert_eq!(notes(&kernel), 0);
+}
