@@ -5,7 +5,7 @@ use std::fs;
 use nodedev_driver::{DetachOptions, Driver, ExplainOptions};
 use nodedev_model::{Effect, Finding, FindingKind, Verdict};
 use nodedev_sys::{DeviceNode, NodeKind};
-use nodedev_testkit::fake_kernel::FakeKernel;
+use nodedev_testkit::fake_kernel::{FakeKernel, errno};
 use nodedev_testkit::tree::{Device, NodeKind as Node, Tree};
 
 use crate::host::{
@@ -191,4 +191,133 @@ fn a_module_that_will_be_loaded_is_told_of() {
     assert_eq!(notes(&kernel), 1);
     kernel.driver("vfio-pci", &[]).unwrap();
     assert_eq!(notes(&kernel), 0);
+}
+
+#[test]
+fn memory_that_no_driver_serves_and_what_is_no_memory_is_nobodys() {
+    let at =
+        |path: &str| Device::new(format!("devices/pci0000:00/{BRIDGE}/{UNUSED}/ndbus0/{path}"), "bus/nd");
+    for (device, want) in [
+        (at("region0/namespace0.0").driver("nd_pmem"), true),
+        (at("region0/namespace0.0"), false),
+        (at("region0").driver("nd_region"), false),
+    ] {
+        let mut tree = tree();
+        tree.add(&device).unwrap();
+        assert_eq!(found(tree, |_| ()).len(), usize::from(want), "{}", device.path());
+    }
+}
+
+#[test]
+fn a_card_without_an_interface_is_asked_after_only_where_it_could_have_one_in_another_network() {
+    type Below = fn(&str) -> Option<Device>;
+    let rows: &[(&str, &str, &str, Below, bool)] = &[
+        ("a network card", "0x020000", "igb", |_| None, true),
+        ("a card of another class", "0x010802", "nvme", |_| None, false),
+        ("one that is kept for a guest", "0x020000", "pciback", |_| None, false),
+        (
+            "one with an interface here",
+            "0x020000",
+            "igb",
+            |at| Some(Device::new(format!("{at}/net/eth0"), "class/net")),
+            false,
+        ),
+        ("InfiniBand without a node", "0x020700", "mlx5_core", |_| None, true),
+        (
+            "InfiniBand with a node",
+            "0x020700",
+            "mlx5_core",
+            |at| {
+                Some(Device::new(format!("{at}/infiniband_verbs/uverbs0"), "class/infiniband_verbs").node(
+                    Node::Char,
+                    231,
+                    192,
+                    "infiniband/uverbs0",
+                ))
+            },
+            false,
+        ),
+        (
+            "a network card with a node, which is no interface",
+            "0x020000",
+            "igb",
+            |at| Some(Device::new(format!("{at}/ptp/ptp0"), "class/ptp").node(Node::Char, 240, 9, "ptp0")),
+            true,
+        ),
+    ];
+    for (what, class, driver, below, asked) in rows {
+        let mut tree = tree_with(&[]);
+        let card = function(UNUSED).driver(*driver);
+        let path = card.path().to_owned();
+        tree.iommu_group(8, &path).unwrap();
+        tree.add(&card).unwrap();
+        if let Some(device) = below(&path) {
+            tree.add(&device).unwrap();
+        }
+        let findings = found(tree, |kernel| {
+            fs::write(kernel.folder().join("sys").join(&path).join("class"), format!("{class}\n")).unwrap();
+            for (pid, namespace) in [(1, "net:[1]"), (77, "net:[2]")] {
+                process(kernel.folder(), pid, "sh", &["/dev/null"]);
+                let folder = kernel.folder().join(format!("proc/{pid}/ns"));
+                fs::create_dir_all(&folder).unwrap();
+                std::os::unix::fs::symlink(namespace, folder.join("net")).unwrap();
+            }
+        });
+        let is_asked =
+            findings.iter().any(|finding| finding.problem.contains("other network namespaces (process 77)"));
+        assert_eq!(is_asked, *asked, "{what}: {findings:?}");
+    }
+}
+
+#[test]
+fn what_a_target_passes_on_is_the_device_that_is_called_so() {
+    let mut tree = tree();
+    let path = format!("devices/pci0000:00/{BRIDGE}/{UNUSED}/nvme/nvme0");
+    tree.add(&Device::new(path, "class/nvme").node(Node::Char, 240, 0, "nvme0")).unwrap();
+    tree.file("sys/kernel/config/nvmet/subsystems/s2/passthru/device_path", b"/dev/nvme0\n").unwrap();
+    let kernel = over(tree);
+    let told = |address: &str| explain(&kernel, address).findings.remove(0).problem;
+    let want = format!("PCI device {UNUSED} is needed by the host: the NVMe target s2 passes /dev/nvme0 on");
+    assert_eq!(told(UNUSED), want);
+    assert_eq!(explain(&kernel, PINNED).verdict, Verdict::Possible);
+}
+
+#[test]
+fn the_physical_function_of_a_virtual_one_is_not_one_of_its_own() {
+    let mut tree = disks(b"22 1 8:17 / /srv rw - ext4 /dev/sdb1 rw\n");
+    let at = format!("devices/pci0000:00/{BRIDGE}");
+    tree.link(&format!("{at}/{UNUSED}/physfn"), &format!("{at}/{PINNED}")).unwrap();
+    let findings = found(tree, |_| ());
+    assert_eq!(problems(&findings), [""; 0]);
+}
+
+#[test]
+fn processes_that_may_not_be_looked_at_are_counted() {
+    let mut tree = tree();
+    let path = format!("devices/pci0000:00/{BRIDGE}/{UNUSED}/drm/card1");
+    tree.add(&Device::new(path, "class/drm").node(Node::Char, 226, 1, "dri/card1")).unwrap();
+    let kernel = over(tree);
+    for pid in [1, 8, 9] {
+        process(kernel.folder(), pid, "bash", &["/dev/null"]);
+    }
+    let count = |failing: &[usize]| {
+        kernel.restart();
+        for step in failing {
+            kernel.fail_at(*step, errno::EACCES);
+        }
+        let options = ExplainOptions::default();
+        let told =
+            program(&kernel).explain(&name(UNUSED), &options).map(|told| told.findings).unwrap_or_default();
+        let problem = told.into_iter().map(|finding| finding.problem);
+        let count = problem.filter(|problem| problem.contains("could not be looked at")).next()?;
+        let count =
+            count.strip_prefix(&format!("it is not known whether PCI device {UNUSED} is in use: "))?;
+        Some(count.split(" could").next()?.to_owned())
+    };
+    assert_eq!(count(&[]), None);
+    let steps = kernel.steps();
+    let one: Vec<usize> =
+        (1..=steps).filter(|step| count(&[*step]).as_deref() == Some("1 process")).collect();
+    assert!(one.len() >= 3, "{one:?} of {steps}");
+    assert!((one[0] + 1..=steps).any(|step| count(&[one[0], step]).as_deref() == Some("2 processes")));
 }
