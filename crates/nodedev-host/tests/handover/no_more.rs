@@ -9,10 +9,12 @@ use nodedev_testkit::fake_kernel::{FakeKernel, errno};
 use nodedev_testkit::tree::{Device, NodeKind as Node, Tree};
 
 use crate::host::{
-    BRIDGE, MOUNTS, NO_DISK, PINNED, UNUSED, disk, explain, function, name, over, partition, process,
-    program, tree, tree_with,
+    BRIDGE, MOUNTS, NO_DISK, PINNED, STUBBED, UNUSED, disk, explain, function, name, over, partition,
+    process, program, tree, tree_with,
 };
 
+/// A virtual function.
+const VIRTUAL: &str = "0000:04:10.0";
 const STORAGE: FindingKind = FindingKind::HostStorage;
 
 /// A disk of [`UNUSED`] with a partition, one of [`PINNED`] with one, and what is mounted.
@@ -320,4 +322,87 @@ fn processes_that_may_not_be_looked_at_are_counted() {
         (1..=steps).filter(|step| count(&[*step]).as_deref() == Some("1 process")).collect();
     assert!(one.len() >= 3, "{one:?} of {steps}");
     assert!((one[0] + 1..=steps).any(|step| count(&[one[0], step]).as_deref() == Some("2 processes")));
+}
+
+/// An interface of [`UNUSED`], and a tap upon an interface that is there or not.
+fn tap(is_there: bool) -> Vec<Finding> {
+    let mut tree = tree();
+    let path = format!("devices/pci0000:00/{BRIDGE}/{UNUSED}/net/eno2");
+    let upper = "devices/virtual/net/macvtap0";
+    tree.add(&Device::new(&path, "class/net")).unwrap();
+    if is_there {
+        tree.add(&Device::new(upper, "class/net").link("lower_eno2", &path)).unwrap();
+    }
+    let tap = Device::new(format!("{upper}/macvtap/tap7"), "class/macvtap");
+    tree.add(&tap.node(Node::Char, 236, 1, "tap7")).unwrap();
+    found(tree, |kernel| {
+        process(kernel.folder(), 1, "systemd", &["/dev/null"]);
+        process(kernel.folder(), 5003, "qemu-kvm", &["/dev/tap7"]);
+    })
+}
+
+#[test]
+fn a_tap_of_a_guest_is_told_of_where_its_interface_is_and_not_known_where_that_is_not_here() {
+    let open = "process 5003 (qemu-kvm) has /dev/tap7 open";
+    assert_eq!(problems(&tap(true)), [format!("is in use: {open}")]);
+    let what = format!("it is not known whether PCI device {UNUSED} is in use");
+    assert_eq!(problems(&tap(false)), [format!("{what}: {open}, and its interface is not here")]);
+}
+
+#[test]
+fn a_function_whose_own_node_for_vfio_is_open_is_told_of_once() {
+    let mut tree = tree_with(&[]);
+    let device = function(UNUSED).driver("vfio-pci");
+    tree.iommu_group(8, device.path()).unwrap();
+    let node = Device::new(format!("{}/vfio-dev/vfio3", device.path()), "class/vfio-dev");
+    tree.add(&device).unwrap();
+    tree.add(&node.node(Node::Char, 510, 3, "vfio/devices/vfio3")).unwrap();
+    let findings = found(tree, |kernel| process(kernel.folder(), 42, "qemu", &["/dev/vfio/devices/vfio3"]));
+    let in_use = findings.iter().filter(|finding| finding.kind == FindingKind::InUse);
+    assert_eq!(in_use.count(), 1, "{findings:?}");
+}
+
+#[test]
+fn who_has_a_group_does_not_have_what_a_driver_of_the_host_only_keeps_or_that_does_no_dma() {
+    let kernel = over(tree_with(&[UNUSED, STUBBED]));
+    let is_used = |kernel: &std::sync::Arc<FakeKernel>, address: &str| {
+        explain(kernel, address).findings.iter().any(|finding| finding.kind == FindingKind::InUse)
+    };
+    program(&kernel).detach(&name(UNUSED), None).unwrap();
+    process(kernel.folder(), 42, "qemu", &["/dev/vfio/1", "/dev/vfio/7", "/dev/vfio/8"]);
+    for (address, want) in [(UNUSED, true), (STUBBED, false), (BRIDGE, false)] {
+        assert_eq!(is_used(&kernel, address), want, "{address}");
+    }
+}
+
+/// A physical function with a virtual one, and what is found of the physical one.
+fn physical(build: impl FnOnce(&mut Tree, &str), then: impl FnOnce(&FakeKernel)) -> Vec<Finding> {
+    let mut tree = tree_with(&[]);
+    let vf = function(VIRTUAL).driver("igbvf");
+    let pf = function(UNUSED).driver("igb").link("virtfn0", vf.path());
+    tree.iommu_group(8, pf.path()).unwrap();
+    tree.add(&vf).unwrap();
+    tree.add(&pf).unwrap();
+    build(&mut tree, vf.path());
+    found(tree, then)
+}
+
+#[test]
+fn what_is_found_of_a_virtual_function_is_told_of_the_physical_one_with_its_name() {
+    let guest = physical(
+        |tree, vf| {
+            let node = Device::new(format!("{vf}/vdpa0/vhost-vdpa-0"), "class/vhost-vdpa");
+            tree.add(&node.node(Node::Char, 240, 0, "vhost-vdpa-0")).unwrap();
+        },
+        |kernel| process(kernel.folder(), 5002, "qemu-kvm", &["/dev/vhost-vdpa-0"]),
+    );
+    let open = "process 5002 (qemu-kvm) has /dev/vhost-vdpa-0 open";
+    assert_eq!(problems(&guest)[0], format!("has the virtual function {VIRTUAL}, which is in use: {open}"));
+
+    let unknown = physical(
+        |tree, _| disk(tree, VIRTUAL, "sda", 0),
+        |kernel| process(kernel.folder(), 1, "systemd", &["/dev/null"]),
+    );
+    let what = format!("it is not known whether PCI device {VIRTUAL} is in use: ");
+    assert!(problems(&unknown)[0].starts_with(&what), "{unknown:?}");
 }
