@@ -9,7 +9,7 @@ use nodedev_testkit::fake_kernel::{FakeKernel, errno};
 use nodedev_testkit::tree::{Device, NodeKind as Node, Tree};
 
 use crate::host::{
-    BRIDGE, MOUNTS, NO_DISK, PINNED, STUBBED, UNUSED, disk, explain, function, name, over, partition,
+    BRIDGE, MOUNTS, NO_DISK, ONE, PINNED, STUBBED, UNUSED, disk, explain, function, name, over, partition,
     process, program, tree, tree_with,
 };
 
@@ -405,4 +405,22 @@ fn what_is_found_of_a_virtual_function_is_told_of_the_physical_one_with_its_name
     );
     let what = format!("it is not known whether PCI device {VIRTUAL} is in use: ");
     assert!(problems(&unknown)[0].starts_with(&what), "{unknown:?}");
+}
+
+#[test]
+fn a_member_of_a_group_that_nothing_drives_is_detached_with_it_unless_the_host_lives_by_it() {
+    let other = "0000:03:00.3";
+    for (class, is_taken) in [("0x020000", true), ("0x0c0500", false)] {
+        let mut tree = tree_with(&[ONE]);
+        let device = function(other);
+        tree.iommu_group(7, device.path()).unwrap();
+        tree.add(&device).unwrap();
+        let kernel = over(tree);
+        let path = kernel.folder().join("sys").join(device.path());
+        fs::write(path.join("class"), format!("{class}\n")).unwrap();
+        let plan = program(&kernel).detach_with(&name(ONE), &crate::host::group().0).unwrap();
+        let is_there = plan.steps.iter().any(|step| step.device.is_some_and(|it| it.to_string() == other));
+        assert_eq!(is_there, is_taken, "{class}: {:?}", plan.steps);
+        assert_eq!(kernel.bound(other).is_some(), is_taken, "{class}");
+    }
 }
