@@ -6,6 +6,7 @@ mod claims;
 mod denied;
 mod faults;
 mod host;
+mod interrupted;
 mod journal;
 mod messages;
 mod network;
