@@ -310,8 +310,8 @@ fn processes_that_may_not_be_looked_at_are_counted() {
         let options = ExplainOptions::default();
         let told =
             program(&kernel).explain(&name(UNUSED), &options).map(|told| told.findings).unwrap_or_default();
-        let problem = told.into_iter().map(|finding| finding.problem);
-        let count = problem.filter(|problem| problem.contains("could not be looked at")).next()?;
+        let mut problems = told.into_iter().map(|finding| finding.problem);
+        let count = problems.find(|problem| problem.contains("could not be looked at"))?;
         let count =
             count.strip_prefix(&format!("it is not known whether PCI device {UNUSED} is in use: "))?;
         Some(count.split(" could").next()?.to_owned())
