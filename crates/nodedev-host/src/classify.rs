@@ -173,14 +173,12 @@ mod tests {
     const LIBVIRT: Visibility = Visibility::Libvirt;
     const NATIVE: Visibility = Visibility::Native;
 
-    /// Word, view and suffix of a device with attributes, and how many problems were reported. The lines of
+    /// Word, view and suffix.
+    type Told = (&'static str, Visibility, Option<String>);
+
+    /// What a device with attributes is told as, and how many problems were reported. The lines of
     /// `uevent` are given in one.
-    fn told(
-        path: &str,
-        subsystem: &str,
-        uevent: &str,
-        attributes: &[(&str, &str)],
-    ) -> (Option<(&'static str, Visibility, Option<String>)>, usize) {
+    fn told(path: &str, subsystem: &str, uevent: &str, attributes: &[(&str, &str)]) -> (Option<Told>, usize) {
         let (dir, issues) = (tempfile::tempdir().unwrap(), Issues::default());
         let path = format!("sys/devices/{path}");
         let folder = dir.path().join(&path);

@@ -278,3 +278,22 @@ fn the_module_of_the_original_driver_is_loaded_also_where_nothing_but_the_probe_
     let told = recovered(&kernel);
     assert!(kernel.folder().join("sys/bus/pci/drivers/e1000e").exists(), "{told:?}");
 }
+
+#[test]
+fn whoever_wants_the_device_ends_first_what_was_interrupted() {
+    let kernel = giving_back(&mut 1, || over(tree_with(&[PINNED])));
+    program(&kernel).detach(&name(PINNED), None).unwrap();
+    assert_eq!(served(&kernel, PINNED), detached());
+    assert!(has(&kernel, &[PINNED], HandoverState::Detached));
+    assert_eq!(entry(&kernel, PINNED)["original"], binding("uio"));
+}
+
+#[test]
+fn what_was_left_of_an_entry_that_was_being_written_is_removed() {
+    let kernel = over(tree_with(&[PINNED]));
+    let unfinished = file(&kernel, PINNED).with_extension("json.new");
+    fs::create_dir_all(unfinished.parent().unwrap()).unwrap();
+    fs::write(&unfinished, "{ \"version\": ").unwrap();
+    assert_eq!(recovered(&kernel), [""; 0]);
+    assert!(!unfinished.exists());
+}

@@ -424,3 +424,10 @@ fn a_member_of_a_group_that_nothing_drives_is_detached_with_it_unless_the_host_l
         assert_eq!(kernel.bound(other).is_some(), is_taken, "{class}");
     }
 }
+
+#[test]
+fn a_disk_that_cannot_be_asked_for_says_why() {
+    let findings = found(disks(NO_DISK), |kernel| kernel.remove_node("/dev/sda"));
+    let what = format!("it is not known whether PCI device {UNUSED} is in use: sda of the host: ");
+    assert_eq!(problems(&findings), [format!("{what}cannot open /dev/sda: No such file or directory")]);
+}
