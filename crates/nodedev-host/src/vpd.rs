@@ -49,9 +49,6 @@ pub fn parse(data: &[u8]) -> Result<VpdCapability, VpdError> {
     let mut at = 0;
     while let Some(&tag) = data.get(at) {
         let header = if tag & LARGE == 0 { 1 } else { 3 };
-        if header == 3 && at >= MAX_LENGTH - 2 {
-            return Err(error(at, "a large resource where there is no room for one"));
-        }
         let bytes = data.get(at..at + header).ok_or(error(at, "the data ends inside a resource's header"))?;
         checksum = bytes.iter().fold(checksum, |sum, byte| sum.wrapping_add(*byte));
         let length = match bytes {
@@ -309,18 +306,109 @@ mod tests {
         let mut wrong_sum = good.clone();
         wrong_sum[3] = b'm';
         assert_eq!(parse(&wrong_sum).unwrap_err().problem, "the checksum is wrong");
-        for (bad, want) in [
-            (whole(&large(TAG_NAME, b"n\x07"), &[], &[]), "cannot be printed"),
-            (whole(&[], &field("RW", b"x"), &[]), "read-write field in the read-only"),
-            (whole(&[], &[], &large(TAG_READ_WRITE, &field("RV", b"x"))), "checksum in the read-write"),
-            (whole(&[], &[], &large(TAG_READ_WRITE, b"YA\x20abc")), "longer than its block"),
-            (large(TAG_READ_ONLY, &field("PN", b"x")), "no checksum"),
-            (vec![0x78], "without a read-only block"),
-            (vec![0x0a, 0, 0], "no end tag"),
+    }
+
+    #[test]
+    fn what_is_wrong_is_told_with_its_place() {
+        let name = large(TAG_NAME, b"name");
+        let write = |fields: &[&[u8]]| whole(&name, &[], &large(TAG_READ_WRITE, &fields.concat()));
+        let read = |fields: &[&[u8]]| [&name[..], &large(TAG_READ_ONLY, &fields.concat())].concat();
+        let (asset, part) = (field("YA", b"tag"), field("PN", b"x"));
+        // The name has seven bytes, a block's head three, as a field's; the read-only block of `write` has eight bytes.
+        let write_at = 7 + 8 + 3;
+        for (bad, offset, want) in [
+            (large(TAG_NAME, b"n\x07"), 0, "a name with characters that cannot be printed"),
+            (vec![0x78], 0, "without a read-only block"),
+            (vec![0x0a, 0, 0], 3, "no end tag"),
+            (vec![0x0a, 0, 0, TAG_NAME, 1], 3, "ends inside a resource's header"),
+            (vec![0x0a, 0, 0, TAG_NAME, 1, 0], 3, "longer than the data"),
+            (read(&[&part]), 10, "no checksum"),
+            (read(&[&part, &field("RW", b"x")]), 10 + 4 + 3, "read-write field in the read-only"),
+            (read(&[&part, &field("RV", b"")]), 10 + 4 + 3, "a checksum field without data"),
+            (read(&[&part, &field("RV", b"x")]), 10 + 4 + 3, "the checksum is wrong"),
+            (read(&[&part, b"SN\x09abc"]), 10 + 4, "longer than its block"),
+            (write(&[&asset, &field("RV", b"x")]), write_at + 6 + 3, "a checksum in the read-write"),
+            (
+                write(&[&asset, &field("RW", b"x"), &asset]),
+                write_at + 6 + 3,
+                "not the last field of its block",
+            ),
+            (write(&[&asset, b"YA\x20abc"]), write_at + 6, "longer than its block"),
         ] {
-            let problem = parse(&bad).unwrap_err().problem;
-            assert!(problem.contains(want), "{problem}");
+            let error = parse(&bad).unwrap_err();
+            assert!(error.problem.contains(want), "{error}");
+            assert_eq!(error.offset, offset, "{error}");
+            let text = format!("invalid Vital Product Data at offset {offset}: {}", error.problem);
+            assert_eq!(error.to_string(), text);
         }
+    }
+
+    #[test]
+    fn a_checksum_can_be_a_byte_and_is_the_last_field_of_its_block() {
+        let block = |fields: &[u8]| {
+            let mut block = large(TAG_READ_ONLY, &[fields, b"RV\x01\0"].concat());
+            *block.last_mut().unwrap() = block.iter().fold(0u8, |sum, byte| sum.wrapping_sub(*byte));
+            block
+        };
+        let part = field("PN", b"x");
+        for fields in [&[][..], &part] {
+            assert!(parse(&[&block(fields)[..], &[0x78]].concat()).is_ok(), "{fields:?}");
+        }
+        // The sum ends with the checksum's first byte, so that what follows it does not change it.
+        let mut followed = block(&part);
+        followed[1] += part.len() as u8;
+        let sum = followed.last_mut().unwrap();
+        *sum = sum.wrapping_sub(part.len() as u8);
+        let error = parse(&[&followed[..], &part, &[0x78]].concat()).unwrap_err();
+        assert_eq!((error.offset, error.problem), (10, "the checksum is not the last field of its block"));
+    }
+
+    #[test]
+    fn keywords_are_kept_or_passed_over() {
+        let read = |keyword: &str| parse(&whole(&[], &field(keyword, b"x"), &[])).unwrap().read_only;
+        let write = |keyword: &str| {
+            parse(&whole(&[], &[], &large(TAG_READ_WRITE, &field(keyword, b"x")))).unwrap().read_write
+        };
+        let value = || Some(Text::from(&b"x"[..]));
+        let fields = |index: char| vec![VpdField { index, value: Text::from(&b"x"[..]) }];
+        let (none, nothing) = (VpdReadOnly::default(), VpdReadWrite::default());
+        for (keyword, want) in [
+            ("EC", Some(VpdReadOnly { change_level: value(), ..none.clone() })),
+            ("MN", Some(VpdReadOnly { manufacture_id: value(), ..none.clone() })),
+            ("PN", Some(VpdReadOnly { part_number: value(), ..none.clone() })),
+            ("SN", Some(VpdReadOnly { serial_number: value(), ..none.clone() })),
+            ("V0", Some(VpdReadOnly { vendor_fields: fields('0'), ..none.clone() })),
+            ("VZ", Some(VpdReadOnly { vendor_fields: fields('Z'), ..none.clone() })),
+            ("Y0", Some(none.clone())),
+            ("CP", Some(none)),
+            ("V-", None),
+            ("Vz", None),
+            ("Y-", None),
+            ("ZZ", None),
+        ] {
+            assert_eq!(read(keyword), want, "{keyword}");
+        }
+        for (keyword, want) in [
+            ("YA", Some(VpdReadWrite { asset_tag: value(), ..nothing.clone() })),
+            ("V0", Some(VpdReadWrite { vendor_fields: fields('0'), ..nothing.clone() })),
+            ("YZ", Some(VpdReadWrite { system_fields: fields('Z'), ..nothing.clone() })),
+            ("EC", Some(nothing.clone())),
+            ("CP", Some(nothing)),
+            ("V-", None),
+            ("Y-", None),
+            ("Yz", None),
+            ("ZZ", None),
+        ] {
+            assert_eq!(write(keyword), want, "{keyword}");
+        }
+        // One that is not kept does not stand in for one that is.
+        let both = [field("V0", b"x"), field("V-", b"y")].concat();
+        let vpd =
+            parse(&whole(&[], &both, &large(TAG_READ_WRITE, &[&both[..], &field("Y-", b"z")].concat())));
+        let vpd = vpd.unwrap();
+        assert_eq!(vpd.read_only.unwrap().vendor_fields, fields('0'));
+        let written = vpd.read_write.unwrap();
+        assert_eq!((written.vendor_fields, written.system_fields), (fields('0'), vec![]));
     }
 
     #[test]

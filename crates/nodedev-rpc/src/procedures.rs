@@ -338,6 +338,14 @@ mod tests {
     }
 
     #[test]
+    fn the_login_and_nothing_else_can_be_called_before_it_is_done() {
+        use Procedure::*;
+        let login: Vec<_> = Procedure::ALL.iter().copied().filter(|procedure| procedure.is_login()).collect();
+        assert_eq!(login, [AuthList, AuthSaslInit, AuthSaslStart, AuthSaslStep, AuthPolkit]);
+        assert_eq!(ConnectGetLibVersion.name(), "CONNECT_GET_LIB_VERSION");
+    }
+
+    #[test]
     fn saving_is_asked_for_when_an_update_outlives_the_device() {
         let needed = |flags| {
             let permissions = Procedure::NodeDeviceUpdate.permissions().iter();

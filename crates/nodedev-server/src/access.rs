@@ -43,3 +43,19 @@ impl Access for AllowAll {
 pub(crate) fn denied() -> Error {
     Error::new(ErrorDomain::ACCESS, ErrorCode::ACCESS_DENIED, "'nodedev' denied access")
 }
+
+#[cfg(test)]
+mod tests {
+    use nodedev_rpc::Procedure;
+
+    use super::*;
+
+    #[test]
+    fn whoever_connects_may_do_everything_and_need_not_be_asked_for() {
+        assert!(AllowAll.allows_all());
+        for permission in Procedure::ALL.iter().flat_map(|procedure| procedure.permissions()) {
+            let allowed = AllowAll.allows(&Identity::default(), permission, Some("computer"));
+            assert_eq!(allowed, Ok(true), "{permission:?}");
+        }
+    }
+}

@@ -249,6 +249,23 @@ mod tests {
     }
 
     #[test]
+    fn each_of_the_kernels_words_is_an_action() {
+        for (word, action) in [
+            ("add", Action::Add),
+            ("remove", Action::Remove),
+            ("change", Action::Change),
+            ("move", Action::Move),
+            ("bind", Action::Bind),
+            ("unbind", Action::Unbind),
+            ("online", Action::Online),
+            ("offline", Action::Offline),
+        ] {
+            let text = format!("{word}@/devices/a\0ACTION={word}\0DEVPATH=/devices/a\0SUBSYSTEM=x\0");
+            assert_eq!(Message::from_kernel(text.as_bytes()).map(|it| it.action), Some(action), "{word}");
+        }
+    }
+
+    #[test]
     fn messages_of_udev_are_read_and_those_that_lie_about_their_parts_are_not() {
         let properties = &ADD[ADD.iter().position(|&b| b == 0).unwrap() + 1..];
         let whole = udev(properties);
@@ -321,6 +338,44 @@ mod tests {
             let mut socket = UeventSocket::open(Teller::Kernel, 65_536).unwrap();
             send(ADD, 0, &NetlinkAddr::new(0, KERNEL));
             assert_eq!(socket.receive().unwrap(), News::Empty, "in the kernel's place");
+        });
+        alone.join().unwrap();
+    }
+
+    /// Makes the kernel tell of the loopback interface, which nobody else hears of in a network of its own.
+    fn provoke() {
+        std::fs::write("/sys/class/net/lo/uevent", "change").unwrap();
+    }
+
+    #[test]
+    fn the_kernel_is_believed_until_a_udev_runs() {
+        if !nix::unistd::geteuid().is_root() {
+            return;
+        }
+        let alone = std::thread::spawn(|| {
+            use nix::mount::{MsFlags, mount};
+            use nix::sched::{CloneFlags, unshare};
+            let none = None::<&str>;
+            unshare(CloneFlags::CLONE_NEWNET | CloneFlags::CLONE_NEWNS).unwrap();
+            mount(none, "/", none, MsFlags::MS_REC | MsFlags::MS_PRIVATE, none).unwrap();
+            mount(Some("sysfs"), "/sys", Some("sysfs"), MsFlags::empty(), none).unwrap();
+            mount(Some("none"), "/run", Some("tmpfs"), MsFlags::empty(), none).unwrap();
+            let mut sockets = [Teller::Kernel, Teller::Whoever, Teller::Udev]
+                .map(|teller| UeventSocket::open(teller, 65_536).unwrap());
+            let mut heard = || {
+                sockets.each_mut().map(|socket| match socket.receive().unwrap() {
+                    News::Uevent(told) => {
+                        (told.action, &*told.path) == (Action::Change, b"sys/devices/virtual/net/lo")
+                    }
+                    _ => false,
+                })
+            };
+            provoke();
+            assert_eq!(heard(), [true, true, false], "no udev runs");
+            std::fs::create_dir("/run/udev").unwrap();
+            std::fs::write("/run/udev/control", "").unwrap();
+            provoke();
+            assert_eq!(heard(), [true, false, false], "a udev runs, and says itself what changed");
         });
         alone.join().unwrap();
     }

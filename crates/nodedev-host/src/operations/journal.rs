@@ -308,3 +308,50 @@ fn parse(content: &[u8], address: PciAddress) -> std::result::Result<Record, Str
         None => Ok(record),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use serde_json::{Value, json};
+
+    use super::*;
+
+    fn entry() -> Value {
+        let binding = |driver: &str| json!({ "kernel_driver": driver, "driver_override": driver });
+        json!({
+            "version": 1, "name": "pci_0000_05_00_0", "address": "0000:05:00.0",
+            "identity": {
+                "vendor": "0x8086", "device": "0x10c9", "subsystem_vendor": "0x1af4", "subsystem_device": "0x1100",
+                "syspath": "/sys/devices/pci0000:00/0000:05:00.0",
+            },
+            "state": "detaching", "original": binding("uio"), "before": binding("uio"),
+            "target": binding("vfio-pci"), "module": "uio",
+            "members": [{ "address": "0000:05:00.0", "target": binding("vfio-pci") }],
+            "operation": 7, "boot_id": "b", "pid": 9, "since_seconds": 0,
+        })
+    }
+
+    #[test]
+    fn an_entry_is_read_and_written_as_it_is_or_refused_with_the_reason() {
+        let address: PciAddress = "0000:05:00.0".parse().unwrap();
+        let again = |entry: &Value| {
+            let written = read_again(&serde_json::to_vec(entry).unwrap(), address)?;
+            Ok::<Value, String>(serde_json::from_slice(&written).unwrap())
+        };
+        assert_eq!(again(&entry()), Ok(entry()));
+        for (field, value, want) in [
+            ("version", json!(2), "it has version 2"),
+            ("address", json!("0000:05:00.1"), "it is about"),
+            ("members", json!([]), "list of members"),
+            ("members", json!([{ "address": "0000:05:00.1" }]), "list of members"),
+            ("module", json!("../x"), "is no name of a kernel driver"),
+            ("target", json!({ "kernel_driver": "a/b" }), "is no name of a kernel driver"),
+            ("state", json!("asleep"), "asleep"),
+            ("more", json!(1), "unknown field"),
+        ] {
+            let mut changed = entry();
+            changed[field] = value;
+            let error = again(&changed).unwrap_err();
+            assert!(error.contains(want), "{field}: {error}");
+        }
+    }
+}

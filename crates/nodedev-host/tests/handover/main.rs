@@ -3,11 +3,14 @@
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 mod claims;
+mod denied;
 mod faults;
 mod host;
+mod interrupted;
 mod journal;
 mod messages;
 mod network;
+mod no_more;
 mod power;
 mod refusals;
 mod reset;

@@ -426,8 +426,8 @@ fn what_helps_without_an_iommu_is_what_helps_on_that_machine() {
     let cpu =
         |maker: &str, flags: &str| format!("processor : 0\nvendor_id\t: {maker}\nflags\t\t: fpu {flags}\n");
     for (architecture, processors, want) in [
-        ("x86_64", cpu("GenuineIntel", ""), "intel_iommu=on"),
-        ("x86_64", cpu("AuthenticAMD", ""), "AMD-Vi"),
+        ("x86_64", cpu("GenuineIntel", "vmx"), "intel_iommu=on"),
+        ("x86_64", cpu("AuthenticAMD", "svm"), "AMD-Vi"),
         ("x86_64", cpu("HygonGenuine", ""), "AMD-Vi"),
         ("x86_64", cpu("GenuineIntel", "hypervisor"), "this is a virtual machine"),
         ("aarch64", "processor\t: 0\n".into(), "SMMU"),
@@ -448,6 +448,8 @@ fn what_helps_without_an_iommu_is_what_helps_on_that_machine() {
             processors.contains("GenuineIntel"),
             "{architecture}: {help}"
         );
+        let is_guest = processors.contains("hypervisor");
+        assert_eq!(help.contains("this is a virtual machine"), is_guest, "{architecture}: {help}");
     }
 }
 

@@ -9,7 +9,7 @@ use nodedev_testkit::fake_kernel::FakeKernel;
 use nodedev_testkit::tree::{Device, NodeKind};
 
 use crate::host::{
-    BRIDGE, PINNED, UNUSED, detached, end, is, journal, name, over, process, program, served, tree,
+    BRIDGE, PINNED, TWO, UNUSED, detached, end, is, journal, name, over, process, program, served, tree,
 };
 
 /// A host whose card has a node, that a program can have open.
@@ -17,6 +17,8 @@ fn host() -> Arc<FakeKernel> {
     let mut tree = tree();
     let card = format!("devices/pci0000:00/{BRIDGE}/{PINNED}/drm/card1");
     tree.add(&Device::new(card, "class/drm").node(NodeKind::Char, 226, 1, "dri/card1")).unwrap();
+    let other = format!("devices/pci0000:00/{BRIDGE}/{TWO}/drm/card2");
+    tree.add(&Device::new(other, "class/drm").node(NodeKind::Char, 226, 2, "dri/card2")).unwrap();
     over(tree)
 }
 
@@ -41,6 +43,7 @@ const WHO: &str = "the kernel waits: process 77 (Xorg) has /dev/dri/card1 open";
 #[test]
 fn a_person_is_told_whom_the_kernel_waits_for_and_the_operation_ends_when_that_process_does() {
     let kernel = host();
+    process(kernel.folder(), 6, "sway", &["/dev/dri/card2"]);
     process(kernel.folder(), 77, "Xorg", &["/dev/dri/card1"]);
     kernel.hang("uio/unbind");
     let options = DetachOptions { force: true, ..DetachOptions::default() };

@@ -75,13 +75,12 @@ fn refused(why: &str) -> Error {
 }
 
 fn of_handshake(error: &io::Error, host: &str) -> Error {
-    use std::error::Error as _;
     let inner = error.get_ref().and_then(|inner| inner.downcast_ref::<rustls::Error>());
     match inner {
         Some(rustls::Error::InvalidCertificate(invalid)) => unfit(invalid, host),
         Some(rustls::Error::AlertReceived(alert)) => refused(&format!("it sent the alert {alert:?}")),
         Some(other) => failed(&other.to_string(), host),
-        None if error.source().is_none() && error.kind() == io::ErrorKind::UnexpectedEof => {
+        None if error.kind() == io::ErrorKind::UnexpectedEof => {
             failed("the daemon closed the connection", host)
         }
         None => failed(&reason(error), host),
@@ -212,8 +211,6 @@ impl Read for Reader {
                 loop {
                     match tls.reader().read(buffer) {
                         Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
-                        // A daemon that closes the connection without saying so first.
-                        Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => return Ok(0),
                         done => return done,
                     }
                     let mut rest = self.input.get(self.taken..).unwrap_or_default();
@@ -232,6 +229,7 @@ impl Read for Reader {
             let count = self.socket.read(&mut self.input);
             self.input.truncate(*count.as_ref().unwrap_or(&0));
             if count? == 0 {
+                // A daemon that closes the connection, having said so first or not.
                 return Ok(0);
             }
         }
@@ -273,3 +271,6 @@ impl Write for Writer {
         Ok(())
     }
 }
+
+#[cfg(test)]
+mod tests;

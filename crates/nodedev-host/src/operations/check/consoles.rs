@@ -83,8 +83,9 @@ fn consoles(host: &dyn HostAccess) -> Result<Vec<(Vec<u8>, Vec<u8>)>> {
             line.split(u8::is_ascii_whitespace).filter(|field| !field.is_empty()).collect();
         let [name, .., number] = fields[..] else { continue };
         names.insert(name.to_vec());
-        let is_number = number.contains(&b':') && number.iter().all(|b| b.is_ascii_digit() || *b == b':');
-        if is_number && let Some(link) = host.read_link(&join(DEV_CHAR.as_bytes(), number))? {
+        if is_name(number)
+            && let Some(link) = host.read_link(&join(DEV_CHAR.as_bytes(), number))?
+        {
             found.push((name.to_vec(), follow(DEV_CHAR.as_bytes(), &link)));
         }
     }

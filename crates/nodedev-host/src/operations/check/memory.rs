@@ -110,3 +110,22 @@ fn text(host: &dyn HostAccess, path: &[u8], name: &str) -> Result<Option<Vec<u8>
     let value = host.read(&join(path, name.as_bytes()), SMALL)?;
     Ok(value.map(|value| attribute_value(&value).to_vec()).filter(|value| !value.is_empty()))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::is_numbered;
+
+    #[test]
+    fn names_with_a_word_and_a_number_are_told_from_others() {
+        for (name, want) in [
+            ("mem0", true),
+            ("mem12", true),
+            ("mem", false),
+            ("memx", false),
+            ("mem1x", false),
+            ("region0", false),
+        ] {
+            assert_eq!(is_numbered(name.as_bytes(), b"mem"), want, "{name}");
+        }
+    }
+}

@@ -121,7 +121,6 @@ pub(crate) fn reattach(scene: &Scene<'_>, intent: &Intent<'_>, from_host: bool) 
         let needed = run(TAKEN_BACK, scene, intent).into_iter();
         let needed = needed.filter(|finding| finding.effect >= Effect::RefusedUnlessForced);
         findings.extend(needed.map(|finding| Finding {
-            effect: Effect::Refused,
             remedy: Some(format!(
                 "stop its use; or leave it to the driver that has it now: `nodedev handover forget {}`",
                 intent.function.address

@@ -108,16 +108,16 @@ pub(crate) struct Mounts {
 impl Mounts {
     /// The file systems that a process sees. `None` if that is told nowhere.
     pub(super) fn of(host: &dyn HostAccess, process: &str) -> Result<Option<Self>> {
-        Self::some_of(host, process, true)
+        Self::some_of(host, process, true, KEPT_LIMIT)
     }
 
     /// As [`Mounts::of`], without what any user may have mounted, and without saying what is where: only what is mounted for
     /// real costs memory.
     pub(super) fn of_administrators(host: &dyn HostAccess, process: &str) -> Result<Option<Self>> {
-        Self::some_of(host, process, false)
+        Self::some_of(host, process, false, KEPT_LIMIT)
     }
 
-    fn some_of(host: &dyn HostAccess, process: &str, all: bool) -> Result<Option<Self>> {
+    fn some_of(host: &dyn HostAccess, process: &str, all: bool, limit: usize) -> Result<Option<Self>> {
         let path = format!("{process}/mountinfo");
         let (mut mounts, mut places) = (Self::default(), HashMap::new());
         let (mut kept, mut malformed) = (0, false);
@@ -126,14 +126,14 @@ impl Mounts {
                 malformed = true;
                 return;
             };
-            if kept <= KEPT_LIMIT && (all || !mount.can_be_users()) {
+            if kept <= limit && (all || !mount.can_be_users()) {
                 kept += mounts.take(mount, &mut places, all);
             }
         };
         if !host.lines(path.as_bytes(), LONGEST_LINE, &mut line)? {
             return Ok(None);
         }
-        let problem = match (malformed, kept > KEPT_LIMIT) {
+        let problem = match (malformed, kept > limit) {
             (true, _) => Some("it has a line that is none of a file system"),
             (_, true) => Some("it has more file systems than anybody can need"),
             _ => None,
@@ -273,7 +273,7 @@ pub(super) fn unescaped(text: &[u8]) -> Vec<u8> {
 mod tests {
     use std::collections::HashMap;
 
-    use super::{Mount, Mounts, layers, parse, unescaped};
+    use super::{KEPT_LIMIT, Mount, Mounts, layers, parse, recorded_mount, unescaped};
 
     #[test]
     fn lines_of_mountinfo_are_read_with_and_without_optional_fields() {
@@ -290,6 +290,8 @@ mod tests {
             ("22 1 0:31 / / rw shared:1 - btrfs /dev/sda2 rw", want("0:31", "/", "btrfs", "/dev/sda2", "rw")),
             ("22 1 0:31 / / rw - tmpfs tmpfs rw", want("0:31", "/", "tmpfs", "tmpfs", "rw")),
             ("22 1 ../x / / rw - a b c", None),
+            ("22 1 831 / / rw - a b c", None),
+            ("22 1 8:x / / rw - a b c", None),
             ("22 1 0:31", None),
             ("", None),
         ] {
@@ -325,5 +327,84 @@ mod tests {
     fn layers_of_an_overlay_are_found_in_its_options() {
         let found: Vec<_> = layers(b"rw,lowerdir=/a:/b,upperdir=/c,workdir=rel,xino=off").collect();
         assert_eq!(found, [b"/a", b"/b", b"/c"]);
+    }
+
+    #[test]
+    fn any_user_may_have_mounted_what_is_on_no_device_and_of_some_kinds() {
+        for (line, want) in [
+            ("1 0 0:5 / /x rw - tmpfs a rw", true),
+            ("1 0 0:5 / /x rw - overlay a rw", true),
+            ("1 0 0:5 / /x rw - fuse.sshfs a rw", true),
+            ("1 0 8:1 / /x rw - fuseblk a rw", false),
+            ("1 0 8:1 / /x rw - overlay a rw", false),
+            ("1 0 0:5 / /x rw - btrfs a rw", false),
+        ] {
+            assert_eq!(parse(line.as_bytes()).unwrap().can_be_users(), want, "{line}");
+        }
+    }
+
+    #[test]
+    fn what_is_kept_of_lines_is_counted_in_bytes_and_each_thing_once() {
+        let (mut mounts, mut places) = (Mounts::default(), HashMap::new());
+        for (line, is_at, kept) in [
+            // Number, place, kind, source and options; and the place again where what is where is kept.
+            ("1 0 8:1 / /long rw - ext4 ab rw", true, 3 + 5 + 4 + 2 + 2 + 5),
+            ("1 0 8:2 / /long rw - ext4 ab rw", false, 3 + 5 + 4 + 2 + 2),
+            // A file system that is known is kept once, with the shortest place, the first of those.
+            ("1 0 8:1 / /b rw - ext4 ab rw", true, 2),
+            ("1 0 8:1 / /a rw - ext4 ab rw", false, 0),
+            // The options of an overlay are kept as its folders.
+            ("1 0 0:5 / /o rw - overlay o lowerdir=/a:/bc", false, 3 + 2 + 7 + 1 + 2 + 3),
+            ("1 0 0:6 / /o rw - overlay p lowerdir=/a:/bc", false, 3 + 2 + 7 + 1),
+        ] {
+            let mount = parse(line.as_bytes()).unwrap();
+            assert_eq!(mounts.take(mount, &mut places, is_at), kept, "{line}");
+        }
+        assert_eq!(mounts.all[0].at, b"/b");
+    }
+
+    #[test]
+    fn too_much_to_keep_is_an_error_and_what_users_may_have_mounted_is_not_kept_of_others() {
+        let folder = tempfile::tempdir().unwrap();
+        let lines = "1 0 8:1 / / rw - ext4 a rw\n2 1 0:5 / /m rw - tmpfs t rw\n3 1 8:2 / /s rw - xfs b rw\n";
+        for path in ["sys", "proc/1"] {
+            std::fs::create_dir_all(folder.path().join(path)).unwrap();
+        }
+        std::fs::write(folder.path().join("proc/1/mountinfo"), lines).unwrap();
+        let host = nodedev_sys::Root::open(folder.path()).unwrap();
+        let read = |all, limit| match Mounts::some_of(&host, "proc/1", all, limit) {
+            Ok(mounts) => Ok(mounts.unwrap().all().map(|mount| mount.kind.clone()).collect::<Vec<_>>()),
+            Err(error) => Err(error.told()),
+        };
+        let kinds =
+            |kinds: &[&str]| Ok(kinds.iter().map(|kind| kind.as_bytes().to_vec()).collect::<Vec<_>>());
+        // 11 bytes and a place of 1, 13 and 2, 11 and 2.
+        let (some, all) = (11 + 11, 12 + 15 + 13);
+        assert_eq!(read(true, all), kinds(&["ext4", "tmpfs", "xfs"]));
+        assert_eq!(read(false, KEPT_LIMIT), kinds(&["ext4", "xfs"]));
+        assert_eq!(read(false, some), kinds(&["ext4", "xfs"]));
+        for (is_all, limit) in [(true, all - 1), (true, 1), (false, some - 1)] {
+            let error = read(is_all, limit).unwrap_err();
+            assert!(error.contains("more file systems than anybody can need"), "{error}");
+        }
+    }
+
+    #[test]
+    fn a_recording_has_the_source_of_what_leads_to_a_device_or_a_machine() {
+        for (line, want) in [
+            ("22 1 8:1 / / rw - ext4 /dev/sda1 rw", None),
+            ("22 1 8:1 / / rw - ext4 secret rw", None),
+            ("22 1 0:40 / / rw - bcachefs /dev/sda1:/dev/sdb1 rw", None),
+            ("22 1 0:40 / / rw - overlay secret rw,lowerdir=/a", None),
+            ("22 1 0:40 / / rw - btrfs secret rw", None),
+            ("22 1 0:40 / / rw - zfs secret rw", None),
+            ("22 1 0:40 / / rw - nfs4 10.0.0.1:/secret rw", None),
+            ("22 1 0:40 / / rw shared:1 - tmpfs secret rw", Some("22 1 0:40 / / rw shared:1 - tmpfs ")),
+            ("22 1 0:40 / / rw - proc secret rw", Some("22 1 0:40 / / rw - proc ")),
+            ("no mount", None),
+        ] {
+            let found = String::from_utf8_lossy(recorded_mount(line.as_bytes()));
+            assert_eq!(found, want.unwrap_or(line), "{line}");
+        }
     }
 }

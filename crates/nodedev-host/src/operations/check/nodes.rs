@@ -78,3 +78,48 @@ pub(super) fn device_of<'n>(
         None => Ok(all()?.by_number.get(&node).cloned()),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+    use std::os::unix::fs::symlink;
+
+    use super::*;
+
+    #[test]
+    fn nodes_of_disks_are_block_devices_and_all_others_are_not() {
+        let folder = tempfile::tempdir().unwrap();
+        let sys = folder.path().join("sys");
+        for (place, name, uevent) in [
+            ("class/block", "sda", "MAJOR=8\nMINOR=0\nDEVNAME=sda\n"),
+            ("class/tty", "ttyS0", "MAJOR=4\nMINOR=64\nDEVNAME=ttyS0\n"),
+            ("class/block", "cciss!c0d0", "MAJOR=104\nMINOR=0\nDEVNAME=cciss!c0d0\n"),
+            ("bus/usb/devices", "1-1", "MAJOR=189\nMINOR=1\nDEVNAME=bus/usb/001/002\n"),
+            ("class/net", "eth0", "INTERFACE=eth0\n"),
+        ] {
+            let device = sys.join("devices").join(name);
+            fs::create_dir_all(&device).unwrap();
+            fs::write(device.join("uevent"), uevent).unwrap();
+            fs::create_dir_all(sys.join(place)).unwrap();
+            let up = "../".repeat(place.split('/').count());
+            symlink(format!("{up}devices/{name}"), sys.join(place).join(name)).unwrap();
+        }
+        let host = nodedev_sys::Root::open(folder.path()).unwrap();
+        let nodes = Nodes::of(&host).unwrap();
+        let device = |name: &str| Some(format!("sys/devices/{name}").into_bytes());
+        for (kind, major, minor, want) in [
+            (NodeKind::Block, 8, 0, device("sda")),
+            (NodeKind::Char, 8, 0, None),
+            (NodeKind::Char, 4, 64, device("ttyS0")),
+            (NodeKind::Block, 4, 64, None),
+            (NodeKind::Char, 189, 1, device("1-1")),
+        ] {
+            let file = OpenFile { link: b"/x".to_vec(), node: Some(DeviceNode { kind, major, minor }) };
+            assert_eq!(device_of(&host, &file, || Ok(&nodes)).unwrap(), want, "{kind:?} {major}:{minor}");
+        }
+        for (name, want) in [("cciss/c0d0", device("cciss!c0d0")), ("ttyS0", device("ttyS0")), ("eth0", None)]
+        {
+            assert_eq!(nodes.named(name.as_bytes()).map(<[u8]>::to_vec), want, "{name}");
+        }
+    }
+}

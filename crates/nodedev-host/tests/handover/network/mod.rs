@@ -1,5 +1,6 @@
 //! What the host reaches its network and its storage through, whatever is in between.
 
+mod aside;
 mod guests;
 mod netconsole;
 mod routes;

@@ -152,7 +152,8 @@ mod tests {
             assert_eq!(ipv4(line.as_bytes()), want, "{line}");
         }
         let dead = ipv4(b"*\t00000000\t00000000\t0201\t0\t0\t0\t00000000\t0\t0\t0");
-        assert!(matches!(dead, Some(Line::Route(Route { kind: RouteKind::DeadEnd, .. }))), "{dead:?}");
+        let Some(Line::Route(dead)) = dead else { panic!("{dead:?}") };
+        assert_eq!((dead.kind, dead.interfaces.len()), (RouteKind::DeadEnd, 0));
     }
 
     #[test]

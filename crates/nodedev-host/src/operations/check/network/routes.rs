@@ -208,7 +208,7 @@ fn covered(mut ranges: Vec<(u128, u128)>) -> u128 {
     for (first, last) in ranges {
         let first = first.max(next);
         if first <= last {
-            sum = sum.saturating_add(last - first + 1);
+            sum = sum.saturating_add(last - first).saturating_add(1);
             next = last.saturating_add(1);
         }
     }
@@ -309,5 +309,39 @@ mod tests {
             });
             assert_eq!(routes.to(address.parse().unwrap()), want, "{address}");
         }
+    }
+
+    #[test]
+    fn addresses_of_ranges_are_counted_once_and_to_the_last() {
+        for (ranges, want) in [
+            (&[][..], 0),
+            (&[(5, 5)], 1),
+            (&[(0, 9), (10, 19)], 20),
+            (&[(10, 19), (0, 14)], 20),
+            (&[(0, 9), (2, 3)], 10),
+            (&[(0, u128::MAX)], u128::MAX),
+        ] {
+            assert_eq!(covered(ranges.to_vec()), want, "{ranges:?}");
+        }
+    }
+
+    #[test]
+    fn what_every_interface_has_by_itself_is_no_way_to_another_machine() {
+        let mut all: Vec<Route> = [
+            ("fe80::/64", "a"),
+            ("fe80::1/128", "b"),
+            ("ff00::/8", "c"),
+            ("224.0.0.0/4", "d"),
+            ("10.0.0.0/24", "e"),
+            ("fd00::/64", "f"),
+            ("2001:db8::/32", "g"),
+            ("0.0.0.0/0", "lo"),
+        ]
+        .map(|(text, interface)| route(text, &[interface], 254, 0))
+        .into();
+        all.push(Route { kind: RouteKind::Local, ..route("10.0.0.1/32", &["h"], 255, 0) });
+        let names = routes(all).all_interfaces();
+        let names: Vec<_> = names.iter().map(|name| String::from_utf8_lossy(name).into_owned()).collect();
+        assert_eq!(names, ["e", "f", "g"]);
     }
 }

@@ -66,7 +66,10 @@ fn address(text: &[u8]) -> Option<IpAddr> {
 
 #[cfg(test)]
 mod tests {
-    use super::address;
+    use std::fs;
+    use std::os::unix::fs::symlink;
+
+    use super::{address, peers_of};
 
     #[test]
     #[cfg(target_endian = "little")]
@@ -80,6 +83,44 @@ mod tests {
             ("", None),
         ] {
             assert_eq!(address(text.as_bytes()), want.map(|want| want.parse().unwrap()), "{text}");
+        }
+    }
+
+    #[test]
+    #[cfg(target_endian = "little")]
+    fn connections_that_are_made_and_a_process_s_own_have_its_peers() {
+        let folder = tempfile::tempdir().unwrap();
+        fs::create_dir_all(folder.path().join("sys")).unwrap();
+        let line = |remote: &str, state: &str, inode: u32| {
+            format!("0: 0200000A:1234 {remote}:0CBC {state} 0:0 0:0 0 0 0 {inode} 1\n")
+        };
+        let table = [
+            "head\n".to_owned(),
+            line("0100000A", "01", 77),
+            line("0300000A", "01", 78),
+            line("0400000A", "0A", 77),
+            "x\n".to_owned(),
+        ];
+        for process in ["proc/5", "other"] {
+            let process = folder.path().join(process);
+            fs::create_dir_all(process.join("fd")).unwrap();
+            fs::create_dir_all(process.join("net")).unwrap();
+            symlink("socket:[77]", process.join("fd/3")).unwrap();
+            fs::write(process.join("net/tcp"), table.concat()).unwrap();
+        }
+        fs::create_dir_all(folder.path().join("proc/6/fd")).unwrap();
+        let host = nodedev_sys::Root::open(folder.path()).unwrap();
+        for (pid, want) in [
+            ("5", Some(vec!["10.0.0.1"])),
+            ("6", None),
+            ("7", None),
+            ("", None),
+            ("../other", None),
+            ("x", None),
+        ] {
+            let found = peers_of(&host, pid).unwrap();
+            let found = found.map(|peers| peers.iter().map(ToString::to_string).collect::<Vec<_>>());
+            assert_eq!(found, want.map(|want| want.into_iter().map(str::to_owned).collect()), "{pid}");
         }
     }
 }
