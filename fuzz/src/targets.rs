@@ -556,12 +556,9 @@ fn mask(input: &[u8]) {
     let Ok(Some(root)) = host::host().and_then(|host| host.changed_by(input)) else { return };
     let Ok(archive) = tempfile::Builder::new().suffix(".tar").tempfile_in(host::memory()) else { return };
     let recorded = record(&root, archive.path(), RecordOptions { mask: true });
-    // What is found afterwards in spite of the mask is never written; that the mask left it there is a fault of it.
-    let is_fault = matches!(
-        recorded,
-        Err(RecordError::Write { .. } | RecordError::Format { .. } | RecordError::Revealed { .. })
-    );
-    assert!(!is_fault, "{recorded:?}");
+    // A value that the mask left is refused (`Revealed`): nothing is written. Foreign bytes reach that by a serial number that is also the
+    // name and value of a property, or by an address in the middle of other digits.
+    assert!(!matches!(recorded, Err(RecordError::Write { .. } | RecordError::Format { .. })), "{recorded:?}");
 }
 
 /// Opens a recording, lists and describes what is in it.
