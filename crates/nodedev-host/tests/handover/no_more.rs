@@ -3,6 +3,7 @@
 use std::fs;
 
 use nodedev_driver::{DetachOptions, Driver, ExplainOptions};
+use nodedev_host::HostDriver;
 use nodedev_model::{Effect, Finding, FindingKind, Verdict};
 use nodedev_sys::{DeviceNode, NodeKind};
 use nodedev_testkit::fake_kernel::{FakeKernel, errno};
@@ -430,4 +431,18 @@ fn a_disk_that_cannot_be_asked_for_says_why() {
     let findings = found(disks(NO_DISK), |kernel| kernel.remove_node("/dev/sda"));
     let what = format!("it is not known whether PCI device {UNUSED} is in use: sda of the host: ");
     assert_eq!(problems(&findings), [format!("{what}cannot open /dev/sda: No such file or directory")]);
+}
+
+#[test]
+fn a_recording_says_that_it_need_not_tell_all_and_a_host_does_not() {
+    let kernel = over(tree());
+    let recording = HostDriver::new(nodedev_sys::Root::open(kernel.folder()).unwrap());
+    for (driver, want) in [(recording, true), (program(&kernel), false)] {
+        let told = driver.explain(&name(UNUSED), &ExplainOptions::default()).unwrap();
+        let is_told = told.findings.iter().any(|finding| {
+            (finding.kind, finding.effect) == (FindingKind::Unknown, Effect::Note)
+                && finding.problem.starts_with("a recording need not tell")
+        });
+        assert_eq!(is_told, want, "{:?}", told.findings);
+    }
 }

@@ -105,6 +105,22 @@ const ROWS: &[Row] = &[
         ],
     ),
     (
+        "a card that a tunnel in a bridge may go through, beside the card of that bridge",
+        |tree| {
+            virtual_(tree, "vx0", &[]);
+            numbers(tree, "vx0", 4, 4);
+            virtual_(tree, "br0", &[NIC, "vx0"]);
+        },
+        |net| {
+            net.links = vec![link("br0", "bridge"), link("vx0", "vxlan")];
+            net.routes = vec![route("0.0.0.0/0", &["br0"]), route("10.2.0.0/24", &[FREE])];
+        },
+        [
+            Some("its default route is through br0, of which eth0 is a part"),
+            Some("its default route is through br0, and may lead on through eth9: nobody says where it does"),
+        ],
+    ),
+    (
         "an interface with routes of the link alone, where nobody knows the way",
         |tree| tree.file(MOUNTS, b"22 1 0:30 / /m rw - fuse.sshfs me@nas:/m rw\n").unwrap(),
         |net| {
