@@ -168,7 +168,7 @@ pub struct PciCapability {
 /// How awake a PCI function is.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, JsonSchema)]
 pub struct PciPower {
-    /// Its power state (`power_state`, Linux 5.8): `D0` is on, `D3hot` and `D3cold` sleep. Absent if the kernel does not say.
+    /// Its power state (`power_state`, Linux 5.11): `D0` is on, `D3hot` and `D3cold` sleep. Absent if the kernel does not say.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub state: Option<Text>,
     /// Whether the kernel has put it to sleep while nobody uses it (`power/runtime_status`): `active`, `suspended`, `unsupported` and

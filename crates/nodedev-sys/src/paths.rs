@@ -62,7 +62,7 @@ pub const NVIDIA_DEVICES: &str = "proc/driver/nvidia/gpus";
 pub const CLASS_BLOCK: &str = "sys/class/block";
 /// Groups that have a node of VFIO's, by number.
 pub const CLASS_VFIO: &str = "sys/class/vfio";
-/// Devices that have a node of VFIO's of their own (Linux 6.2), by the names of the nodes.
+/// Devices that have a node of VFIO's of their own (Linux 6.1), by the names of the nodes.
 pub const CLASS_VFIO_DEV: &str = "sys/class/vfio-dev";
 /// Network interfaces, one link for each.
 pub const CLASS_NET: &str = "sys/class/net";

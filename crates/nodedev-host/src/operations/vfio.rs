@@ -1,6 +1,6 @@
 //! Which drivers serve devices for VFIO, whatever they are called.
 //!
-//! A driver that does has a folder `vfio-dev` in each device (Linux 6.2). Besides `vfio-pci` and the drivers that are made for
+//! A driver that does has a folder `vfio-dev` in each device (Linux 6.1). Besides `vfio-pci` and the drivers that are made for
 //! some devices, which an override has to name, drivers of the host can do so of themselves: that of NVIDIA's graphics
 //! cards serves virtual functions to guests, and these are lost if it lets go of them.
 
