@@ -7,10 +7,16 @@
 mod common;
 
 use std::fs::File;
+use std::io;
 use std::ops::ControlFlow;
+use std::sync::{Arc, Condvar, Mutex};
+use std::time::{Duration, Instant};
 
 use common::{host, open, pci, tree};
 use nodedev_driver::{Driver, Error, ListFlags, View, XmlFlags};
+use nodedev_host::HostDriver;
+use nodedev_host::live::Source;
+use nodedev_sys::{News, Root, Waker};
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
 /// Opens files until no more may be.
@@ -20,6 +26,27 @@ fn all_files() -> Vec<File> {
         files.push(file);
     }
     files
+}
+
+/// Of which nothing is heard.
+#[derive(Default)]
+struct Silence(Arc<(Mutex<bool>, Condvar)>);
+
+impl Source for Silence {
+    fn receive(&mut self, timeout: Option<Duration>, _: &mut News) -> io::Result<()> {
+        assert_eq!(timeout, None, "nothing is lost, and no definition is read");
+        let woken = self.0.1.wait_while(self.0.0.lock().unwrap(), |woken| !*woken);
+        *woken.unwrap() = false;
+        Ok(())
+    }
+
+    fn waker(&self) -> Waker {
+        let shared = Arc::clone(&self.0);
+        Waker::new(move || {
+            *shared.0.lock().unwrap() = true;
+            shared.1.notify_all();
+        })
+    }
 }
 
 fn is_told<T: std::fmt::Debug>(what: &str, answer: Result<T, Error>) {
@@ -69,5 +96,21 @@ fn what_cannot_be_looked_at_since_no_more_files_may_be_open_is_an_error_and_is_f
     assert_eq!(told, 2);
     drop(files);
     assert_eq!(driver.list_names(ListFlags::CAP_MDEV_TYPES).unwrap().len(), 1);
+
+    // A driver that follows the host waits for files, and can be dropped all the same.
+    let [one, other] = [(); 2].map(|()| Root::open(tree.root()).unwrap());
+    let files = all_files();
+    let dropped = HostDriver::following(one, Silence::default()).unwrap();
+    let waiting = HostDriver::following(other, Silence::default()).unwrap();
+    is_told("names of one that follows", dropped.list_names(ListFlags::empty()));
+    let start = Instant::now();
+    drop(dropped);
+    assert!(start.elapsed() < Duration::from_millis(500), "{:?}", start.elapsed());
+    drop(files);
+    let start = Instant::now();
+    while waiting.list_names(ListFlags::empty()).map_or(0, |names| names.len()) != all.len() {
+        assert!(start.elapsed() < Duration::from_secs(60), "it does not look again");
+        std::thread::sleep(Duration::from_millis(20));
+    }
     setrlimit(Resource::Nofile, limit).unwrap();
 }

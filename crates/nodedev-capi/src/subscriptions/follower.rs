@@ -3,13 +3,17 @@
 use std::collections::HashSet;
 use std::ffi::CString;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::time::Duration;
 
-use nodedev_driver::{Error, ErrorDomain, Lifecycles, ListFlags, Next, Result, Stopper, Watch};
+use nodedev_driver::{Error, ErrorCode, ErrorDomain, Lifecycles, ListFlags, Next, Result, Stopper, Watch};
 use nodedev_model::DeviceState;
 use nodedev_remote::End;
 
 use super::mailbox::{Mailbox, Message};
 use crate::source::Source;
+
+/// Pause between two looks at the devices, where one fails.
+const PAUSE: Duration = Duration::from_secs(1);
 
 /// A thread that follows. It ends when this is dropped.
 pub(super) struct Follower(Stopper);
@@ -21,7 +25,7 @@ impl Follower {
         let stopper = watch.stopper();
         // Neither may the source be kept open by the thread that it ends.
         let (source, mailbox) = (Arc::downgrade(source), Arc::clone(mailbox));
-        let look = move || source.upgrade().map(|source| devices(&*source)).unwrap_or_default();
+        let look = move || devices(&*source.upgrade()?).ok();
         std::thread::Builder::new()
             .name("nodedev-follow".to_owned())
             .spawn(move || follow(watch, &mailbox, &look))
@@ -37,39 +41,54 @@ impl Drop for Follower {
 }
 
 /// Which devices there are. A daemon that is too old to know of definitions has none.
-fn devices(source: &dyn Source) -> Lifecycles {
-    let list = |flags: ListFlags| source.list_all(flags.bits()).unwrap_or_default();
-    let persistent: HashSet<_> = list(ListFlags::PERSISTENT).into_iter().collect();
-    let inactive: HashSet<_> = list(ListFlags::INACTIVE).into_iter().collect();
-    let all = list(ListFlags::empty());
+fn devices(source: &dyn Source) -> Result<Lifecycles> {
+    let names = |flags: ListFlags| source.list_all(flags.bits());
+    let of_state = |flags| match names(flags) {
+        Err(error) if error.code() == ErrorCode::INVALID_ARG => Ok(Vec::new()),
+        names => names,
+    };
+    let persistent: HashSet<_> = of_state(ListFlags::PERSISTENT)?.into_iter().collect();
+    let inactive: HashSet<_> = of_state(ListFlags::INACTIVE)?.into_iter().collect();
     let state = |name: &CString| DeviceState {
         active: !inactive.contains(name),
         persistent: persistent.contains(name),
         autostart: false,
     };
-    all.iter().filter_map(|name| Some((name.to_str().ok()?.parse().ok()?, state(name)))).collect()
+    let all = names(ListFlags::empty())?;
+    Ok(all.iter().filter_map(|name| Some((name.to_str().ok()?.parse().ok()?, state(name)))).collect())
 }
 
-fn follow(mut watch: Watch, mailbox: &Mailbox, look: &dyn Fn() -> Lifecycles) {
+fn follow(mut watch: Watch, mailbox: &Mailbox, look: &dyn Fn() -> Option<Lifecycles>) {
     // Looked at after the watch began, so that no device is missing that the watch does not tell of.
     let mut known = look();
+    let mut is_behind = known.is_none();
     loop {
-        match watch.next(None) {
+        // What cannot be listed for now is not gone: it is looked at again.
+        match watch.next(is_behind.then_some(PAUSE)) {
             Next::Event(event) => {
                 for (name, event) in event.libvirt_events() {
-                    known.apply(name, event);
+                    if let Some(known) = &mut known {
+                        known.apply(name, event);
+                    }
                     mailbox.put(Message::Device(name.clone(), event));
                 }
             }
-            // More happened than the history holds: what is different now is what happened.
-            Next::Missed(_) => {
-                for (name, event) in known.replace(look()) {
-                    mailbox.put(Message::Device(name, event));
-                }
-            }
+            Next::Missed(_) => is_behind = true,
             Next::TimedOut => {}
             Next::Stopped => return,
             Next::Ended(_) => return,
+        }
+        if is_behind && let Some(now) = look() {
+            is_behind = false;
+            match &mut known {
+                None => known = Some(now),
+                // More happened than the history holds: what is different now is what happened.
+                Some(known) => {
+                    for (name, event) in known.replace(now) {
+                        mailbox.put(Message::Device(name, event));
+                    }
+                }
+            }
         }
     }
 }
@@ -129,7 +148,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_was_missed_is_told_with_definitions() {
+    fn what_was_missed_is_told_with_definitions_once_it_is_known() {
         let name = |name: &str| name.parse::<DeviceName>().unwrap();
         let state = |active, persistent| DeviceState { active, persistent, autostart: false };
         let log = EventLog::with_capacity(2);
@@ -141,16 +160,20 @@ mod tests {
             entry: None,
         };
         log.publish((0..9).map(happened));
-        log.end(None);
         let mailbox = Mailbox::new().unwrap();
-        // How the devices are at the first look, and after what was missed.
+        // How the devices are at the first look, at one that fails, and after what was missed.
         let looks = Mutex::new(vec![
-            [(name("mdev_a"), state(true, true)), (name("mdev_b"), state(false, true))],
-            [(name("mdev_a"), state(true, false)), (name("mdev_c"), state(false, true))],
+            Some([(name("mdev_a"), state(true, true)), (name("mdev_b"), state(false, true))]),
+            None,
+            Some([(name("mdev_a"), state(true, false)), (name("mdev_c"), state(false, true))]),
         ]);
         follow(watch, &mailbox, &|| {
             let mut looks = looks.lock().unwrap();
-            looks.pop().into_iter().flatten().collect()
+            let look = looks.pop().unwrap();
+            if looks.is_empty() {
+                log.end(None);
+            }
+            look.map(|devices| devices.into_iter().collect())
         });
         let mut told: Vec<_> = mailbox
             .take()

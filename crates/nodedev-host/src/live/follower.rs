@@ -25,6 +25,8 @@ use crate::mdevctl;
 use crate::scan::{self, Access};
 use crate::shared::Shared;
 
+/// How long a driver that is dropped waits at most for the thread that pauses.
+const STEP: Duration = Duration::from_millis(20);
 /// Pause between two looks at the host, where one is cut off since no more files may be open.
 const UNTIL_THERE_ARE_FILES: Duration = Duration::from_secs(1);
 /// How long definitions have to be left alone before they are read again, as in libvirt.
@@ -120,23 +122,31 @@ impl<'a, S: Source> Following<'a, S> {
 
     /// Follows the host until the driver is dropped.
     fn run(&mut self) -> io::Result<()> {
-        if self.shared.begin() {
-            loop {
-                if self.shared.scan(self.prints.clone(), None).is_break() {
-                    return Ok(());
+        loop {
+            if self.shared.begin() {
+                loop {
+                    if self.shared.scan(self.prints.clone(), None).is_break() {
+                        return Ok(());
+                    }
+                    if self.shared.exhausted().is_none() {
+                        break;
+                    }
+                    if !self.wait_for_files() {
+                        return Ok(());
+                    }
                 }
-                if self.shared.exhausted().is_none() {
-                    break;
-                }
-                std::thread::sleep(UNTIL_THERE_ARE_FILES);
+                break;
             }
-            self.shared.complete();
-        } else {
-            // What the index has is as old as the call that made it.
-            let _ = self.shared.ensure_complete(None);
-            self.rescan(&Touched::default());
-            self.shared.complete();
+            // What the index has is as old as the call that made it. If that was cut off, it may be this thread's turn.
+            if self.shared.ensure_complete(None).is_ok() {
+                self.rescan(&Touched::default());
+                break;
+            }
+            if !self.wait_for_files() {
+                return Ok(());
+            }
         }
+        self.shared.complete();
         self.shared.set_followed();
         while !self.shared.is_stopping() {
             let timeout = self.definitions.map(|(due, _)| due.saturating_duration_since(Instant::now()));
@@ -145,6 +155,15 @@ impl<'a, S: Source> Following<'a, S> {
             self.take_news()?;
         }
         Ok(())
+    }
+
+    /// Waits a while for what somebody else may close. `false` if the driver is dropped meanwhile.
+    fn wait_for_files(&self) -> bool {
+        let until = Instant::now() + UNTIL_THERE_ARE_FILES;
+        while Instant::now() < until && !self.shared.is_stopping() {
+            std::thread::sleep(STEP);
+        }
+        !self.shared.is_stopping()
     }
 
     fn take_news(&mut self) -> io::Result<()> {
@@ -304,7 +323,9 @@ impl<'a, S: Source> Following<'a, S> {
             if issues.exhausted().is_none() {
                 break (issues, fresh);
             }
-            std::thread::sleep(UNTIL_THERE_ARE_FILES);
+            if !self.wait_for_files() {
+                return;
+            }
         };
         self.shared.counters.rescans.fetch_add(1, Ordering::Relaxed);
         // Only this thread changes the index.
