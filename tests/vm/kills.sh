@@ -51,8 +51,8 @@ kill_during() {
     esac
 }
 
-# Whether the device is as the journal says, which is one of the two ends; counts which one it is. Without a pause:
-# nodedevd recovers what it finds before it answers.
+# Whether the device is as the journal says, which is one of the two ends; counts which one it is. nodedevd recovers what it
+# finds before it answers, and what the kernel has not come back from as soon as it does.
 look() {
     journal
     if are $HERE && [ $journal = none ]; then end=reattach
@@ -63,6 +63,8 @@ look() {
     fi
     count "$end"
 }
+
+is_at_an_end() { journal; case $journal in *ing) return 1 ;; esac; }
 
 # count END: how the operation that was killed in the middle ended.
 count() {
@@ -117,6 +119,7 @@ while goes_on; do
     client=$!
     kill_during $daemon
     start
+    until_true is_at_an_end
     [ -n "$bad" ] || look
 done
 kill $daemon

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use nodedev_driver::{Driver as _, Scope};
 use nodedev_host::HostDriver;
+use nodedev_model::{HandoverState, Handovers};
 use nodedev_server::{Access, AllowAll, Options, Service, Settings, Workers};
 use nodedev_sys::Root;
 use sd_notify::NotifyState;
@@ -79,7 +80,9 @@ pub(crate) fn run(args: &Args) -> Result<(), Fatal> {
             true => Arc::new(PolkitAccess(Arc::clone(&polkit))),
             false => Arc::new(AllowAll),
         };
-        let service = Service::new(Arc::new(driver), access, options);
+        let driver = Arc::new(driver);
+        strangers.spawn(recover_later(Arc::clone(&driver)));
+        let service = Service::new(driver, access, options);
         let lost = service.clone();
         let threads = Threads { own: tokio::runtime::Handle::current(), strangers: strangers.handle().clone() };
         let door = Arc::new(Door::new(service, polkit, receiver, (threads, user.as_raw()), limits));
@@ -295,6 +298,10 @@ fn recover(driver: &HostDriver) {
     }
     // A device whose driver fails costs seconds; systemd is not to end that, and begin it again, after its usual time.
     notify(&[NotifyState::ExtendTimeoutUsec(RECOVERY_MICROSECONDS)]);
+    try_to_recover(driver);
+}
+
+fn try_to_recover(driver: &HostDriver) {
     match driver.recover_handovers() {
         Ok(issues) => {
             issues.iter().for_each(|issue| tracing::warn!("of an operation that was interrupted: {issue}"));
@@ -303,6 +310,31 @@ fn recover(driver: &HostDriver) {
         Err(error) => tracing::warn!("operations that were interrupted cannot be looked for: {error}"),
     }
 }
+
+/// Recovers what could not be at the start: the kernel may not have come back yet from a write of the daemon before, and the lock
+/// comes free when it does.
+async fn recover_later(driver: Arc<HostDriver>) {
+    let mut pause = FIRST_PAUSE;
+    while driver.root().is_changeable()
+        && driver.handovers().is_ok_and(|handovers| is_in_progress(&handovers))
+    {
+        tokio::time::sleep(pause).await;
+        pause = (2 * pause).min(LONGEST_PAUSE);
+        let driver = Arc::clone(&driver);
+        if tokio::task::spawn_blocking(move || try_to_recover(&driver)).await.is_err() {
+            return;
+        }
+    }
+}
+
+/// Whether the journal has an operation that has not come to its end.
+fn is_in_progress(handovers: &Handovers) -> bool {
+    handovers.entries.iter().any(|entry| entry.state != HandoverState::Detached)
+}
+
+/// Pauses between two looks at operations that have not come to their end.
+const FIRST_PAUSE: Duration = Duration::from_secs(1);
+const LONGEST_PAUSE: Duration = Duration::from_secs(60);
 
 /// How long it may take to finish or undo what was interrupted: ten minutes.
 const RECOVERY_MICROSECONDS: u32 = 600_000_000;

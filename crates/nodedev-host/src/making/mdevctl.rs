@@ -190,6 +190,12 @@ mod tests {
                 "modify --parent=P --jsonfile=/dev/stdin --uuid=U --defined --live",
                 Some(plain_input),
             ),
+            (
+                Request::Modify { config: &rich, autostart: true, defined: true, live: false },
+                true,
+                "modify --parent=P --jsonfile=/dev/stdin --uuid=U --defined",
+                Some(rich_input),
+            ),
             (Request::StartDefined, true, "start --parent=P --uuid=U", None),
             (Request::Stop, true, "stop --uuid=U", None),
             (Request::Undefine, true, "undefine --parent=P --uuid=U", None),
