@@ -1,8 +1,9 @@
 //! What an interface is built upon, down to devices.
 
-use std::cell::OnceCell;
-use std::collections::{HashMap, HashSet};
+use std::cell::{OnceCell, RefCell};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::net::IpAddr;
+use std::rc::Rc;
 
 use nodedev_sys::network::{InterfaceName, Link};
 use nodedev_sys::paths::{CLASS_NET, PROCESSES_OF_THE_HOST, VIRTUAL, basename, follow, join};
@@ -46,6 +47,9 @@ const TUNNELS: &[&str] = &[
 /// Kinds that lead nowhere.
 const NOWHERE: &[&str] = &["dummy", "ifb", "nlmon"];
 
+/// Kinds of interfaces in pairs, of which the other one can be in another network namespace.
+const PAIRS: &[&str] = &["netkit", "veth"];
+
 /// How an interface is needed for another; the later, the less is known.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum How {
@@ -58,6 +62,8 @@ pub(super) enum How {
     /// It may be so.
     Maybe,
 }
+
+const ALL: [How; 4] = [How::Itself, How::Part, How::Tunnel, How::Maybe];
 
 /// An interface that is needed for another.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -81,19 +87,49 @@ pub(crate) struct Interfaces<'a> {
     addresses: Vec<(IpAddr, InterfaceName)>,
     /// Names by the text of their numbers in sysfs.
     by_number: OnceCell<HashMap<Vec<u8>, InterfaceName>>,
-    carriers: OnceCell<Vec<InterfaceName>>,
+    steps: RefCell<HashMap<Node, Rc<Step>>>,
+}
+
+/// Where a walk comes by.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub(super) enum Node {
+    Interface(InterfaceName),
+    /// All of Open vSwitch.
+    Switches,
+    /// All that can carry what goes nobody knows where.
+    Anywhere,
+}
+
+/// What is directly below a node.
+#[derive(Debug, Default)]
+pub(super) struct Step {
+    /// That of an interface that is here, relative to the root.
+    pub(super) path: Option<Vec<u8>>,
+    pub(super) lower: Vec<(Node, How)>,
+    /// Whether it goes on in another network namespace.
+    is_elsewhere: bool,
+}
+
+/// Nodes that are still to be looked at, by how they are needed: of several ways the surest counts.
+#[derive(Debug, Default)]
+pub(super) struct Open([Vec<Node>; ALL.len()]);
+
+impl Open {
+    pub(super) fn add(&mut self, node: Node, how: How) {
+        self.0[how as usize].push(node);
+    }
+
+    pub(super) fn next(&mut self) -> Option<(Node, How)> {
+        ALL.into_iter().find_map(|how| Some((self.0[how as usize].pop()?, how)))
+    }
 }
 
 /// A walk from one interface to all that it needs.
 #[derive(Debug, Default)]
 struct Walk {
-    open: Vec<(InterfaceName, How)>,
-    seen: HashSet<InterfaceName>,
+    open: Open,
+    seen: HashSet<Node>,
     found: Vec<(InterfaceName, How, Vec<u8>)>,
-    /// Whether somewhere it is not known where it goes on.
-    is_lost: bool,
-    /// Whether all of Open vSwitch was added.
-    has_switches: bool,
     /// An interface that goes on in another network namespace.
     elsewhere: Option<InterfaceName>,
 }
@@ -114,7 +150,7 @@ impl<'a> Interfaces<'a> {
             parts,
             addresses: network.addresses,
             by_number: OnceCell::new(),
-            carriers: OnceCell::new(),
+            steps: RefCell::default(),
         })
     }
 
@@ -128,17 +164,32 @@ impl<'a> Interfaces<'a> {
         self.addresses.iter().filter(move |(known, _)| known.to_canonical() == address).map(|(_, name)| name)
     }
 
+    /// Bridges and the like that another network namespace is led to through, each with the first of its ports whose other end is
+    /// there.
+    pub(super) fn led_elsewhere(&self) -> BTreeMap<&InterfaceName, &InterfaceName> {
+        let mut bridges = BTreeMap::new();
+        for link in self.links.values() {
+            if link.is_lower_elsewhere
+                && PAIRS.contains(&link.kind.as_str())
+                && let Some(bridge) = &link.master
+            {
+                let first = bridges.entry(bridge).or_insert(&link.name);
+                *first = (*first).min(&link.name);
+            }
+        }
+        bridges
+    }
+
     /// An interface and all that it is built upon.
     pub(super) fn below(&self, upper: &[u8]) -> Result<Vec<Needed>> {
         let upper = InterfaceName::from(upper);
-        let mut walk = Walk { open: vec![(upper.clone(), How::Itself)], ..Walk::default() };
+        let mut walk = Walk::default();
+        walk.open.add(Node::Interface(upper.clone()), How::Itself);
         self.go(&mut walk)?;
         let leads_nowhere = self.links.get(&upper).is_some_and(|link| NOWHERE.contains(&link.kind.as_str()));
         // None at all: it is none of this network.
-        let is_lost =
-            !walk.found.is_empty() && !leads_nowhere && !walk.found.iter().any(|(.., path)| is_real(path));
-        if walk.is_lost || is_lost {
-            walk.open.extend(self.carriers()?.iter().map(|name| (name.clone(), How::Maybe)));
+        if !walk.found.is_empty() && !leads_nowhere && !walk.found.iter().any(|(.., path)| is_real(path)) {
+            walk.open.add(Node::Anywhere, How::Maybe);
             self.go(&mut walk)?;
         }
         if let Some(name) = &walk.elsewhere
@@ -171,37 +222,65 @@ impl<'a> Interfaces<'a> {
 
     /// What packets could go through of which nobody knows where they go.
     pub(super) fn any(&self) -> Result<Vec<Needed>> {
-        let open = self.carriers()?.iter().map(|name| (name.clone(), How::Maybe)).collect();
-        let mut walk = Walk { open, ..Walk::default() };
+        let mut walk = Walk::default();
+        walk.open.add(Node::Anywhere, How::Maybe);
         self.go(&mut walk)?;
         Ok(needed(&InterfaceName::from(&b""[..]), walk))
     }
 
     fn go(&self, walk: &mut Walk) -> Result<()> {
-        while let Some((name, how)) = walk.open.pop() {
-            if !is_name(&name) || !walk.seen.insert(name.clone()) {
+        while let Some((node, how)) = walk.open.next() {
+            if !walk.seen.insert(node.clone()) {
                 continue;
             }
-            if walk.seen.len() > MOST_INTERFACES {
-                let problem = format!("more than {MOST_INTERFACES} interfaces are built upon each other");
-                return Err(SysError::malformed(CLASS_NET.as_bytes(), problem).into());
+            bounded(walk.seen.len())?;
+            let step = self.step(&node)?;
+            for (lower, way) in &step.lower {
+                walk.open.add(lower.clone(), how.max(*way));
             }
-            let at = join(CLASS_NET.as_bytes(), &name);
-            // One that sysfs does not show is in another network namespace.
-            let Some(link) = self.host.read_link(&at)? else { continue };
-            let path = follow(CLASS_NET.as_bytes(), &link);
-            self.step(walk, &name, how, &at, &path)?;
-            walk.found.push((name, how, path));
+            if let (Node::Interface(name), Some(path)) = (node, &step.path) {
+                if step.is_elsewhere {
+                    walk.elsewhere = Some(name.clone());
+                }
+                walk.found.push((name, how, path.clone()));
+            }
         }
         Ok(())
     }
 
-    /// Adds what an interface is directly built upon.
-    fn step(&self, walk: &mut Walk, name: &InterfaceName, how: How, at: &[u8], path: &[u8]) -> Result<()> {
+    /// What is directly below a node, found out once.
+    pub(super) fn step(&self, node: &Node) -> Result<Rc<Step>> {
+        if let Some(known) = self.steps.borrow().get(node) {
+            return Ok(Rc::clone(known));
+        }
+        let step = Rc::new(match node {
+            Node::Interface(name) => self.step_of(name)?,
+            Node::Switches => {
+                let all = self.links.values().filter(|link| link.kind == OVS_KIND);
+                let lower = all.map(|link| (Node::Interface(link.name.clone()), How::Part)).collect();
+                Step { lower, ..Step::default() }
+            }
+            Node::Anywhere => {
+                let all = self.carriers()?.into_iter();
+                let lower = all.map(|name| (Node::Interface(name), How::Maybe)).collect();
+                Step { lower, ..Step::default() }
+            }
+        });
+        self.steps.borrow_mut().insert(node.clone(), Rc::clone(&step));
+        Ok(step)
+    }
+
+    /// What an interface is directly built upon.
+    fn step_of(&self, name: &InterfaceName) -> Result<Step> {
+        let at = join(CLASS_NET.as_bytes(), name);
+        // One that sysfs does not show is in another network namespace.
+        let Some(path) = (if is_name(name) { self.host.read_link(&at)? } else { None }) else {
+            return Ok(Step::default());
+        };
+        let path = follow(CLASS_NET.as_bytes(), &path);
         let link = self.links.get(name);
         let kind = link.map_or("", |link| link.kind.as_str());
-        let part = how.max(How::Part);
-        let entries = self.host.names(at)?.unwrap_or_default();
+        let entries = self.host.names(&at)?.unwrap_or_default();
         let mut lower: Vec<InterfaceName> = entries
             .iter()
             .filter_map(|entry| entry.strip_prefix(b"lower_"))
@@ -210,33 +289,36 @@ impl<'a> Interfaces<'a> {
         lower.extend(self.parts.get(name).into_iter().flatten().cloned());
         let peer = match link.and_then(|link| link.lower.clone()) {
             Some(peer) => Some(peer),
-            None if lower.is_empty() && !is_real(path) => self.by_number(at)?,
+            None if lower.is_empty() && !is_real(&path) => self.by_number(&at)?,
             None => None,
         };
-        if kind == OVS_KIND && !std::mem::replace(&mut walk.has_switches, true) {
-            let all = self.links.values().filter(|link| link.kind == OVS_KIND);
-            lower.extend(all.map(|link| link.name.clone()));
-        }
+        let mut step = Step::default();
+        let mut add = |name, how| step.lower.push((Node::Interface(name), how));
         if TUNNELS.contains(&kind) {
-            let way = how.max(How::Tunnel);
             let mut is_known = peer.is_some();
             for end in link.into_iter().flat_map(|link| &link.ends) {
                 if let Way::Through(names) = self.routes.to(*end) {
                     is_known |= names.iter().any(|end| end != name);
-                    walk.open.extend(names.into_iter().map(|name| (name, way)));
+                    names.into_iter().for_each(|name| add(name, How::Tunnel));
                 }
             }
-            walk.open.extend(peer.map(|peer| (peer, way)));
-            walk.is_lost |= !is_known;
+            peer.into_iter().for_each(|peer| add(peer, How::Tunnel));
+            if !is_known {
+                step.lower.push((Node::Anywhere, How::Maybe));
+            }
         } else if let Some(peer) = peer.filter(|peer| !lower.contains(peer)) {
             // The other end of a pair, which can be in a bridge.
-            walk.open.extend(self.master(&peer)?.map(|master| (master, part)));
-            walk.open.push((peer, part));
-        } else if link.is_some_and(|link| link.is_lower_elsewhere) {
-            walk.elsewhere = Some(name.clone());
+            self.master(&peer)?.into_iter().for_each(|master| add(master, How::Part));
+            add(peer, How::Part);
+        } else {
+            step.is_elsewhere = link.is_some_and(|link| link.is_lower_elsewhere);
         }
-        walk.open.extend(lower.into_iter().map(|name| (name, part)));
-        Ok(())
+        if kind == OVS_KIND {
+            step.lower.push((Node::Switches, How::Part));
+        }
+        step.lower.extend(lower.into_iter().map(|name| (Node::Interface(name), How::Part)));
+        step.path = Some(path);
+        Ok(step)
     }
 
     /// The bridge, bond or the like that an interface is a part of. `None` if there is none, or no such interface here.
@@ -273,10 +355,7 @@ impl<'a> Interfaces<'a> {
 
     /// Interfaces that carry what goes nobody knows where: switches whose ports nobody tells apart, those of PPP over Ethernet,
     /// and all that have a route to anywhere.
-    fn carriers(&self) -> Result<&[InterfaceName]> {
-        if let Some(known) = self.carriers.get() {
-            return Ok(known);
-        }
+    fn carriers(&self) -> Result<Vec<InterfaceName>> {
         let mut names = self.routes.all_interfaces();
         let switches = self.links.values().filter(|link| link.kind == OVS_KIND);
         names.extend(switches.map(|link| link.name.clone()));
@@ -292,13 +371,22 @@ impl<'a> Interfaces<'a> {
                     .map(Into::into)
             }));
         }
-        Ok(self.carriers.get_or_init(|| names))
+        Ok(names)
     }
 }
 
 /// Whether an interface is that of a device, and not only of the kernel.
 fn is_real(path: &[u8]) -> bool {
     !path.starts_with(VIRTUAL.as_bytes())
+}
+
+/// Refuses more interfaces than there can be.
+pub(super) fn bounded(count: usize) -> Result<()> {
+    if count > MOST_INTERFACES {
+        let problem = format!("more than {MOST_INTERFACES} interfaces are built upon each other");
+        return Err(SysError::malformed(CLASS_NET.as_bytes(), problem).into());
+    }
+    Ok(())
 }
 
 fn needed(upper: &InterfaceName, walk: Walk) -> Vec<Needed> {
@@ -315,8 +403,12 @@ mod tests {
     #[test]
     fn all_ports_of_a_switch_are_added_to_a_walk_once() {
         let folder = tempfile::tempdir().unwrap();
+        std::fs::create_dir_all(folder.path().join("sys/class/net")).unwrap();
         for port in 0..50 {
-            std::fs::create_dir_all(folder.path().join(format!("sys/devices/virtual/net/p{port}"))).unwrap();
+            let path = format!("devices/virtual/net/p{port}");
+            std::fs::create_dir_all(folder.path().join("sys").join(&path)).unwrap();
+            let at = folder.path().join(format!("sys/class/net/p{port}"));
+            std::os::unix::fs::symlink(format!("../../{path}"), at).unwrap();
         }
         let root = Root::open(folder.path()).unwrap();
         let port = |number: u32| Link {
@@ -331,14 +423,12 @@ mod tests {
             parts: HashMap::new(),
             addresses: Vec::new(),
             by_number: OnceCell::new(),
-            carriers: OnceCell::new(),
+            steps: RefCell::default(),
         };
-        let mut walk = Walk::default();
-        for name in interfaces.links.keys() {
-            let at = join(VIRTUAL.as_bytes(), b"net");
-            let path = join(&at, name);
-            interfaces.step(&mut walk, name, How::Part, &path, &path).unwrap();
-        }
-        assert_eq!(walk.open.len(), 50);
+        let mut steps = vec![Node::Switches];
+        steps.extend(interfaces.links.keys().cloned().map(Node::Interface));
+        let steps = steps.iter().map(|node| interfaces.step(node).unwrap().lower.len());
+        assert_eq!(steps.sum::<usize>(), 50 + 50);
+        assert_eq!(interfaces.below(b"p7").unwrap().len(), 50);
     }
 }

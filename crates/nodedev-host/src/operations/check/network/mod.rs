@@ -4,6 +4,7 @@
 //! ([`interfaces`]). Routes are those of all tables, whether or not a rule leads to them ([`routes`]); where storage is on
 //! another machine, the route to that machine counts ([`peers`]).
 
+mod cards;
 mod files;
 mod interfaces;
 mod mounts;
