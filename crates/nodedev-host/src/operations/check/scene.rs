@@ -264,9 +264,10 @@ pub(crate) fn group_nodes(group: &Group) -> [String; 2] {
     [format!("/{DEV_VFIO}/{}", group.number), format!("/{DEV_VFIO}/{NO_IOMMU}{}", group.number)]
 }
 
-/// The number of the group, with an IOMMU, that a node is of.
+/// The number of the group, with or without an IOMMU, that a node is of.
 pub(super) fn group_of_node(node: &str) -> Option<u32> {
-    node.rsplit('/').next()?.parse().ok()
+    let name = node.rsplit('/').next()?;
+    name.strip_prefix(NO_IOMMU).unwrap_or(name).parse().ok()
 }
 
 /// How a process is told of.

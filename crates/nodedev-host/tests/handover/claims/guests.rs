@@ -160,6 +160,8 @@ fn a_descriptor_of_vfio_of_which_nothing_is_said_may_be_of_what_is_enabled_and_n
         (Some("0"), &[DESCRIPTOR], false),
         // That of the group's device, and of one that is no device of a group here.
         (Some("1"), &[DESCRIPTOR, "/dev/vfio/9"], false),
+        (Some("1"), &[DESCRIPTOR, "/dev/vfio/noiommu-9"], false),
+        (Some("1"), &[DESCRIPTOR, DESCRIPTOR, "/dev/vfio/noiommu-9"], true),
         (Some("1"), &[DESCRIPTOR, DESCRIPTOR, "/dev/vfio/9"], true),
         (Some("1"), &[DESCRIPTOR, "/dev/vfio/99"], true),
         (Some("1"), &["anon_inode:[eventfd]"], false),

@@ -88,6 +88,47 @@ fn a_card_in_a_bridge_with_a_guest_is_refused_unless_forced_and_one_in_another_i
             },
             "has vnet7, a port of br0, a tunnel of which is through eth0",
         ),
+        (
+            "a tunnel to hosts of which nobody knows",
+            |tree| {
+                for name in ["vnet7", "br0", "vxlan1"] {
+                    virtual_(tree, name, &[]);
+                }
+            },
+            |net| {
+                ports(net, "br0", &[("vnet7", "tun"), ("vxlan1", "vxlan")]);
+                net.routes = vec![route("10.0.0.0/24", &[NIC])];
+            },
+            "has vnet7, a port of br0, and may lead on through eth0",
+        ),
+        (
+            "a tunnel of which nobody knows, and the card itself",
+            |tree| {
+                for name in ["vnet7", "br0", "vxlan1"] {
+                    virtual_(tree, name, &[]);
+                }
+            },
+            |net| {
+                ports(net, "br0", &[("vnet7", "tun"), ("vxlan1", "vxlan"), (NIC, "")]);
+                net.routes = vec![route("10.0.0.0/24", &[NIC])];
+            },
+            "has vnet7, a port of br0, of which eth0 is a part",
+        ),
+        (
+            "a pair to a datapath of Open vSwitch",
+            |tree| {
+                ["vnet7", "qbr0", "qvb0", "qvo0", "ovs-system"]
+                    .iter()
+                    .for_each(|name| virtual_(tree, name, &[]))
+            },
+            |net| {
+                ports(net, "ovs-system", &[("qvo0", "veth"), (NIC, "")]);
+                net.links[0].kind = "openvswitch".into();
+                ports(net, "qbr0", &[("vnet7", "tun"), ("qvb0", "veth")]);
+                net.links.last_mut().unwrap().lower = Some(bytes("qvo0"));
+            },
+            "has vnet7, a port of qbr0, of which eth0 is a part",
+        ),
     ];
     for (situation, build, network, told) in rows {
         let mut host = with_cards();
@@ -139,6 +180,29 @@ fn guests_whose_bridge_has_no_card_or_that_have_no_bridge_keep_none() {
             },
             "vnet7",
         ),
+        (
+            "a bridge that is upon theirs",
+            |tree| {
+                for name in ["vnet7", "br0", "br0.5", "br1"] {
+                    virtual_(tree, name, &[]);
+                }
+            },
+            |net| {
+                ports(net, "br0", &[("vnet7", "tun"), (FREE, "")]);
+                ports(net, "br1", &[("br0.5", "vlan"), (NIC, "")]);
+                net.links[4].lower = Some(bytes("br0"));
+            },
+            "vnet7",
+        ),
+        (
+            "a network of the host's own, with a container",
+            |tree| ["vnet7", "virbr0", "veth0"].iter().for_each(|name| virtual_(tree, name, &[])),
+            |net| {
+                ports(net, "virbr0", &[("vnet7", "tun"), ("veth0", "veth")]);
+                net.links[2].is_lower_elsewhere = true;
+            },
+            "vnet7",
+        ),
     ];
     for (situation, build, network, interface) in rows {
         let mut host = with_cards();
@@ -148,6 +212,127 @@ fn guests_whose_bridge_has_no_card_or_that_have_no_bridge_keep_none() {
         guest(&kernel, interface);
         detach(&kernel, UNUSED, false).unwrap_or_else(|error| panic!("{situation}: {error}"));
     }
+}
+
+#[test]
+fn a_card_in_a_bridge_with_a_pair_to_another_namespace_is_refused_unless_forced() {
+    let elsewhere = |net: &mut Network| net.links[1].is_lower_elsewhere = true;
+    let rows: &[(&str, Say, Option<&str>)] = &[
+        (
+            "a container's pair",
+            |net| ports(net, "br1", &[("veth3", "veth"), (NIC, "")]),
+            Some("veth3 leads to another network namespace, and is a port of br1, of which eth0 is a part"),
+        ),
+        (
+            "a pair of netkit",
+            |net| ports(net, "br1", &[("veth3", "netkit"), (NIC, "")]),
+            Some("veth3 leads to another network namespace, and is a port of br1, of which eth0 is a part"),
+        ),
+        (
+            "a datapath of Open vSwitch",
+            |net| {
+                ports(net, "ovs-system", &[("veth3", "veth"), (NIC, "")]);
+                net.links[0].kind = "openvswitch".into();
+            },
+            Some(
+                "veth3 leads to another network namespace, and is a port of ovs-system, of which eth0 is a part",
+            ),
+        ),
+        (
+            "a tunnel to other hosts",
+            |net| {
+                ports(net, "br1", &[("veth3", "veth"), ("vxlan1", "vxlan")]);
+                net.links[2].ends = vec!["10.0.0.7".parse().unwrap()];
+                net.routes = vec![route("10.0.0.0/24", &[NIC])];
+            },
+            Some("a port of br1, a tunnel of which is through eth0"),
+        ),
+        (
+            "a bridge of containers alone, which routes lead on from",
+            |net| {
+                ports(net, "br1", &[("veth3", "veth")]);
+                net.routes = vec![route("172.17.0.0/16", &["br1"]), route("10.0.0.0/24", &[NIC])];
+            },
+            None,
+        ),
+        (
+            "another bridge",
+            |net| {
+                ports(net, "br1", &[("veth3", "veth"), (FREE, "")]);
+                ports(net, "br2", &[(NIC, "")]);
+            },
+            None,
+        ),
+        ("no bridge", |net| net.links = vec![link(NIC, ""), link("veth3", "veth")], None),
+        ("a VLAN of a card there", |net| ports(net, "br1", &[("veth3", "vlan"), (NIC, "")]), None),
+    ];
+    for (situation, network, told) in rows {
+        let mut host = with_cards();
+        for name in ["br1", "br2", "veth3", "vxlan1", "ovs-system"] {
+            virtual_(&mut host, name, &[]);
+        }
+        let kernel = over(host);
+        kernel.network(|net| {
+            network(net);
+            elsewhere(net);
+        });
+        let Some(told) = told else {
+            detach(&kernel, UNUSED, false).unwrap_or_else(|error| panic!("{situation}: {error}"));
+            continue;
+        };
+        let error = detach(&kernel, UNUSED, false).expect_err(situation);
+        let want = format!("PCI device {UNUSED} carries the network of a container or guest: ");
+        let message = error.message();
+        assert!(message.contains(&want) && message.contains(told), "{situation}: {error}");
+        detach(&kernel, PINNED, false).expect(situation);
+        detach(&kernel, UNUSED, true).expect(situation);
+    }
+    // A pair with both of its ends here leads nowhere else.
+    let mut host = with_cards();
+    ["br1", "veth3", "veth4"].iter().for_each(|name| virtual_(&mut host, name, &[]));
+    let kernel = over(host);
+    kernel.network(|net| {
+        ports(net, "br1", &[("veth3", "veth"), (NIC, "")]);
+        net.links[1].lower = Some(bytes("veth4"));
+    });
+    detach(&kernel, UNUSED, false).unwrap();
+}
+
+#[test]
+fn many_bridges_of_guests_that_lead_to_each_other_are_gone_through_once() {
+    let steps_for = |count: u32| {
+        let mut host = with_cards();
+        virtual_(&mut host, "ovs-system", &[]);
+        for number in 0..count {
+            for name in ["tap", "qbr", "qvb", "qvo"] {
+                virtual_(&mut host, &format!("{name}{number}"), &[]);
+            }
+        }
+        let kernel = over(host);
+        kernel.network(|net| {
+            ports(net, "ovs-system", &[(NIC, "")]);
+            for number in 0..count {
+                let [tap, qbr, qvb, qvo] = ["tap", "qbr", "qvb", "qvo"].map(|name| format!("{name}{number}"));
+                ports(net, &qbr, &[(&tap, "tun"), (&qvb, "veth")]);
+                net.links.last_mut().unwrap().lower = Some(bytes(&qvo));
+                net.links.push(Link {
+                    master: Some(bytes("ovs-system")),
+                    lower: Some(bytes(&qvb)),
+                    ..link(&qvo, "veth")
+                });
+            }
+        });
+        process(kernel.folder(), 5003, "qemu-kvm", &vec!["/dev/net/tun"; count as usize]);
+        for number in 0..count {
+            info(&kernel, 5003, number, &format!("iff:\ttap{number}\n"));
+        }
+        kernel.restart();
+        let told = explain(&kernel, UNUSED).findings.remove(0).problem;
+        assert!(told.contains("has tap0, a port of qbr0, of which eth0 is a part"), "{told}");
+        kernel.steps()
+    };
+    let (few, many) = (steps_for(20), steps_for(80));
+    assert!(many < few * 4, "{few} steps for 20 bridges, {many} for 80");
 }
 
 #[test]

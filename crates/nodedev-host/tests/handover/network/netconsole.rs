@@ -49,19 +49,59 @@ fn a_card_that_the_kernel_writes_its_log_through_is_refused_unless_forced() {
 
 #[test]
 fn a_log_that_goes_nobody_says_where_refuses_cards_and_one_that_goes_nowhere_refuses_none() {
-    let rows: &[(&str, Build, bool)] = &[
-        ("a parameter of the module, which nothing shows", |tree| tree.file(CONSOLES, NETCON).unwrap(), true),
-        ("a target that is off", |tree| target(tree, NIC, "0"), false),
-        ("a target through another card", |tree| target(tree, super::FREE, "1"), false),
+    fn line(tree: &mut Tree, line: &str) {
+        tree.file(CONSOLES, NETCON).unwrap();
+        tree.file("proc/cmdline", format!("netconsole={line}\n").as_bytes()).unwrap();
+    }
+    const NOBODY: Option<&str> = Some("nobody says through which interface");
+    let rows: &[(&str, Build, Option<&str>)] = &[
+        (
+            "a parameter of the module, which nothing shows",
+            |tree| tree.file(CONSOLES, NETCON).unwrap(),
+            NOBODY,
+        ),
+        ("a target that is off", |tree| target(tree, NIC, "0"), None),
+        ("a target through another card", |tree| target(tree, super::FREE, "1"), None),
+        ("a parameter that names another card", |tree| line(tree, "@/eth9,@10.0.0.2/"), None),
+        (
+            "one that names a card that udev has renamed",
+            |tree| line(tree, "@/eth7,@10.0.0.2/"),
+            Some("the interface that it is said to be through is not here: \"eth7\""),
+        ),
+        (
+            "one that names a hardware address, and another a card that is here",
+            |tree| line(tree, "@/eth9,@10.0.0.2/;@/12:34:56:78:9a:bc,@10.0.0.2/"),
+            Some("not here: \"12:34:56:78:9a:bc\""),
+        ),
+        ("one that names no interface", |tree| line(tree, "@/../x,@10.0.0.2/"), Some("not here: \"../x\"")),
+        ("a target that is not here", |tree| target(tree, "eth7", "1"), Some("not here: \"eth7\"")),
+        (
+            "messages with a header beside those of the only target that is known",
+            |tree| {
+                target(tree, super::FREE, "1");
+                tree.file(CONSOLES, b"netcon_ext0 -W- (E p)\nnetcon0 -W- (E p)\n").unwrap();
+            },
+            NOBODY,
+        ),
+        (
+            "messages with a header to the target that is known",
+            |tree| {
+                target(tree, super::FREE, "1");
+                tree.file("sys/kernel/config/netconsole/log/extended", b"1\n").unwrap();
+                tree.file(CONSOLES, b"netcon_ext0 -W- (E p)\n").unwrap();
+            },
+            None,
+        ),
     ];
     for (situation, build, refused) in rows {
         let mut host = with_cards();
         build(&mut host);
         let kernel = over(host);
         let detached = detach(&kernel, UNUSED, false);
-        assert_eq!(detached.is_err(), *refused, "{situation}: {detached:?}");
-        if let Err(error) = detached {
-            assert!(error.message().contains("(netconsole), and nobody says through which"), "{error}");
+        assert_eq!(detached.is_err(), refused.is_some(), "{situation}: {detached:?}");
+        if let (Err(error), Some(told)) = (detached, refused) {
+            let message = error.message();
+            assert!(message.contains("(netconsole), and ") && message.contains(told), "{situation}: {error}");
             detach(&kernel, UNUSED, true).unwrap();
         }
     }

@@ -1,50 +1,27 @@
 //! What an interface is built upon, down to devices.
 
-use std::cell::OnceCell;
-use std::collections::{HashMap, HashSet};
+mod steps;
+
+use std::cell::{OnceCell, RefCell};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::net::IpAddr;
+use std::rc::Rc;
 
 use nodedev_sys::network::{InterfaceName, Link};
-use nodedev_sys::paths::{CLASS_NET, PROCESSES_OF_THE_HOST, VIRTUAL, basename, follow, join};
+use nodedev_sys::paths::{CLASS_NET, VIRTUAL, basename, join};
 use nodedev_sys::{HostAccess, SysError};
 
+pub(super) use self::steps::Node;
+use self::steps::Step;
 use super::routes::{Routes, Way};
-use crate::kernel::attribute_value;
 use crate::operations::Result;
-use crate::operations::check::lookup::is_name;
 
 /// How many interfaces are gone through at most, as the bound of a walk.
 const MOST_INTERFACES: usize = 1 << 17;
-const SMALL: usize = 4096;
-const PPPOE_LIMIT: usize = 1 << 20;
-/// The interface of the kernel's Open vSwitch that all ports are parts of, and the kind of that one and of the internal ports.
-const OVS_NAME: &[u8] = b"ovs-system";
-const OVS_KIND: &str = "openvswitch";
-/// Kinds of tunnels, whose packets are sent on as others.
-const TUNNELS: &[&str] = &[
-    "amt",
-    "bareudp",
-    "erspan",
-    "geneve",
-    "gre",
-    "gretap",
-    "gtp",
-    "ip6erspan",
-    "ip6gre",
-    "ip6gretap",
-    "ip6tnl",
-    "ipip",
-    "ovpn",
-    "ppp",
-    "sit",
-    "vti",
-    "vti6",
-    "vxlan",
-    "wireguard",
-    "xfrm",
-];
 /// Kinds that lead nowhere.
 const NOWHERE: &[&str] = &["dummy", "ifb", "nlmon"];
+/// Kinds of interfaces in pairs, of which the other one can be in another network namespace.
+const PAIRS: &[&str] = &["netkit", "veth"];
 
 /// How an interface is needed for another; the later, the less is known.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -58,6 +35,8 @@ pub(super) enum How {
     /// It may be so.
     Maybe,
 }
+
+const ALL: [How; 4] = [How::Itself, How::Part, How::Tunnel, How::Maybe];
 
 /// An interface that is needed for another.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -81,19 +60,29 @@ pub(crate) struct Interfaces<'a> {
     addresses: Vec<(IpAddr, InterfaceName)>,
     /// Names by the text of their numbers in sysfs.
     by_number: OnceCell<HashMap<Vec<u8>, InterfaceName>>,
-    carriers: OnceCell<Vec<InterfaceName>>,
+    steps: RefCell<HashMap<Node, Rc<Step>>>,
+}
+
+/// Nodes that are still to be looked at, by how they are needed: of several ways the surest counts.
+#[derive(Debug, Default)]
+pub(super) struct Open([Vec<Node>; ALL.len()]);
+
+impl Open {
+    pub(super) fn add(&mut self, node: Node, how: How) {
+        self.0[how as usize].push(node);
+    }
+
+    pub(super) fn next(&mut self) -> Option<(Node, How)> {
+        ALL.into_iter().find_map(|how| Some((self.0[how as usize].pop()?, how)))
+    }
 }
 
 /// A walk from one interface to all that it needs.
 #[derive(Debug, Default)]
 struct Walk {
-    open: Vec<(InterfaceName, How)>,
-    seen: HashSet<InterfaceName>,
+    open: Open,
+    seen: HashSet<Node>,
     found: Vec<(InterfaceName, How, Vec<u8>)>,
-    /// Whether somewhere it is not known where it goes on.
-    is_lost: bool,
-    /// Whether all of Open vSwitch was added.
-    has_switches: bool,
     /// An interface that goes on in another network namespace.
     elsewhere: Option<InterfaceName>,
 }
@@ -114,7 +103,7 @@ impl<'a> Interfaces<'a> {
             parts,
             addresses: network.addresses,
             by_number: OnceCell::new(),
-            carriers: OnceCell::new(),
+            steps: RefCell::default(),
         })
     }
 
@@ -128,17 +117,32 @@ impl<'a> Interfaces<'a> {
         self.addresses.iter().filter(move |(known, _)| known.to_canonical() == address).map(|(_, name)| name)
     }
 
+    /// Bridges and the like that another network namespace is led to through, each with the first of its ports whose other end is
+    /// there.
+    pub(super) fn led_elsewhere(&self) -> BTreeMap<&InterfaceName, &InterfaceName> {
+        let mut bridges = BTreeMap::new();
+        for link in self.links.values() {
+            if link.is_lower_elsewhere
+                && PAIRS.contains(&link.kind.as_str())
+                && let Some(bridge) = &link.master
+            {
+                let first = bridges.entry(bridge).or_insert(&link.name);
+                *first = (*first).min(&link.name);
+            }
+        }
+        bridges
+    }
+
     /// An interface and all that it is built upon.
     pub(super) fn below(&self, upper: &[u8]) -> Result<Vec<Needed>> {
         let upper = InterfaceName::from(upper);
-        let mut walk = Walk { open: vec![(upper.clone(), How::Itself)], ..Walk::default() };
+        let mut walk = Walk::default();
+        walk.open.add(Node::Interface(upper.clone()), How::Itself);
         self.go(&mut walk)?;
         let leads_nowhere = self.links.get(&upper).is_some_and(|link| NOWHERE.contains(&link.kind.as_str()));
         // None at all: it is none of this network.
-        let is_lost =
-            !walk.found.is_empty() && !leads_nowhere && !walk.found.iter().any(|(.., path)| is_real(path));
-        if walk.is_lost || is_lost {
-            walk.open.extend(self.carriers()?.iter().map(|name| (name.clone(), How::Maybe)));
+        if !walk.found.is_empty() && !leads_nowhere && !walk.found.iter().any(|(.., path)| is_real(path)) {
+            walk.open.add(Node::Anywhere, How::Maybe);
             self.go(&mut walk)?;
         }
         if let Some(name) = &walk.elsewhere
@@ -171,71 +175,29 @@ impl<'a> Interfaces<'a> {
 
     /// What packets could go through of which nobody knows where they go.
     pub(super) fn any(&self) -> Result<Vec<Needed>> {
-        let open = self.carriers()?.iter().map(|name| (name.clone(), How::Maybe)).collect();
-        let mut walk = Walk { open, ..Walk::default() };
+        let mut walk = Walk::default();
+        walk.open.add(Node::Anywhere, How::Maybe);
         self.go(&mut walk)?;
         Ok(needed(&InterfaceName::from(&b""[..]), walk))
     }
 
     fn go(&self, walk: &mut Walk) -> Result<()> {
-        while let Some((name, how)) = walk.open.pop() {
-            if !is_name(&name) || !walk.seen.insert(name.clone()) {
+        while let Some((node, how)) = walk.open.next() {
+            if !walk.seen.insert(node.clone()) {
                 continue;
             }
-            if walk.seen.len() > MOST_INTERFACES {
-                let problem = format!("more than {MOST_INTERFACES} interfaces are built upon each other");
-                return Err(SysError::malformed(CLASS_NET.as_bytes(), problem).into());
+            bounded(walk.seen.len())?;
+            let step = self.step(&node)?;
+            for (lower, way) in &step.lower {
+                walk.open.add(lower.clone(), how.max(*way));
             }
-            let at = join(CLASS_NET.as_bytes(), &name);
-            // One that sysfs does not show is in another network namespace.
-            let Some(link) = self.host.read_link(&at)? else { continue };
-            let path = follow(CLASS_NET.as_bytes(), &link);
-            self.step(walk, &name, how, &at, &path)?;
-            walk.found.push((name, how, path));
-        }
-        Ok(())
-    }
-
-    /// Adds what an interface is directly built upon.
-    fn step(&self, walk: &mut Walk, name: &InterfaceName, how: How, at: &[u8], path: &[u8]) -> Result<()> {
-        let link = self.links.get(name);
-        let kind = link.map_or("", |link| link.kind.as_str());
-        let part = how.max(How::Part);
-        let entries = self.host.names(at)?.unwrap_or_default();
-        let mut lower: Vec<InterfaceName> = entries
-            .iter()
-            .filter_map(|entry| entry.strip_prefix(b"lower_"))
-            .map(InterfaceName::from)
-            .collect();
-        lower.extend(self.parts.get(name).into_iter().flatten().cloned());
-        let peer = match link.and_then(|link| link.lower.clone()) {
-            Some(peer) => Some(peer),
-            None if lower.is_empty() && !is_real(path) => self.by_number(at)?,
-            None => None,
-        };
-        if kind == OVS_KIND && !std::mem::replace(&mut walk.has_switches, true) {
-            let all = self.links.values().filter(|link| link.kind == OVS_KIND);
-            lower.extend(all.map(|link| link.name.clone()));
-        }
-        if TUNNELS.contains(&kind) {
-            let way = how.max(How::Tunnel);
-            let mut is_known = peer.is_some();
-            for end in link.into_iter().flat_map(|link| &link.ends) {
-                if let Way::Through(names) = self.routes.to(*end) {
-                    is_known |= names.iter().any(|end| end != name);
-                    walk.open.extend(names.into_iter().map(|name| (name, way)));
+            if let (Node::Interface(name), Some(path)) = (node, &step.path) {
+                if step.is_elsewhere {
+                    walk.elsewhere = Some(name.clone());
                 }
+                walk.found.push((name, how, path.clone()));
             }
-            walk.open.extend(peer.map(|peer| (peer, way)));
-            walk.is_lost |= !is_known;
-        } else if let Some(peer) = peer.filter(|peer| !lower.contains(peer)) {
-            // The other end of a pair, which can be in a bridge.
-            walk.open.extend(self.master(&peer)?.map(|master| (master, part)));
-            walk.open.push((peer, part));
-        } else if link.is_some_and(|link| link.is_lower_elsewhere) {
-            walk.elsewhere = Some(name.clone());
         }
-        walk.open.extend(lower.into_iter().map(|name| (name, part)));
         Ok(())
     }
 
@@ -247,53 +209,6 @@ impl<'a> Interfaces<'a> {
         let link = self.host.read_link(&join(&join(CLASS_NET.as_bytes(), name), b"master"))?;
         Ok(link.map(|link| basename(&link).into()))
     }
-
-    /// The interface whose number another one names in sysfs as that which it is built upon, or the other end of a pair.
-    fn by_number(&self, at: &[u8]) -> Result<Option<InterfaceName>> {
-        let number = |at: &[u8], file: &[u8]| -> Result<Vec<u8>> {
-            let value = self.host.read(&join(at, file), SMALL)?.unwrap_or_default();
-            Ok(attribute_value(&value).to_vec())
-        };
-        let (own, other) = (number(at, b"ifindex")?, number(at, b"iflink")?);
-        if own == other || other.is_empty() || other == b"0" {
-            return Ok(None);
-        }
-        if self.by_number.get().is_none() {
-            let mut known = HashMap::new();
-            for name in self.host.names(CLASS_NET.as_bytes())?.unwrap_or_default() {
-                known.insert(
-                    number(&join(CLASS_NET.as_bytes(), &name), b"ifindex")?,
-                    InterfaceName::from(&*name),
-                );
-            }
-            let _ = self.by_number.set(known);
-        }
-        Ok(self.by_number.get().and_then(|known| known.get(&other).cloned()))
-    }
-
-    /// Interfaces that carry what goes nobody knows where: switches whose ports nobody tells apart, those of PPP over Ethernet,
-    /// and all that have a route to anywhere.
-    fn carriers(&self) -> Result<&[InterfaceName]> {
-        if let Some(known) = self.carriers.get() {
-            return Ok(known);
-        }
-        let mut names = self.routes.all_interfaces();
-        let switches = self.links.values().filter(|link| link.kind == OVS_KIND);
-        names.extend(switches.map(|link| link.name.clone()));
-        names.push(OVS_NAME.into());
-        for process in PROCESSES_OF_THE_HOST {
-            let path = join(process.as_bytes(), b"net/pppoe");
-            let table = self.host.read(&path, PPPOE_LIMIT)?.unwrap_or_default();
-            let lines = table.split(|&b| b == b'\n').skip(1);
-            names.extend(lines.filter_map(|line| {
-                line.split(|b| b.is_ascii_whitespace())
-                    .filter(|field| !field.is_empty())
-                    .nth(2)
-                    .map(Into::into)
-            }));
-        }
-        Ok(self.carriers.get_or_init(|| names))
-    }
 }
 
 /// Whether an interface is that of a device, and not only of the kernel.
@@ -301,44 +216,16 @@ fn is_real(path: &[u8]) -> bool {
     !path.starts_with(VIRTUAL.as_bytes())
 }
 
+/// Refuses more interfaces than there can be.
+pub(super) fn bounded(count: usize) -> Result<()> {
+    if count > MOST_INTERFACES {
+        let problem = format!("more than {MOST_INTERFACES} interfaces are built upon each other");
+        return Err(SysError::malformed(CLASS_NET.as_bytes(), problem).into());
+    }
+    Ok(())
+}
+
 fn needed(upper: &InterfaceName, walk: Walk) -> Vec<Needed> {
     let needed = |(name, how, path)| Needed { upper: upper.clone(), name, how, path };
     walk.found.into_iter().map(needed).collect()
-}
-
-#[cfg(test)]
-mod tests {
-    use nodedev_sys::Root;
-
-    use super::*;
-
-    #[test]
-    fn all_ports_of_a_switch_are_added_to_a_walk_once() {
-        let folder = tempfile::tempdir().unwrap();
-        for port in 0..50 {
-            std::fs::create_dir_all(folder.path().join(format!("sys/devices/virtual/net/p{port}"))).unwrap();
-        }
-        let root = Root::open(folder.path()).unwrap();
-        let port = |number: u32| Link {
-            name: format!("p{number}").into_bytes().into(),
-            kind: OVS_KIND.into(),
-            ..Link::default()
-        };
-        let interfaces = Interfaces {
-            host: &root,
-            routes: Routes::default(),
-            links: (0..50).map(port).map(|link| (link.name.clone(), link)).collect(),
-            parts: HashMap::new(),
-            addresses: Vec::new(),
-            by_number: OnceCell::new(),
-            carriers: OnceCell::new(),
-        };
-        let mut walk = Walk::default();
-        for name in interfaces.links.keys() {
-            let at = join(VIRTUAL.as_bytes(), b"net");
-            let path = join(&at, name);
-            interfaces.step(&mut walk, name, How::Part, &path, &path).unwrap();
-        }
-        assert_eq!(walk.open.len(), 50);
-    }
 }

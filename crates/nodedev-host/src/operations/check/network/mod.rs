@@ -4,6 +4,7 @@
 //! ([`interfaces`]). Routes are those of all tables, whether or not a rule leads to them ([`routes`]); where storage is on
 //! another machine, the route to that machine counts ([`peers`]).
 
+mod cards;
 mod files;
 mod interfaces;
 mod mounts;
@@ -94,18 +95,26 @@ pub(super) fn claims(scene: &Scene<'_>, claims: &mut Claims) -> Result<()> {
 
 /// Claims of the kernel itself, which writes its log through an interface.
 pub(super) fn consoles(scene: &Scene<'_>, claims: &mut Claims) -> Result<()> {
+    let mut unknown = |why: String| {
+        let problem = format!("the kernel writes its log over the network (netconsole), and {why}");
+        claims.unknown(Concern::Network, problem, CONSOLE_UNKNOWN);
+    };
     let Some(names) = netconsole::interfaces(scene.host)? else {
-        let problem = "the kernel writes its log over the network (netconsole), and nobody says through which interface";
-        claims.unknown(Concern::Network, problem.to_owned(), CONSOLE_UNKNOWN);
+        unknown("nobody says through which interface".to_owned());
         return Ok(());
     };
+    let mut all = Vec::new();
     for name in names {
         let needed = scene.interfaces()?.below(&name)?;
-        for Through { kind, why, remedy, path, .. } in
-            told("its console over the network (netconsole)", needed, FindingKind::HostConsole, CONSOLE)
-        {
-            claims.add(Claim::needed(kind, why, remedy, path));
+        if needed.is_empty() {
+            let name = String::from_utf8_lossy(&name);
+            unknown(format!("the interface that it is said to be through is not here: {name:?}"));
         }
+        all.extend(needed);
+    }
+    let what = "its console over the network (netconsole)";
+    for Through { kind, why, remedy, path, .. } in told(what, all, FindingKind::HostConsole, CONSOLE) {
+        claims.add(Claim::needed(kind, why, remedy, path));
     }
     Ok(())
 }

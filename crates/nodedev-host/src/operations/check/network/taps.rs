@@ -1,14 +1,13 @@
-//! Cards that guests reach their network through: by a bridge that an interface of theirs is in as well.
+//! Cards that guests and containers reach their network through: by a bridge that an interface of theirs is in as well.
 //!
 //! Routes say nothing of these: the host itself need not have an address there.
 
-use std::collections::HashMap;
+use std::collections::HashSet;
 
-use nodedev_model::{Effect, FindingKind, PciAddress};
+use nodedev_model::{Effect, FindingKind};
 use nodedev_sys::network::InterfaceName;
 
-use super::interfaces::{How, Needed};
-use super::{UNKNOWN, way_on};
+use super::{UNKNOWN, cards, way_on};
 use crate::operations::Result;
 use crate::operations::check::Scene;
 use crate::operations::check::claims::{Claim, Claims, Concern};
@@ -16,44 +15,43 @@ use crate::operations::check::scene::who;
 
 const REMEDY: &str = "stop the guest, or put its interface or the card into another bridge; with --force the guest loses its network";
 
-/// Claims of processes that have an interface by `/dev/net/tun`, on what the bridge is built upon that it is a port of.
+/// Claims on what bridges are built upon that have a port of a process, by `/dev/net/tun`, or of another network namespace, by the
+/// other end of a pair. A bridge without a card is one of its own: where its packets are led on to, routes say.
 pub(in crate::operations::check) fn claims(scene: &Scene<'_>, claims: &mut Claims) -> Result<()> {
-    let mut bridges: HashMap<InterfaceName, Vec<Needed>> = HashMap::new();
+    let interfaces = scene.interfaces()?;
+    // Each bridge, and what is so of it.
+    let mut users: Vec<(InterfaceName, String)> = Vec::new();
     for process in &scene.open_files()?.processes {
         for tap in &process.taps {
-            let interfaces = scene.interfaces()?;
             // One that is not here is in another network namespace, and so is its bridge.
             let Some(bridge) = interfaces.master(&tap.as_slice().into())? else { continue };
-            if !bridges.contains_key(&bridge) {
-                let below = interfaces.below(&bridge).unwrap_or_else(|error| {
-                    let problem = format!(
-                        "{} is a bridge of guests: {}",
-                        String::from_utf8_lossy(&bridge),
-                        error.told()
-                    );
-                    claims.unknown(Concern::Network, problem, UNKNOWN);
-                    Vec::new()
-                });
-                // A bridge without a card is one of its own: where its packets are led on to, routes say.
-                let is_cards = |needed: &Needed| {
-                    needed.how < How::Maybe && PciAddress::in_path(&needed.path).next().is_some()
-                };
-                bridges.insert(bridge.clone(), below.into_iter().filter(is_cards).collect());
-            }
             let [tap, upper] = [&**tap, &*bridge].map(String::from_utf8_lossy);
-            for needed in &bridges[&bridge] {
-                let who = who(process.pid, &process.command);
-                claims.add(Claim {
-                    kind: FindingKind::HostNetwork,
-                    effect: Effect::RefusedUnlessForced,
-                    what: format!(
-                        "carries the network of a guest: {who} has {tap}, a port of {upper}{}",
-                        way_on(needed)
-                    ),
-                    remedy: REMEDY.to_owned(),
-                    path: needed.path.clone(),
-                });
-            }
+            let who = who(process.pid, &process.command);
+            let what = format!("a guest: {who} has {tap}, a port of {upper}");
+            users.push((bridge, what));
+        }
+    }
+    for (bridge, port) in interfaces.led_elsewhere() {
+        let [port, upper] = [port, bridge].map(|name| String::from_utf8_lossy(name));
+        let what = format!(
+            "a container or guest: {port} leads to another network namespace, and is a port of {upper}"
+        );
+        users.push((bridge.clone(), what));
+    }
+    let bridges: HashSet<InterfaceName> = users.iter().map(|(bridge, _)| bridge.clone()).collect();
+    let cards = cards::below(interfaces, &bridges, &mut |error| {
+        let problem = format!("the bridges of guests: {}", error.told());
+        claims.unknown(Concern::Network, problem, UNKNOWN);
+    });
+    for (bridge, what) in users {
+        for needed in cards.get(&bridge).into_iter().flatten() {
+            claims.add(Claim {
+                kind: FindingKind::HostNetwork,
+                effect: Effect::RefusedUnlessForced,
+                what: format!("carries the network of {what}{}", way_on(needed)),
+                remedy: REMEDY.to_owned(),
+                path: needed.path.clone(),
+            });
         }
     }
     Ok(())
