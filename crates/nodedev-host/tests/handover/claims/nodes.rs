@@ -163,6 +163,18 @@ fn processes_that_cannot_be_seen_refuse_what_has_nodes_and_nothing_else() {
 }
 
 #[test]
+fn what_vfio_serves_is_not_given_back_where_guests_may_not_be_shown() {
+    let kernel = over(tree());
+    program(&kernel).detach(&name(UNUSED), None).unwrap();
+    opened(&kernel, 4000, "bash", "/dev/null");
+    let error = program(&kernel).reattach(&name(UNUSED)).unwrap_err();
+    assert_eq!(error.code().0, 55, "{error}");
+    assert!(error.message().contains("/proc does not show the processes of others"), "{error}");
+    opened(&kernel, 1, "systemd", "/dev/null");
+    program(&kernel).reattach(&name(UNUSED)).unwrap();
+}
+
+#[test]
 fn a_process_whose_files_can_be_counted_and_not_be_named_refuses_what_has_nodes_and_nothing_else() {
     let mut tree = tree();
     node(&mut tree, "drm/card1", "class/drm", 1, "dri/card1");
