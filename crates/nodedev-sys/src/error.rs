@@ -170,6 +170,11 @@ impl SysError {
         matches!(self.errno(), Some(libc::EMFILE | libc::ENFILE))
     }
 
+    /// Whether the kernel has no room for a name.
+    pub(crate) fn is_name_too_long(&self) -> bool {
+        self.errno() == Some(libc::ENAMETOOLONG)
+    }
+
     /// Whether the kernel says that the device is gone.
     pub fn is_vanished(&self) -> bool {
         matches!(self, Self::Io { source, .. } if matches!(source.raw_os_error(), Some(libc::ENODEV | libc::ENOENT | libc::ENXIO)))

@@ -3,8 +3,8 @@
 use std::net::IpAddr;
 use std::str::FromStr;
 
-use crate::HostAccess;
 use crate::paths::{PROC, join};
+use crate::{HostAccess, SysError};
 
 /// Bound of a process's name, which the kernel cuts off at 15 bytes.
 const NAME_LIMIT: usize = 64;
@@ -54,10 +54,13 @@ pub fn start_and_program(host: &dyn HostAccess, process: u32) -> Option<(u64, St
 
 /// The name of a process's program, as `/proc/PID/comm` has it: at most 15 bytes, and what the process itself says; bytes that are
 /// no text are replaced. `None` if there is no such process.
-pub fn program(host: &dyn HostAccess, process: u32) -> Option<String> {
+///
+/// # Errors
+/// As [`HostAccess::read`].
+pub fn program(host: &dyn HostAccess, process: u32) -> Result<Option<String>, SysError> {
     let folder = join(PROC.as_bytes(), process.to_string().as_bytes());
-    let name = host.read(&join(&folder, b"comm"), NAME_LIMIT).ok()??;
-    Some(String::from_utf8_lossy(name.strip_suffix(b"\n").unwrap_or(&name)).into_owned())
+    let name = host.read(&join(&folder, b"comm"), NAME_LIMIT)?;
+    Ok(name.map(|name| String::from_utf8_lossy(name.strip_suffix(b"\n").unwrap_or(&name)).into_owned()))
 }
 
 /// The parent of a process, by its `stat`.

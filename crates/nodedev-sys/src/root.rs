@@ -151,7 +151,7 @@ impl Root {
         buffer.clear();
         match &self.backend {
             Backend::Archive(tree) => copy_bounded(node_content(tree, path, true), path, buffer, limit),
-            _ => read_opened(self.open_at(path, READ), path, buffer, limit),
+            _ => read_opened(self.open_at(path, READ), path, buffer, limit, gives_parts(path)),
         }
     }
 
@@ -376,11 +376,19 @@ fn is_absent(errno: Errno) -> bool {
     matches!(errno, Errno::NOENT | Errno::NOTDIR | Errno::LOOP | Errno::ISDIR)
 }
 
+/// Whether a file can give less in a call than there is and was room for: those of `/proc` give whole lines, about a page of
+/// them.
+fn gives_parts(path: &[u8]) -> bool {
+    path.strip_prefix(b"/").unwrap_or(path).starts_with(b"proc/")
+}
+
+/// Reads what was opened. Where it `gives_parts`, nothing but an empty answer is its end.
 fn read_opened<'b>(
     opened: Result<OwnedFd, Errno>,
     path: &[u8],
     buffer: &'b mut Vec<u8>,
     limit: usize,
+    gives_parts: bool,
 ) -> Result<Option<&'b [u8]>, SysError> {
     let fd = match opened {
         Ok(fd) => fd,
@@ -388,8 +396,8 @@ fn read_opened<'b>(
         Err(errno) => return Err(SysError::io(Operation::Open, path, errno)),
     };
     loop {
-        // A pseudo-file gives all it has in one call when there is room, so a short answer is the end; but binary
-        // attributes give at most a page at a time.
+        // An attribute in sysfs gives all it has in one call when there is room, as a plain file does, so a short answer is
+        // the end; but binary attributes give at most a page at a time.
         if buffer.capacity() - buffer.len() < 4096 {
             buffer.reserve(buffer.len().max(4096));
         }
@@ -403,7 +411,8 @@ fn read_opened<'b>(
         if buffer.len() > limit {
             return Err(SysError::TooLarge { path: display_path(path), limit });
         }
-        if length == 0 || length < room && !buffer.len().is_multiple_of(PAGE) {
+        let is_short = length < room && !buffer.len().is_multiple_of(PAGE);
+        if length == 0 || is_short && !gives_parts {
             return Ok(Some(buffer));
         }
     }
@@ -519,6 +528,24 @@ mod tests {
         assert_eq!(device.read_start(b"value", &mut buffer, 257).unwrap(), Some(&b"1\n"[..]));
         assert_eq!(device.length(b"long"), Some(5000));
         assert_eq!((device.length(b"nothing"), device.length(b"outside")), (None, None));
+    }
+
+    #[test]
+    fn a_list_of_the_kernel_is_read_whole_that_gives_whole_lines_a_page_at_a_time() {
+        // Of 150 bytes each in the list of connections.
+        let listening: Vec<_> =
+            (0..100).map(|_| std::net::TcpListener::bind(("127.0.0.1", 0)).unwrap()).collect();
+        let root = Root::live().unwrap();
+        let process = root.folder(b"proc/self/net").unwrap().unwrap();
+        let (mut whole, mut attribute) = (Vec::new(), Vec::new());
+        root.read(b"proc/self/net/tcp", &mut whole, 16 << 20).unwrap().unwrap();
+        process.read(b"tcp", &mut attribute).unwrap().unwrap();
+        for told in [whole, attribute] {
+            let told = String::from_utf8(told).unwrap();
+            for port in listening.iter().map(|socket| socket.local_addr().unwrap().port()) {
+                assert!(told.contains(&format!(" 0100007F:{port:04X} ")), "{port} of {} bytes", told.len());
+            }
+        }
     }
 
     #[test]

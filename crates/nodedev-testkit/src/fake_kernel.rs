@@ -39,6 +39,8 @@ use pci::Pci;
 pub mod errno {
     /// No such file or directory.
     pub const ENOENT: i32 = 2;
+    /// No such process.
+    pub const ESRCH: i32 = 3;
     /// Input/output error.
     pub const EIO: i32 = 5;
     /// Permission denied.
@@ -47,6 +49,10 @@ pub mod errno {
     pub const EBUSY: i32 = 16;
     /// No such device.
     pub const ENODEV: i32 = 19;
+    /// Too many open files in the system.
+    pub const ENFILE: i32 = 23;
+    /// Too many open files.
+    pub const EMFILE: i32 = 24;
     /// No space left on device.
     pub const ENOSPC: i32 = 28;
     /// Read-only file system.

@@ -262,6 +262,7 @@ fn the_interface_of_the_callers_connection_is_found_below_bridges_bonds_and_vlan
     }
     tree.add(&Device::new("devices/virtual/net/lo", "class/net")).unwrap();
     // A relay that somebody runs over SSH, and a program that nobody does.
+    tree.file("proc/1/comm", b"systemd\n").unwrap();
     tree.file("proc/77/environ", b"HOME=/root\0SSH_CONNECTION=192.0.2.9 40000 192.0.2.1 22\0").unwrap();
     tree.file("proc/78/environ", b"HOME=/root\0").unwrap();
     tree.file("proc/78/stat", b"78 (virsh) S 0 78 78 0").unwrap();

@@ -2,7 +2,9 @@
 
 use std::fs;
 use std::os::unix::fs::symlink;
+use std::path::Path;
 
+use super::walk::Bounds;
 use super::*;
 use crate::Root;
 use crate::{DeviceNode, NodeKind};
@@ -159,12 +161,27 @@ fn a_node_that_one_thread_alone_opened_in_files_of_its_own_is_found_on_this_mach
     });
     let thread_number = is_ready.recv().unwrap();
     let root = Root::live().unwrap();
-    // A kernel need not have it, and a filter can forbid it: then all is looked at.
-    let shares = |other| HostAccess::shares_files(&root, std::process::id(), other);
-    assert!(matches!(
-        (shares(std::process::id()), shares(thread_number)),
-        (Some(true), Some(false)) | (None, None)
-    ));
+    let own = std::process::id();
+    match crate::ioctl::shares_files(own, own) {
+        // What is shared is looked at once, and by which thread it is known whose the other is.
+        Ok(is_shared) => {
+            assert!(is_shared);
+            assert_eq!(HostAccess::shares_files(&root, own, thread_number), Some(false));
+            let (folder, mut is_whole) = (format!("proc/{own}"), true);
+            let mut walk = Walk::new(&root, BOUNDS).unwrap();
+            let tables = walk.tables(own, folder.as_bytes(), &mut is_whole).unwrap();
+            let folders: Vec<_> =
+                tables.iter().map(|(folder, _)| String::from_utf8_lossy(folder).into_owned()).collect();
+            assert_eq!(folders, [format!("{folder}/fd"), format!("{folder}/task/{thread_number}/fd")]);
+            assert!(is_whole);
+        }
+        Err(errno) => {
+            let is_known = matches!(errno, rustix::io::Errno::NOSYS | rustix::io::Errno::PERM);
+            assert!(is_known, "{errno}");
+            eprintln!("NOT TESTED: kcmp is not to be had here ({errno}), so all threads are looked into");
+            assert_eq!(HostAccess::shares_files(&root, own, thread_number), None);
+        }
+    }
     let found = OpenFiles::of(&root).unwrap();
     let own = found.processes.iter().find(|process| process.pid == std::process::id()).unwrap();
     assert!(own.files.iter().any(|file| file.link == b"/dev/full"), "{:?}", own.files);
@@ -203,6 +220,105 @@ fn what_vfio_made_of_devices_and_interfaces_of_tun_are_told_by_what_the_kernel_s
     let mut taps = found.processes[0].taps.clone();
     taps.sort_unstable();
     assert_eq!(taps, [&b"tap0"[..], b"vnet7"]);
+}
+
+/// A recording with a process of this number that has some files open, and what the kernel says of them.
+fn opened(folder: &Path, pid: u32, files: &[(&str, String)]) {
+    let process = folder.join(format!("proc/{pid}"));
+    fs::create_dir_all(folder.join("sys")).unwrap();
+    fs::create_dir_all(process.join("fd")).unwrap();
+    fs::create_dir_all(process.join("fdinfo")).unwrap();
+    for (number, (link, told)) in files.iter().enumerate() {
+        symlink(link, process.join(format!("fd/{number}"))).unwrap();
+        fs::write(process.join(format!("fdinfo/{number}")), told).unwrap();
+    }
+}
+
+#[test]
+fn what_the_kernel_says_of_a_file_can_be_long_and_what_cannot_be_read_costs_its_process_alone() {
+    let folder = tempfile::tempdir().unwrap();
+    let locks: String =
+        (0..4000).map(|at| format!("lock:\t{at}: POSIX  ADVISORY  WRITE 7 00:05:1 {at} {at}\n")).collect();
+    let long = "x".repeat(20 << 10);
+    let tun = |told: String| ("/dev/net/tun", told);
+    let files = [tun(format!("{locks}iff:\ttap1\n"))];
+    opened(folder.path(), 1, &files);
+    let device = ("anon_inode:[vfio-device]", long.clone());
+    opened(folder.path(), 7, &[tun(format!("{long}\niff:\ttap7\n")), device, ("/dev/sda", "".into())]);
+    opened(folder.path(), 8, &[("/dev/dri/card1", "".into())]);
+    let found = OpenFiles::of(&Root::open(folder.path()).unwrap()).unwrap();
+    let told: Vec<_> = found.processes.iter().map(|found| (found.pid, found.files.len())).collect();
+    assert_eq!(told, [(1, 1), (7, 2), (8, 1)]);
+    assert_eq!(found.processes[0].taps, [b"tap1"]);
+    assert_eq!(found.processes[1].vfio_devices, [None]);
+    assert_eq!((found.unseen, found.incomplete), (1, None));
+}
+
+#[test]
+fn who_has_too_much_open_costs_nobody_else_and_all_together_make_it_incomplete() {
+    let folder = tempfile::tempdir().unwrap();
+    let taps: Vec<_> = (0..9).map(|tap| ("/dev/net/tun", format!("iff:\ttap{tap}\n"))).collect();
+    let nodes: Vec<_> = (0..9).map(|disk| format!("/dev/sd{disk}")).collect();
+    let nodes: Vec<_> = nodes.iter().map(|node| (node.as_str(), String::new())).collect();
+    opened(folder.path(), 1, &taps);
+    opened(folder.path(), 7, &nodes);
+    // One whose threads have too many for themselves.
+    opened(folder.path(), 8, &nodes[..1]);
+    for thread in 9..13 {
+        let at = folder.path().join(format!("proc/8/task/{thread}/fd"));
+        fs::create_dir_all(&at).unwrap();
+        symlink(format!("/dev/dri/card{thread}"), at.join("3")).unwrap();
+    }
+    opened(folder.path(), 20, &[("/dev/vfio/7", String::new())]);
+    let root = Root::open(folder.path()).unwrap();
+    let found = |bounds| Walk::new(&root, bounds).unwrap().all().unwrap();
+    let count = |found: &OpenFiles| -> Vec<_> {
+        found.processes.iter().map(|process| (process.pid, process.count())).collect()
+    };
+    let bounds = || Bounds { files: 5, of_threads: 3, ..BOUNDS };
+    let bounded = found(bounds());
+    assert_eq!(count(&bounded), [(1, 5), (7, 5), (8, 4), (20, 1)]);
+    assert_eq!((bounded.unseen, bounded.incomplete), (3, None));
+    let whole = found(BOUNDS);
+    assert_eq!(count(&whole), [(1, 10), (7, 9), (8, 5), (20, 1)]);
+    assert_eq!((whole.unseen, whole.incomplete), (0, None));
+    for bounds in [Bounds { all_files: 14, ..bounds() }, Bounds { of_all_threads: 2, ..bounds() }] {
+        assert!(found(bounds).incomplete.is_some());
+    }
+}
+
+#[test]
+fn a_process_in_another_network_is_told() {
+    let folder = tempfile::tempdir().unwrap();
+    for (pid, network) in [(1, "net:[1]"), (7, "net:[1]"), (8, "net:[2]"), (9, "net:[3]")] {
+        opened(folder.path(), pid, &[("/dev/net/tun", "iff:\ttap0\n".into())]);
+        let namespaces = folder.path().join(format!("proc/{pid}/ns"));
+        fs::create_dir(&namespaces).unwrap();
+        symlink(network, namespaces.join("net")).unwrap();
+    }
+    let found = OpenFiles::of(&Root::open(folder.path()).unwrap()).unwrap();
+    assert_eq!(found.other_network, Some(8));
+    let elsewhere: Vec<_> = found.processes.iter().map(|process| process.is_network_elsewhere).collect();
+    assert_eq!(elsewhere, [false, false, true, true]);
+}
+
+#[test]
+fn a_file_whose_name_is_longer_than_the_kernel_tells_is_in_nobodys_way() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut at = fs::File::open(folder.path()).unwrap();
+    let flags = rustix::fs::OFlags::RDONLY;
+    for _ in 0..30 {
+        let name = "x".repeat(200);
+        rustix::fs::mkdirat(&at, &name, 0o700.into()).unwrap();
+        at = rustix::fs::openat(&at, &name, flags, 0o700.into()).unwrap().into();
+    }
+    let root = Root::live().unwrap();
+    let link = format!("proc/self/fd/{}", std::os::fd::AsRawFd::as_raw_fd(&at));
+    assert!(root.read_link(link.as_bytes()).unwrap_err().is_name_too_long());
+    let found = OpenFiles::of(&root).unwrap();
+    let link = format!("/proc/{}/fd/{}", std::process::id(), std::os::fd::AsRawFd::as_raw_fd(&at));
+    let own = found.processes.iter().find(|process| process.pid == std::process::id());
+    assert!(own.is_none_or(|own| !own.files.iter().any(|file| file.link == link.as_bytes())), "{own:?}");
 }
 
 #[test]

@@ -9,8 +9,8 @@ use crate::error::{Operation, SysError};
 use crate::tree::{Node, Tree};
 
 use super::{
-    ATTRIBUTE_LIMIT, LIST, READ, Root, copy_bounded, is_absent, list_opened, node_content, read_link_at,
-    read_opened, read_start_opened,
+    ATTRIBUTE_LIMIT, LIST, READ, Root, copy_bounded, gives_parts, is_absent, list_opened, node_content,
+    read_link_at, read_opened, read_start_opened,
 };
 
 /// An opened folder of a host, for reading several files in it without walking the path again.
@@ -47,7 +47,8 @@ impl Folder<'_> {
             }
             Handle::Fd(_) => {
                 buffer.clear();
-                read_opened(self.open_file(name), name, buffer, ATTRIBUTE_LIMIT)
+                let gives_parts = gives_parts(self.path);
+                read_opened(self.open_file(name), name, buffer, ATTRIBUTE_LIMIT, gives_parts)
                     .map_err(|error| error.at(self.join(name)))
             }
         }

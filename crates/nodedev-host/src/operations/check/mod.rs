@@ -89,7 +89,7 @@ const AS_IT_IS: &[&[Check]] = &[&[
 ]];
 
 /// Guests that lose a function which its driver lets go of, or keep another driver from getting it.
-const HELD: &[&[Check]] = &[OF_GUESTS, &[sharing::group_held]];
+const HELD: &[&[Check]] = &[OF_GUESTS, &[openers::may_be_held, sharing::group_held]];
 
 const TAKEN_BACK: &[&[Check]] = &[NEEDED, &[virtual_functions::needed]];
 

@@ -25,6 +25,8 @@ const TAP: &[u8] = b"tap";
 const NUMBERS_LIMIT: usize = 1 << 20;
 const SEE_NETWORK: &str =
     "look where its interface is (ip netns, lsns -t net); --force takes the device without knowing";
+const SEE_PROCESSES: &str =
+    "ask as root, where all processes are shown, and stop those that have too many files open";
 const SEE_ALL: &str = "ask as root; a daemon needs CAP_SYS_PTRACE to see the files of others; --force takes the device without knowing";
 
 /// A guest has it, or a program that is one's own guest, such as DPDK: nobody can take it away.
@@ -40,6 +42,20 @@ pub(super) fn in_use(scene: &Scene<'_>, intent: &Intent<'_>) -> Result<Vec<Findi
         )
     };
     Ok(holder.map(in_use).into_iter().collect())
+}
+
+/// A guest may have it of which nobody was told.
+pub(super) fn may_be_held(scene: &Scene<'_>, intent: &Intent<'_>) -> Result<Vec<Finding>> {
+    let function = intent.function;
+    if !scene.host.is_changeable() || !scene.functions().is_bound_to_vfio(function)? {
+        return Ok(Vec::new());
+    }
+    let Some(why) = scene.open_files()?.incomplete else { return Ok(Vec::new()) };
+    let problem = format!(
+        "it is not known whether PCI device {} is in use: {why}, and one may have it open",
+        function.address
+    );
+    Ok(vec![finding(FindingKind::Unknown, Effect::RefusedUnlessForced, problem, SEE_PROCESSES)])
 }
 
 /// Claims of processes that have a node below a function open, be it through what is built upon that.

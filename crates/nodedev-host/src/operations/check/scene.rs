@@ -251,7 +251,7 @@ impl<'a> Scene<'a> {
         Ok(nodes)
     }
 
-    /// Nodes for a function alone, which kernels since 6.2 have.
+    /// Nodes for a function alone: they are since Linux 6.6, the folder that names them since 6.1.
     pub(crate) fn own_nodes(&self, function: &PciFunction) -> Result<Vec<String>> {
         let names = self.host.names(&function.file("vfio-dev"))?.unwrap_or_default();
         let node = |name: &[u8]| format!("/{DEV_VFIO}/devices/{}", String::from_utf8_lossy(name));

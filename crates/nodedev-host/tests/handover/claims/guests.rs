@@ -106,6 +106,7 @@ const DESCRIPTOR: &str = "anon_inode:[vfio-device]";
 fn who_has_a_device_by_a_descriptor_alone_has_it_where_the_kernel_says_of_which_device_that_is() {
     let kernel = over(tree());
     program(&kernel).detach(&name(UNUSED), None).unwrap();
+    process(kernel.folder(), 1, "systemd", &[]);
     process(kernel.folder(), 9, "helper", &["/dev/null", DESCRIPTOR]);
     info(
         &kernel,
@@ -174,6 +175,7 @@ fn a_descriptor_of_vfio_of_which_nothing_is_said_may_be_of_what_is_enabled_and_n
             let file = kernel.folder().join(format!("sys/bus/pci/devices/{UNUSED}/enable"));
             fs::write(file, format!("{enabled}\n")).unwrap();
         }
+        process(kernel.folder(), 1, "systemd", &[]);
         process(kernel.folder(), 9, "helper", open);
         let (what, driver) = (format!("{enabled:?} {open:?}"), program(&kernel));
         // What the host has no guest has by VFIO.

@@ -7,6 +7,8 @@ use nodedev_driver::{DetachOptions, Driver};
 use nodedev_model::Outcome;
 use nodedev_sys::DeviceNode;
 use nodedev_sys::NodeKind::Block;
+use nodedev_sys::open_files::{OpenFiles, Process};
+use nodedev_testkit::fake_kernel::errno;
 
 use crate::host::{PINNED, UNUSED, name, over, process, program, tree};
 
@@ -161,6 +163,18 @@ fn processes_that_cannot_be_seen_refuse_what_has_nodes_and_nothing_else() {
 }
 
 #[test]
+fn what_vfio_serves_is_not_given_back_where_guests_may_not_be_shown() {
+    let kernel = over(tree());
+    program(&kernel).detach(&name(UNUSED), None).unwrap();
+    opened(&kernel, 4000, "bash", "/dev/null");
+    let error = program(&kernel).reattach(&name(UNUSED)).unwrap_err();
+    assert_eq!(error.code().0, 55, "{error}");
+    assert!(error.message().contains("/proc does not show the processes of others"), "{error}");
+    opened(&kernel, 1, "systemd", "/dev/null");
+    program(&kernel).reattach(&name(UNUSED)).unwrap();
+}
+
+#[test]
 fn a_process_whose_files_can_be_counted_and_not_be_named_refuses_what_has_nodes_and_nothing_else() {
     let mut tree = tree();
     node(&mut tree, "drm/card1", "class/drm", 1, "dri/card1");
@@ -171,6 +185,52 @@ fn a_process_whose_files_can_be_counted_and_not_be_named_refuses_what_has_nodes_
     let error = program(&kernel).detach_with(&name(UNUSED), &DetachOptions::default()).unwrap_err();
     assert!(error.message().contains("1 process could not be looked at"), "{error}");
     program(&kernel).detach(&name(PINNED), None).unwrap();
+}
+
+#[test]
+fn a_walk_for_which_no_more_files_may_be_open_is_an_error_wherever_that_happens() {
+    let kernel = over(tree());
+    opened(&kernel, 1, "systemd", "/dev/null");
+    process(kernel.folder(), 7, "qemu-kvm", &["/dev/net/tun", "/dev/vfio/7", "anon_inode:[vfio-device]"]);
+    let folder = kernel.folder().join("proc/7");
+    for (place, link) in [("ns/mnt", "mnt:[1]"), ("ns/net", "net:[1]"), ("task/8/fd/3", "/dev/dri/card1")] {
+        for pid in [1, 7] {
+            let at = kernel.folder().join(format!("proc/{pid}/{place}"));
+            fs::create_dir_all(at.parent().unwrap()).unwrap();
+            symlink(link, at).unwrap();
+        }
+    }
+    fs::create_dir(folder.join("fdinfo")).unwrap();
+    fs::write(folder.join("fdinfo/0"), "iff:\ttap0\n").unwrap();
+    fs::write(folder.join("fdinfo/2"), "pos:\t0\n").unwrap();
+    let walk = |step, errno| {
+        kernel.restart();
+        kernel.fail_at(step, errno);
+        OpenFiles::of(&*kernel)
+    };
+    let files = |found: &OpenFiles| -> Vec<_> {
+        let of_one = |found: &Process| (found.files.clone(), found.taps.clone(), found.vfio_devices.clone());
+        found.processes.iter().map(of_one).collect()
+    };
+    let whole = walk(0, errno::EIO).unwrap();
+    assert_eq!((whole.processes.len(), whole.unseen, whole.incomplete), (2, 0, None));
+    let steps = kernel.steps();
+    assert!(steps > 30, "{steps}");
+    for step in 1..=steps {
+        for errno in [errno::EMFILE, errno::ENFILE] {
+            assert!(walk(step, errno).is_err_and(|error| error.is_exhausted()), "step {step} of {steps}");
+        }
+        // A process that ends meanwhile, or may not be looked at, costs itself alone; without the list of all there is none.
+        for (errno, most) in [(errno::ESRCH, 0), (errno::EACCES, 1)] {
+            match walk(step, errno) {
+                Ok(found) => {
+                    let least = if files(&found) == files(&whole) { 0 } else { most };
+                    assert!((least..=most).contains(&found.unseen), "step {step} of {steps}: {found:?}");
+                }
+                Err(error) => assert_eq!(error.path(), "/proc"),
+            }
+        }
+    }
 }
 
 #[test]

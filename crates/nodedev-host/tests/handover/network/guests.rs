@@ -153,6 +153,23 @@ fn a_card_in_a_bridge_with_a_guest_is_refused_unless_forced_and_one_in_another_i
 }
 
 #[test]
+fn a_tap_of_that_name_that_a_process_of_another_network_has_may_be_the_one() {
+    let mut host = with_cards();
+    ["vnet7", "br0"].iter().for_each(|name| virtual_(&mut host, name, &[]));
+    let kernel = over(host);
+    kernel.network(|net| ports(net, "br0", &[("vnet7", "tun"), (NIC, "")]));
+    guest(&kernel, "vnet7");
+    for (process, network) in [(1, "net:[1]"), (5003, "net:[2]")] {
+        let folder = kernel.folder().join(format!("proc/{process}/ns"));
+        std::fs::create_dir_all(&folder).unwrap();
+        std::os::unix::fs::symlink(network, folder.join("net")).unwrap();
+    }
+    let error = detach(&kernel, UNUSED, false).unwrap_err();
+    assert!(error.message().contains("(qemu-kvm) may have vnet7, a port of br0"), "{error}");
+    detach(&kernel, PINNED, false).unwrap();
+}
+
+#[test]
 fn guests_whose_bridge_has_no_card_or_that_have_no_bridge_keep_none() {
     let rows: &[(&str, Build, Say, &str)] = &[
         (

@@ -27,7 +27,9 @@ pub(in crate::operations::check) fn claims(scene: &Scene<'_>, claims: &mut Claim
             let Some(bridge) = interfaces.master(&tap.as_slice().into())? else { continue };
             let [tap, upper] = [&**tap, &*bridge].map(String::from_utf8_lossy);
             let who = who(process.pid, &process.command);
-            let what = format!("a guest: {who} has {tap}, a port of {upper}");
+            // A sandbox can have been given a tap of this namespace, or have one of its own of that name.
+            let has = if process.is_network_elsewhere { "may have" } else { "has" };
+            let what = format!("a guest: {who} {has} {tap}, a port of {upper}");
             users.push((bridge, what));
         }
     }
