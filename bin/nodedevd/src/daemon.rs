@@ -81,7 +81,9 @@ pub(crate) fn run(args: &Args) -> Result<(), Fatal> {
             false => Arc::new(AllowAll),
         };
         let driver = Arc::new(driver);
-        strangers.spawn(recover_later(Arc::clone(&driver)));
+        if driver.root().is_changeable() {
+            strangers.spawn(recover_later(Arc::clone(&driver)));
+        }
         let service = Service::new(driver, access, options);
         let lost = service.clone();
         let threads = Threads { own: tokio::runtime::Handle::current(), strangers: strangers.handle().clone() };
@@ -315,21 +317,26 @@ fn try_to_recover(driver: &HostDriver) {
 /// comes free when it does.
 async fn recover_later(driver: Arc<HostDriver>) {
     let mut pause = FIRST_PAUSE;
-    while driver.root().is_changeable()
-        && driver.handovers().is_ok_and(|handovers| is_in_progress(&handovers))
-    {
+    loop {
         tokio::time::sleep(pause).await;
         pause = (2 * pause).min(LONGEST_PAUSE);
         let driver = Arc::clone(&driver);
-        if tokio::task::spawn_blocking(move || try_to_recover(&driver)).await.is_err() {
+        // Both read the journal, and may wait for the kernel.
+        let tried = tokio::task::spawn_blocking(move || {
+            let is_awaited = driver.handovers().is_ok_and(|handovers| somebody_is_at_work(&handovers));
+            try_to_recover(&driver);
+            is_awaited
+        });
+        if !tried.await.unwrap_or(false) {
             return;
         }
     }
 }
 
-/// Whether the journal has an operation that has not come to its end.
-fn is_in_progress(handovers: &Handovers) -> bool {
-    handovers.entries.iter().any(|entry| entry.state != HandoverState::Detached)
+/// Whether somebody still has the lock of an operation that has not come to its end. One that has failed is tried again by
+/// whoever wants its device.
+fn somebody_is_at_work(handovers: &Handovers) -> bool {
+    handovers.entries.iter().any(|entry| entry.state != HandoverState::Detached && entry.busy == Some(true))
 }
 
 /// Pauses between two looks at operations that have not come to their end.
@@ -357,5 +364,41 @@ fn go_first() {
 fn stand_in_line() {
     if rustix::process::getpriority_process(None) == Ok(FIRST) {
         let _ = rustix::process::setpriority_process(None, 0);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use nodedev_model::Handover;
+
+    use super::*;
+
+    #[test]
+    fn an_operation_is_awaited_as_long_as_somebody_has_its_lock_and_no_longer() {
+        use HandoverState::{Detached, Detaching, Reattaching};
+        for (state, busy, want) in [
+            (Detaching, Some(true), true),
+            (Reattaching, Some(true), true),
+            // It was interrupted, and failed perhaps: it was just tried.
+            (Reattaching, Some(false), false),
+            (Detaching, None, false),
+            // A reset.
+            (Detached, Some(true), false),
+            (Detached, Some(false), false),
+        ] {
+            let entry = Handover {
+                name: "pci_0000_03_00_0".parse().unwrap(),
+                address: "0000:03:00.0".parse().unwrap(),
+                state,
+                original: None,
+                current: None,
+                pid: 7,
+                busy,
+                since_seconds: 0,
+                problem: None,
+            };
+            let handovers = Handovers { entries: vec![entry], issues: Vec::new() };
+            assert_eq!(somebody_is_at_work(&handovers), want, "{state:?} {busy:?}");
+        }
     }
 }

@@ -3,14 +3,13 @@
 use std::io::{self, Write};
 use std::os::unix::net::UnixDatagram;
 
+use nodedev_model::printable;
 use tracing::{Level, Metadata};
 use tracing_subscriber::fmt::MakeWriter;
 
-use nodedev_model::printable;
-
 /// Where the journal takes entries.
 const SOCKET: &str = "/run/systemd/journal/socket";
-/// Longer messages are cut off: an entry is sent in one datagram, in which a byte can take ten.
+/// Longer messages are cut off: an entry is sent in one datagram, in which a byte can take four.
 const LONGEST: usize = 16 << 10;
 
 /// The journal.
