@@ -66,16 +66,16 @@ impl<'a> Looker<'a> {
         &self.uevent
     }
 
-    /// Looks at the device of a subsystem at `path`.
-    pub(crate) fn look(&mut self, subsystem: &[u8], path: &[u8]) -> Look {
+    /// Looks at the device of a subsystem at `path`. `None` where no more files may be open, so that nobody knows; the issues say so.
+    pub(crate) fn look(&mut self, subsystem: &[u8], path: &[u8]) -> Option<Look> {
         self.path.clear();
         self.path.extend_from_slice(path);
         self.path.extend_from_slice(b"/uevent");
         let issues_before = self.issues.len();
         match self.read_uevent() {
             Ok(true) => {}
-            Ok(false) => return Look::Gone,
-            Err(error) if error.is_vanished() => return Look::Gone,
+            Ok(false) => return Some(Look::Gone),
+            Err(error) if error.is_vanished() => return Some(Look::Gone),
             Err(error) => {
                 self.issues.error(&error);
                 self.uevent.clear();
@@ -90,14 +90,18 @@ impl<'a> Looker<'a> {
         );
         let class = classify(&device);
         self.uevent = device.into_uevent();
-        let Some(Class { kind, visibility, suffix }) = class else { return Look::Nothing };
+        // What was worked out without a file that is there is wrong.
+        if self.issues.exhausted().is_some() {
+            return None;
+        }
+        let Some(Class { kind, visibility, suffix }) = class else { return Some(Look::Nothing) };
         let name = match kind {
             Kind::Libvirt(CapabilityType::ApMatrix) => DeviceName::from_parts(b"ap", b"matrix", None),
             _ => DeviceName::from_parts(subsystem, basename(path), suffix.as_deref()),
         };
         self.issues.attribute(issues_before, &name);
         let fingerprint = self.fingerprint(subsystem, path);
-        Look::Device(Seen { name, kind, visibility, fingerprint })
+        Some(Look::Device(Seen { name, kind, visibility, fingerprint }))
     }
 
     /// Reads what the kernel says of the device, if it is there. Where no more files may be open it is tried again for a while: that the device

@@ -30,7 +30,8 @@ pub(crate) trait Access {
     fn is_cancelled(&self) -> bool;
 }
 
-/// Looks at the whole host and fills an index, and keeps what it read where that is wanted. `Break` if it was cancelled.
+/// Looks at the whole host and fills an index, and keeps what it read where that is wanted. `Break` if it was cancelled. Where no more
+/// files may be open it ends early, and the issues say so: what is in the index is right, and not all.
 pub(crate) fn scan(
     root: &Root,
     issues: &Issues,
@@ -43,21 +44,28 @@ pub(crate) fn scan(
     let names: Vec<_> = definitions.iter().map(|definition| definition.name()).collect();
     index.access(|index| definitions.into_iter().for_each(|definition| index.define(definition)));
     let mut looker = Looker::new(root, issues, prints);
-    enumerate(root, issues, has_node_devices, &mut |found| {
+    let flow = enumerate(root, issues, has_node_devices, &mut |found| {
         if index.is_cancelled() {
             return ControlFlow::Break(());
         }
         if index.access(|index| index.at_path(&found.path).is_some()) {
             return ControlFlow::Continue(());
         }
-        if let Look::Device(seen) = looker.look(found.subsystem, &found.path) {
-            let id = index.access(|index| add(index, found.subsystem, &found.path, seen));
-            if let (Some(uevents), Some(id)) = (&mut uevents, id) {
-                uevents.0.insert(id, looker.uevent().into());
+        match looker.look(found.subsystem, &found.path) {
+            Some(Look::Device(seen)) => {
+                let id = index.access(|index| add(index, found.subsystem, &found.path, seen));
+                if let (Some(uevents), Some(id)) = (&mut uevents, id) {
+                    uevents.0.insert(id, looker.uevent().into());
+                }
             }
+            Some(Look::Gone | Look::Nothing) => {}
+            None => return ControlFlow::Break(()),
         }
         ControlFlow::Continue(())
-    })?;
+    });
+    if flow.is_break() && issues.exhausted().is_none() {
+        return flow;
+    }
     index.access(|index| {
         names.iter().for_each(|name| index.insert_inactive(name));
         index.sort();

@@ -231,7 +231,7 @@ impl Shared {
     /// How fingerprints are made where changes are followed.
     pub(crate) fn prints(&self) -> Prints {
         let hasher = self.index().hasher().clone();
-        Prints::Made { hasher, udev: self.root.exists(paths::UDEV_DATA.as_bytes()) }
+        Prints::Made { hasher, udev: self.root.find(paths::UDEV_DATA.as_bytes()).unwrap_or(true) }
     }
 
     /// Gives the device of a name to `use_it`. While the first look is taken, a device that is in already is given at
@@ -272,7 +272,7 @@ impl Shared {
             if !known && let Ok(Some(link)) = self.root.read_link(&join(above, b"subsystem")) {
                 let subsystem = basename(&link);
                 if has_node_devices(subsystem)
-                    && let Look::Device(seen) = looker.look(subsystem, above)
+                    && let Some(Look::Device(seen)) = looker.look(subsystem, above)
                 {
                     scan::add(&mut self.index_mut(), subsystem, above, seen);
                 }

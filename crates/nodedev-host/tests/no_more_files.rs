@@ -17,6 +17,7 @@ use nodedev_driver::{Driver, Error, ListFlags, View, XmlFlags};
 use nodedev_host::HostDriver;
 use nodedev_host::live::Source;
 use nodedev_sys::{News, Root, Waker};
+use nodedev_testkit::tree::Device;
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
 /// Opens files until no more may be.
@@ -63,6 +64,13 @@ fn what_cannot_be_looked_at_since_no_more_files_may_be_open_is_an_error_and_is_f
             .attr("mdev_supported_types/t-1/device_api", "vfio-pci")
             .attr("mdev_supported_types/t-1/available_instances", 3),
         pci("0000:00:04.0"),
+        Device::new("devices/pci0000:00/0000:00:04.0/net/eth0", "class/net")
+            .uevent("INTERFACE", "eth0")
+            .attr("address", "02:00:00:00:00:01"),
+        Device::new("devices/pci0000:00/0000:00:04.0/usb1/1-1", "bus/usb")
+            .devtype("usb_device")
+            .udev("E:ID_MODEL=m"),
+        Device::new("devices/virtual/block/vda", "class/block").devtype("disk").udev("E:ID_SERIAL=s"),
     ];
     let tree = tree(&devices);
     assert!(tree.root().join("sys").join(kind).exists());
@@ -79,6 +87,22 @@ fn what_cannot_be_looked_at_since_no_more_files_may_be_open_is_an_error_and_is_f
     is_told("lookup", driver.lookup("pci_0000_00_03_0"));
     drop(files);
     assert_eq!(driver.list_names(ListFlags::empty()).unwrap(), all);
+
+    // Some devices, and not others: what is told later is all of it, with the names that it has.
+    for free in 1..12 {
+        let driver = open(tree.root());
+        let mut files = all_files();
+        files.truncate(files.len() - free);
+        if let Ok(names) = driver.list_names(ListFlags::empty()) {
+            assert_eq!(names, all, "with {free} files");
+        }
+        let natively = driver.visit(View::Native, &mut |_| ControlFlow::Continue(()));
+        drop(files);
+        assert_eq!(driver.list_names(ListFlags::empty()).unwrap(), all, "after {free} files");
+        if let Ok(issues) = natively {
+            assert_eq!(issues, [], "with {free} files");
+        }
+    }
 
     // Types that are nested in others, and descriptions.
     let files = all_files();

@@ -15,7 +15,7 @@ use nodedev_model::{
 use nodedev_sys::paths::{self, basename};
 use nodedev_xml::Form;
 
-use super::{HostDriver, exhausted, reference};
+use super::{HostDriver, exhausted, exhausted_at_host, reference};
 use crate::classify::Kind;
 use crate::describe::scsi;
 use crate::host_info;
@@ -51,10 +51,6 @@ impl Driver for HostDriver {
     fn lookup_scsi_host_by_wwn(&self, wwnn: &str, wwpn: &str) -> Result<DeviceRef> {
         let issues = Issues::default();
         let key = (Text::from(wwnn), Text::from(wwpn));
-        let cut_off = || match issues.exhausted() {
-            Some(number) => Err(exhausted(number, "cannot look at all ports of Fibre Channel")),
-            None => Ok(()),
-        };
         let names_of = |path: &[u8]| match scsi::fibre_channel(self.root(), basename(path), &issues).0 {
             Some(FcHost { wwnn: Some(wwnn), wwpn: Some(wwpn), .. }) => Some((wwnn, wwpn)),
             _ => None,
@@ -80,7 +76,9 @@ impl Driver for HostDriver {
                 known.entry(names).or_insert(name);
             }
         }
-        cut_off()?;
+        if let Some(number) = issues.exhausted() {
+            return Err(exhausted(number, "cannot look at all ports of Fibre Channel"));
+        }
         let name = known.get(&key).cloned().ok_or_else(Error::unknown_cause)?;
         self.lookup(name.as_str())
     }
@@ -289,6 +287,9 @@ impl Driver for HostDriver {
             if visit(&device).is_break() {
                 break;
             }
+        }
+        if let Some(number) = issues.exhausted() {
+            return Err(exhausted_at_host(number));
         }
         let mut all = self.shared.all_issues();
         all.extend(issues.into_inner());

@@ -220,7 +220,7 @@ impl<'a, S: Source> Following<'a, S> {
         if !has_node_devices(subsystem) {
             return;
         }
-        let look = self.look_at(subsystem, path);
+        let Some(look) = self.look_at(subsystem, path) else { return };
         if matches!(look, Look::Gone) {
             self.note_missing(path, subsystem);
         }
@@ -231,10 +231,12 @@ impl<'a, S: Source> Following<'a, S> {
         self.lost_track |= !self.missing.add(path, subsystem);
     }
 
-    fn look_at(&self, subsystem: &[u8], path: &[u8]) -> Look {
+    /// `None` where no more files may be open: then all devices are looked at again.
+    fn look_at(&mut self, subsystem: &[u8], path: &[u8]) -> Option<Look> {
         let issues = Issues::default();
         let look = Looker::new(&self.shared.root, &issues, self.prints.clone()).look(subsystem, path);
-        if let Look::Device(seen) = &look {
+        self.lost_track |= look.is_none();
+        if let Some(Look::Device(seen)) = &look {
             self.shared.known_issues().replace(seen.name.clone(), issues.into_inner());
         }
         look
@@ -251,7 +253,7 @@ impl<'a, S: Source> Following<'a, S> {
         let mut moved = Vec::with_capacity(places.len());
         for (place, subsystem) in places {
             let path: Box<[u8]> = [path, &place[from.len()..]].concat().into();
-            let look = self.look_at(&subsystem, &path);
+            let Some(look) = self.look_at(&subsystem, &path) else { return };
             if matches!(look, Look::Gone) {
                 self.note_missing(&path, &subsystem);
             }

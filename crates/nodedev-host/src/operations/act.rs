@@ -91,7 +91,7 @@ fn write(host: &dyn HostAccess, step: &PlanStep, effort: Effort<'_>) -> Result<(
         if let Some(written) = write.wait(more) {
             // A reset writes no entry of its own that would say that it is over.
             if let Some(record) = before {
-                journal.write(&function, &record)?;
+                told_if_failed(&function, journal.write(&function, &record));
             }
             return written.map_err(failed);
         }
@@ -117,6 +117,11 @@ pub(crate) fn note(host: &dyn HostAccess, function: &PciFunction, error: &OpsErr
         Some(record) => journal.write(function, &Record { problem: Some(error.told()), ..record }),
         None => Ok(()),
     });
+    told_if_failed(function, noted);
+}
+
+/// That an entry for people to look at could not be written is no end of what is done.
+fn told_if_failed(function: &PciFunction, noted: Result<()>) {
     if let Err(error) = noted {
         tracing::warn!(device = %function.name, error = error.told(), "the journal could not be written");
     }

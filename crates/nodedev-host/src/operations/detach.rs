@@ -107,12 +107,27 @@ impl Operations<'_> {
                 });
             }
             if interrupted.is_none() {
+                self.forget_what_is_over(functions)?;
                 return Ok(locks);
             }
             drop(locks);
             self.host.pause(PAUSE);
         }
         interrupted.map_or_else(|| Ok(Vec::new()), Err)
+    }
+
+    /// A reset that was left to itself has noted whom the kernel waits for. Who has the locks knows that it does not any more.
+    fn forget_what_is_over(&self, functions: &[PciFunction]) -> Result<()> {
+        let journal = Journal::of(self.host);
+        for function in functions {
+            if let Some(record) = journal.read(function.address)?
+                && !record.is_in_progress()
+                && record.problem.is_some()
+            {
+                journal.write(function, &Record { problem: None, ..record })?;
+            }
+        }
+        Ok(())
     }
 
     fn changes(&self, functions: &[PciFunction], chosen: &[Chosen]) -> Result<Vec<Change>> {

@@ -38,7 +38,7 @@ impl Operations<'_> {
         let is_waiting = busy == Some(true) && record.problem.is_some();
         let waits = is_waiting.then(|| act::waits_for(self.host, &function));
         // That of a reset is over with it.
-        let noted = record.problem.clone().filter(|_| record.is_in_progress() || busy != Some(false));
+        let noted = record.problem.clone().filter(|_| record.is_in_progress());
         let problem = waits.or(noted).or_else(|| {
             let text = match record.state {
                 _ if busy != Some(false) => return None,

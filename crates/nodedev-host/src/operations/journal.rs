@@ -52,7 +52,7 @@ pub(crate) struct Record {
     pub(crate) boot_id: String,
     pub(crate) pid: u32,
     pub(crate) since_seconds: u64,
-    /// Why the operation could be neither finished nor undone.
+    /// Why the operation could be neither finished nor undone, or whom the kernel waits for.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) problem: Option<String>,
 }

@@ -213,7 +213,7 @@ impl Mounts {
 pub(crate) fn recorded_mount(line: &[u8]) -> &[u8] {
     let Some(mount) = parse(line) else { return line };
     let leads_on = !mount.is_numberless()
-        || line.split(|&b| b == b' ').any(|field| field.starts_with(b"/dev/"))
+        || mount.source.split(|&b| b == b':').any(|source| source.starts_with(b"/dev/"))
         || OVERLAYS.contains(&mount.kind.as_slice())
         || TOLD_OTHERWISE.contains(&mount.kind.as_slice())
         || is_of_network(&mount.kind);
