@@ -1,4 +1,4 @@
-/* Has a daemon hand a device over, by our C library: handover URI detach|reattach|reset NAME */
+/* Has a daemon hand a device over, by our C library: handover URI detach|reattach NAME */
 #include <stdio.h>
 #include <string.h>
 
@@ -37,8 +37,6 @@ int main(int count, char **arguments)
         result = virNodeDeviceDetachFlags(device, NULL, 0);
     else if (!strcmp(arguments[2], "reattach"))
         result = virNodeDeviceReAttach(device);
-    else if (!strcmp(arguments[2], "reset"))
-        result = virNodeDeviceReset(device);
     if (result < 0)
         return failed();
     virNodeDeviceFree(device);

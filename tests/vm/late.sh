@@ -3,6 +3,6 @@
 
 note "systemd is up after $(cut -d ' ' -f 1 /proc/uptime) s"
 for part in $(echo "$nodedev_parts" | tr , ' '); do
-    case "$part" in guard|service) carry_out_part "$part" ;; esac
+    if is_late "$part"; then carry_out_part "$part"; fi
 done
 power_off

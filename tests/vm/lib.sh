@@ -33,6 +33,9 @@ carry_out_part() {
     note "$1 ended after $(cut -d ' ' -f 1 /proc/uptime) s"
 }
 
+# Whether a part is one for which systemd runs nodedevd.
+is_late() { case "$1" in guard|service) ;; *) return 1 ;; esac; }
+
 # Looks at what the kernel said, and ends all.
 power_off() {
     name="the kernel complains of nothing: $nodedev_parts"

@@ -5,7 +5,7 @@ use std::collections::HashSet;
 use nodedev_driver::HostInfo;
 use nodedev_model::Text;
 use nodedev_sys::paths::{self, join};
-use nodedev_sys::{Root, machine};
+use nodedev_sys::{HostAccess as _, Root, machine};
 
 /// Bound of a file that tells of the machine: `cpuinfo` has about 1.5 KiB for each of some thousand processors.
 const LIMIT: usize = 16 << 20;
@@ -63,11 +63,13 @@ fn line(root: &Root, path: &str) -> Option<String> {
     (!text.is_empty()).then_some(text)
 }
 
-/// The value of the first line `KEY: value` of a file.
+/// So much of a list of the kernel's has what is said of the first processor.
+const START: usize = 8 << 10;
+
+/// The value of the first line `KEY: value` at the start of a file.
 fn field(root: &Root, path: &str, key: &str) -> Option<String> {
-    let mut buffer = Vec::new();
-    let content = root.read(path.as_bytes(), &mut buffer, LIMIT).ok()??;
-    String::from_utf8_lossy(content).lines().find_map(|line| {
+    let content = root.read_start(path.as_bytes(), START).ok()??;
+    String::from_utf8_lossy(&content).lines().find_map(|line| {
         let (name, value) = line.split_once(':')?;
         (name.trim_end() == key).then(|| value.trim().to_owned())
     })

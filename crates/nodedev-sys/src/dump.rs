@@ -181,5 +181,11 @@ mod tests {
         let mut generic = Asker::open(Some(rustix::net::netlink::GENERIC)).unwrap();
         assert_eq!(generic.family(b"nlctrl").unwrap(), Some(super::GENL_ID_CTRL));
         assert_eq!(generic.family(b"no such one").unwrap(), None);
+        // An answer that nobody has waited for comes before the next one.
+        let mut question = vec![super::CTRL_CMD_GETFAMILY, 1, 0, 0];
+        super::push(&mut question, super::CTRL_ATTR_FAMILY_NAME, b"no such one\0");
+        let late = super::message(super::GENL_ID_CTRL, super::NLM_F_REQUEST, 4711, &question);
+        super::send(&generic.socket, &late, super::SendFlags::empty()).unwrap();
+        assert_eq!(generic.family(b"nlctrl").unwrap(), Some(super::GENL_ID_CTRL));
     }
 }

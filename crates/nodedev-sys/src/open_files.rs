@@ -24,12 +24,21 @@ pub struct Process {
     /// Devices that it has by a descriptor which VFIO made of them, one for each descriptor: the path of the device in sysfs,
     /// relative to the root; absent where the kernel does not say it (before Linux 6.18).
     pub vfio_devices: Vec<Option<Vec<u8>>>,
-    /// Whether its network namespace is known to be another than the first process's: the names of its interfaces are none of the
-    /// host's.
+    /// Whether its network namespace is known to be another than the first process's, where it has [`taps`](Self::taps): their
+    /// names may be those of other interfaces then.
     pub is_network_elsewhere: bool,
 }
 
 impl Process {
+    /// Bytes that it takes.
+    fn size(&self) -> usize {
+        let files: usize = self.files.iter().map(|file| size_of::<OpenFile>() + file.link.len()).sum();
+        let taps = self.taps.iter().map(Vec::len);
+        let paths = self.vfio_devices.iter().map(|path| path.as_ref().map_or(0, Vec::len));
+        let others: usize = taps.chain(paths).map(|length| size_of::<Vec<u8>>() + length).sum();
+        size_of::<Self>() + files + others
+    }
+
     /// How much of it is kept.
     fn count(&self) -> usize {
         self.files.len() + self.taps.len() + self.vfio_devices.len()

@@ -379,7 +379,8 @@ fn is_absent(errno: Errno) -> bool {
 /// Whether a file can give less in a call than there is and was room for: those of `/proc` give whole lines, about a page of
 /// them.
 fn gives_parts(path: &[u8]) -> bool {
-    path.strip_prefix(b"/").unwrap_or(path).starts_with(b"proc/")
+    let path = path.strip_prefix(b"/").unwrap_or(path);
+    path == b"proc" || path.starts_with(b"proc/")
 }
 
 /// Reads what was opened. Where it `gives_parts`, nothing but an empty answer is its end.
@@ -419,7 +420,7 @@ fn read_opened<'b>(
 }
 
 /// Reads at most `length` bytes, so that no more of a device is touched than asked for. Whole pages are followed by
-/// another look, since binary attributes give at most a page at a time.
+/// another look, since binary attributes give at most a page at a time. Of a list in `/proc` it can be less, down to a page.
 fn read_start_opened(fd: &OwnedFd, buffer: &mut Vec<u8>, length: usize) -> Result<(), Errno> {
     buffer.resize(length, 0);
     let mut filled = 0;
@@ -532,14 +533,14 @@ mod tests {
 
     #[test]
     fn a_list_of_the_kernel_is_read_whole_that_gives_whole_lines_a_page_at_a_time() {
-        // Of 150 bytes each in the list of connections.
+        // Of 128 bytes each in the list of sockets.
         let listening: Vec<_> =
-            (0..100).map(|_| std::net::TcpListener::bind(("127.0.0.1", 0)).unwrap()).collect();
+            (0..100).map(|_| std::net::UdpSocket::bind(("127.0.0.1", 0)).unwrap()).collect();
         let root = Root::live().unwrap();
         let process = root.folder(b"proc/self/net").unwrap().unwrap();
         let (mut whole, mut attribute) = (Vec::new(), Vec::new());
-        root.read(b"proc/self/net/tcp", &mut whole, 16 << 20).unwrap().unwrap();
-        process.read(b"tcp", &mut attribute).unwrap().unwrap();
+        root.read(b"proc/self/net/udp", &mut whole, 16 << 20).unwrap().unwrap();
+        process.read(b"udp", &mut attribute).unwrap().unwrap();
         for told in [whole, attribute] {
             let told = String::from_utf8(told).unwrap();
             for port in listening.iter().map(|socket| socket.local_addr().unwrap().port()) {

@@ -90,7 +90,7 @@ pub(crate) fn start(
     // They are given to every process that is started at this moment: it cannot be told which.
     let inherited: Result<Vec<OwnedFd>, _> = locks.iter().map(|lock| dup(lock.as_fd())).collect();
     let inherited = inherited.map_err(|errno| failed(errno.into()))?;
-    let started = spawn_first(["dd", "/usr/bin/dd", "/bin/dd"].map(|program| {
+    let started = spawn_first(["dd", "/usr/bin/dd", "/bin/dd"].into_iter().map(|program| {
         let mut command = Command::new(program);
         command.args(["bs=65536", "count=1", "status=none"]).env("LC_ALL", "C");
         command.stdin(stdin.try_clone()?).stderr(complaint.try_clone()?).stdout(attribute.try_clone()?);

@@ -1,49 +1,38 @@
 //! What a program says besides results: what those hear who subscribe to `tracing`, as the daemon does.
 
 use std::fmt::Debug;
-use std::sync::{LazyLock, Mutex, MutexGuard, PoisonError};
+use std::sync::{Mutex, MutexGuard, Once, PoisonError};
 use std::thread::{self, ThreadId};
 
 use tracing::field::{Field, Visit};
 use tracing::span::{Attributes, Id, Record};
 use tracing::{Event, Level, Metadata, Subscriber};
 
-/// What was said so far in this process, for tests that ask for it.
+/// What was said so far in this process, for tests that ask for it: who said it, and `LEVEL target field=value …`.
 ///
 /// All threads are heard: a subscriber for one thread alone misses messages that another test says first at the same time.
-#[derive(Debug, Default)]
-pub struct Messages(Mutex<Vec<Message>>);
+#[derive(Debug)]
+pub struct Messages(Mutex<Vec<(ThreadId, String)>>);
 
-/// A message.
-#[derive(Debug, Clone)]
-pub struct Message {
-    /// Who said it.
-    pub thread: ThreadId,
-    /// `LEVEL target field=value …`.
-    pub line: String,
-}
-
-static HEARD: LazyLock<&'static Messages> = LazyLock::new(|| {
-    let heard: &'static Messages = Box::leak(Box::default());
-    // Somebody else listens already: then nothing is heard here, and the test that wants to says so.
-    let _ = tracing::subscriber::set_global_default(Ears(heard));
-    heard
-});
+static HEARD: Messages = Messages(Mutex::new(Vec::new()));
 
 /// Begins to listen, if nobody has, to messages of level INFO and above.
 pub fn listen() -> &'static Messages {
+    static BEGUN: Once = Once::new();
+    // Somebody else listens already: then nothing is heard here, and the test that wants to says so.
+    BEGUN.call_once(|| drop(tracing::subscriber::set_global_default(Ears)));
     &HEARD
 }
 
 impl Messages {
-    fn lock(&self) -> MutexGuard<'_, Vec<Message>> {
+    fn lock(&self) -> MutexGuard<'_, Vec<(ThreadId, String)>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Lines that contain `part`, said by any thread.
     pub fn with(&self, part: &str) -> Vec<String> {
         let lines = self.lock();
-        lines.iter().map(|message| &message.line).filter(|line| line.contains(part)).cloned().collect()
+        lines.iter().map(|(_, line)| line).filter(|line| line.contains(part)).cloned().collect()
     }
 
     /// Lines that this thread says while `act` runs.
@@ -51,12 +40,12 @@ impl Messages {
         let before = self.lock().len();
         act();
         let lines = self.lock();
-        let own = lines.iter().skip(before).filter(|message| message.thread == thread::current().id());
-        own.map(|message| message.line.clone()).collect()
+        let own = lines.iter().skip(before).filter(|(thread, _)| *thread == thread::current().id());
+        own.map(|(_, line)| line.clone()).collect()
     }
 }
 
-struct Ears(&'static Messages);
+struct Ears;
 
 struct Line(String);
 
@@ -83,7 +72,7 @@ impl Subscriber for Ears {
         let metadata = event.metadata();
         let mut line = Line(format!("{} {}", metadata.level(), metadata.target()));
         event.record(&mut line);
-        self.0.lock().push(Message { thread: thread::current().id(), line: line.0 });
+        HEARD.lock().push((thread::current().id(), line.0));
     }
 
     fn enter(&self, _: &Id) {}

@@ -23,7 +23,7 @@ use clap::builder::PossibleValuesParser;
 use nodedev_testkit::repository;
 
 use qemu::Guest;
-use report::{GUESTS, PARTS, Part, Report};
+use report::{PARTS, Part, Report};
 
 /// Options of the task.
 #[derive(clap::Args)]
@@ -35,7 +35,7 @@ pub(crate) struct Options {
     #[arg(long)]
     console: bool,
     /// What to do, in place of all
-    #[arg(value_name = "PART", value_parser = PossibleValuesParser::new(PARTS.iter().map(|part| part.name)))]
+    #[arg(value_name = "PART", value_parser = PossibleValuesParser::new(PARTS.into_iter().flatten().map(|part| part.name)))]
     parts: Vec<String>,
 }
 
@@ -47,13 +47,10 @@ impl Default for Options {
 
 impl Options {
     /// The parts that are asked for, by guest.
-    fn divided(&self) -> [Vec<&'static Part>; GUESTS] {
-        std::array::from_fn(|guest| {
-            let parts = PARTS.iter().filter(|part| part.guest == guest);
-            parts
-                .filter(|part| self.parts.is_empty() || self.parts.iter().any(|name| name == part.name))
-                .collect()
-        })
+    fn divided(&self) -> [Vec<&'static Part>; PARTS.len()] {
+        let is_asked_for =
+            |part: &&Part| self.parts.is_empty() || self.parts.iter().any(|name| name == part.name);
+        PARTS.map(|parts| parts.iter().filter(is_asked_for).collect())
     }
 }
 

@@ -6,6 +6,7 @@ use nodedev_sys::paths::{PCI_DEVICES, basename, follow};
 use serde::{Deserialize, Serialize};
 
 use super::Result;
+use super::kernel_driver::VFIO_PCI;
 use crate::kernel::attribute_value;
 
 /// Bound of the attributes that are read here.
@@ -14,8 +15,6 @@ const ATTRIBUTE_LIMIT: usize = 4096;
 const NO_OVERRIDE: &[u8] = b"(null)";
 /// Drivers that keep a device from everybody: no guest has it from them.
 pub(crate) const KEEPERS: &[&str] = &["pci-stub", "pciback", "xen-pciback"];
-/// The driver that keeps a device for guests; others for VFIO are told by a folder.
-pub(crate) const VFIO: &str = "vfio-pci";
 
 /// A PCI function: its address, and the name that libvirt gives it.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
@@ -107,7 +106,7 @@ impl PciFunction {
 
     /// Whether a driver that is bound to the function only keeps it for somebody else.
     pub(crate) fn is_stub(&self, host: &dyn HostAccess, driver: &str) -> Result<bool> {
-        Ok(driver == VFIO || KEEPERS.contains(&driver) || self.is_bound_to_vfio(host, driver)?)
+        Ok(KEEPERS.contains(&driver) || self.is_bound_to_vfio(host, driver)?)
     }
 
     /// Whether the function is bound to a driver that only keeps it for somebody else.
@@ -120,7 +119,7 @@ impl PciFunction {
 
     /// Whether the driver that is bound to the function serves it for VFIO.
     pub(crate) fn is_bound_to_vfio(&self, host: &dyn HostAccess, driver: &str) -> Result<bool> {
-        Ok(driver == VFIO || host.names(&self.file("vfio-dev"))?.is_some())
+        Ok(driver == VFIO_PCI || host.names(&self.file("vfio-dev"))?.is_some())
     }
 }
 

@@ -5,7 +5,6 @@ use nodedev_model::{HandoverOperation, HandoverPlan, HandoverState, Outcome};
 use super::check::{self, Scene};
 use super::detach::describe;
 use super::journal::Journal;
-use super::kernel_driver::Drivers;
 use super::plan::{self, Target};
 use super::transaction::Change;
 use super::{Operations, OpsError, PciFunction, Result, audit, kernel_driver};
@@ -18,14 +17,14 @@ impl Operations<'_> {
             self.refuse_waiting(functions)?;
         }
         let mut changes = Vec::with_capacity(functions.len());
+        let scene = Scene::new(self.host);
         for function in functions {
-            changes.push(self.way_back(function)?);
+            changes.push(self.way_back(&scene, function)?);
         }
         let mut plan = describe(HandoverOperation::Reattach, &changes);
         let modules = self.missing_modules(&changes)?;
         plan.steps.splice(0..0, modules.iter().map(|module| plan::load_module(module)));
         if plan.outcome != Outcome::Unchanged {
-            let scene = Scene::new(self.host);
             for change in &changes {
                 let found = self.against_giving_back(&scene, &change.function, &change.steps, functions)?;
                 plan.findings.extend(found);
@@ -66,7 +65,7 @@ impl Operations<'_> {
         Ok(modules)
     }
 
-    fn way_back(&self, function: &PciFunction) -> Result<Change> {
+    fn way_back(&self, scene: &Scene<'_>, function: &PciFunction) -> Result<Change> {
         let gone = || OpsError::Gone { device: function.address };
         let journal = Journal::of(self.host);
         let identity = function.identity(self.host)?.ok_or_else(gone)?;
@@ -79,11 +78,8 @@ impl Operations<'_> {
             .filter(|record| record.boot_id == boot_id && record.identity.is_same(&identity));
         let original = known.and_then(|record| record.original.clone());
         let module = known.and_then(|record| record.module.clone());
-        let kept = match &before.kernel_driver {
-            Some(driver) => function.is_stub(self.host, driver)?,
-            None => false,
-        };
-        let target = match (original.clone(), Drivers::of(self.host).host_provider(function)?) {
+        let kept = scene.functions().is_kept(function)?;
+        let target = match (original.clone(), scene.host_provider(function)?) {
             (Some(original), _) => Target::Exact(original),
             // It is with the host's own driver, which no guest took it from.
             (None, Some(_)) => Target::Exact(before.clone()),

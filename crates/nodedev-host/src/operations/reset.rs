@@ -148,18 +148,14 @@ impl Operations<'_> {
             );
         };
         for other in functions.below(&above)?.iter().filter(|other| *other != function) {
-            let driver = functions.driver(other)?;
-            let is_idle = match &driver {
-                Some(driver) => other.is_stub(self.host, driver)?,
-                None => true,
-            };
+            let is_idle = functions.driver(other)?.is_none() || functions.is_kept(other)?;
             if !is_idle && !functions.is_bridge(other)? {
                 return none(
                     format!(
                         "Active {} devices on bus with {}, not doing bus reset",
                         other.address, function.address
                     ),
-                    if check::is_vital(self.host, other)? {
+                    if functions.is_vital(other)? {
                         "the host lives by the other device: a cold start of the machine resets both"
                     } else {
                         "detach all devices of its bus first, for instance with --group"

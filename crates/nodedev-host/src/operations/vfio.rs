@@ -13,17 +13,6 @@ use super::{PciFunction, Result};
 const CORE: &str = "vfio_pci_core";
 
 impl Drivers<'_> {
-    /// The driver of the host that is bound to a function and serves it for VFIO of itself: nobody has named it for the function,
-    /// and it is not made for VFIO of such devices alone.
-    pub(crate) fn host_provider(&self, function: &PciFunction) -> Result<Option<String>> {
-        match function.driver(self.host)? {
-            Some(driver) if driver != VFIO_PCI && function.is_bound_to_vfio(self.host, &driver)? => {
-                self.provides_of_itself(function, driver)
-            }
-            _ => Ok(None),
-        }
-    }
-
     /// A driver that is bound to a function and serves it for VFIO, if it does so of itself.
     pub(crate) fn provides_of_itself(
         &self,

@@ -230,10 +230,6 @@ impl Recorder<'_> {
         if is_told { self.link(path, target) } else { Ok(()) }
     }
 
-    fn any_folder(&mut self, path: &[u8]) -> io::Result<()> {
-        if self.seen.insert(path.to_vec()) { self.folder_at(path) } else { Ok(()) }
-    }
-
     /// A path without links in it, which are recorded. `None` if it leads nowhere.
     fn real(
         &mut self,

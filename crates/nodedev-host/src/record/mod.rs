@@ -347,13 +347,13 @@ impl Recorder<'_> {
     }
 
     fn empty_folder(&mut self, path: &[u8]) -> io::Result<()> {
-        if path.starts_with(paths::SYS.as_bytes()) && self.seen.insert(path.to_vec()) {
-            self.folder_at(path)?;
-        }
-        Ok(())
+        if path.starts_with(paths::SYS.as_bytes()) { self.any_folder(path) } else { Ok(()) }
     }
 
-    fn folder_at(&mut self, path: &[u8]) -> io::Result<()> {
+    fn any_folder(&mut self, path: &[u8]) -> io::Result<()> {
+        if !self.seen.insert(path.to_vec()) {
+            return Ok(());
+        }
         match self.mask {
             Some(mask) => self.output.folder(&mask.apply(path)),
             None => self.output.folder(path),

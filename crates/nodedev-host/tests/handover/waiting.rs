@@ -204,6 +204,12 @@ fn a_reset_of_a_detached_device_waits_too_and_leaves_its_entry_as_it_was() {
     assert_eq!(program(&kernel).reattach(&card).unwrap_err().code().0, 68);
     kernel.release();
     assert_eq!(entry(&kernel).unwrap(), before);
+    // Whoever comes next takes the note away that nobody has any use for.
+    let written =
+        || std::fs::read_to_string(kernel.folder().join("run/nodedev/handover/0000:06:00.0.json")).unwrap();
+    assert!(written().contains("the kernel waits"));
+    program(&kernel).reset(&card).unwrap();
+    assert!(!written().contains("the kernel waits"));
     // A person waits on, and nothing is left of it.
     kernel.hang("0000:06:00.0/reset");
     let options = ResetOptions::default();

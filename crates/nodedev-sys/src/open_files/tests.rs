@@ -282,7 +282,7 @@ fn who_has_too_much_open_costs_nobody_else_and_all_together_make_it_incomplete()
     let whole = found(BOUNDS);
     assert_eq!(count(&whole), [(1, 10), (7, 9), (8, 5), (20, 1)]);
     assert_eq!((whole.unseen, whole.incomplete), (0, None));
-    for bounds in [Bounds { all_files: 14, ..bounds() }, Bounds { of_all_threads: 2, ..bounds() }] {
+    for bounds in [Bounds { all_bytes: 500, ..bounds() }, Bounds { of_all_threads: 2, ..bounds() }] {
         assert!(found(bounds).incomplete.is_some());
     }
 }

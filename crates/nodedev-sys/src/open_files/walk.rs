@@ -20,16 +20,17 @@ const MONITORS: &[&str] = &["qemu", "kvm", "cloud-hyperviso", "crosvm", "firecra
 /// How much is kept and looked at. Whoever has more of them open has something else in mind: what exceeds the bound of one process
 /// costs that process alone.
 pub(super) struct Bounds {
-    /// What is kept of one process, and of all.
+    /// What is kept of one process.
     pub(super) files: usize,
-    pub(super) all_files: usize,
+    /// Bytes of what is kept of all: their owners choose the names.
+    pub(super) all_bytes: usize,
     /// What threads have open that share no files with their process, in one process and in all.
     pub(super) of_threads: usize,
     pub(super) of_all_threads: usize,
 }
 
 pub(super) const BOUNDS: Bounds =
-    Bounds { files: 1 << 14, all_files: 1 << 19, of_threads: 1 << 18, of_all_threads: 1 << 21 };
+    Bounds { files: 1 << 14, all_bytes: 64 << 20, of_threads: 1 << 18, of_all_threads: 1 << 21 };
 
 pub(super) struct Walk<'a> {
     host: &'a dyn HostAccess,
@@ -43,6 +44,7 @@ pub(super) struct Walk<'a> {
     are_told: bool,
     /// Places in the list of what was found, by namespace.
     namespaces: HashMap<Vec<u8>, usize>,
+    /// Bytes.
     kept: usize,
     /// How much was seen of what threads have for themselves.
     of_threads: usize,
@@ -117,14 +119,17 @@ impl<'a> Walk<'a> {
         let tables = self.tables(pid, &process, is_whole).map(Some);
         let Some(tables) = told(tables, is_whole)? else { return Ok(()) };
         let is_elsewhere = self.namespace(pid, &process)?;
-        let is_network_elsewhere = self.network(pid, &process, is_whole)?;
-        let mut found = Process { pid, is_network_elsewhere, ..Process::default() };
+        let mut found = Process { pid, ..Process::default() };
         self.files(&tables, is_elsewhere, &mut found, is_whole)?;
+        // Of others than the first it matters whose taps they have.
+        if self.found.other_network.is_none() || !found.taps.is_empty() {
+            found.is_network_elsewhere = self.network(pid, &process, is_whole)?;
+        }
         if found.files.is_empty() && found.vfio_devices.is_empty() {
             return Ok(());
         }
-        self.kept += found.count();
-        if self.kept > self.bounds.all_files {
+        self.kept += found.size();
+        if self.kept > self.bounds.all_bytes {
             self.found.incomplete = Some("processes have too many files of devices open");
             return Ok(());
         }

@@ -173,7 +173,12 @@ pub(super) fn not_known(scene: &Scene<'_>, intent: &super::Intent<'_>) -> Result
     let claims = scene.claims();
     let (mut findings, mut told) = (Vec::new(), HashSet::new());
     for unknown in &claims.unknown {
-        if scene.concerns(intent.function, unknown.concern)? && told.insert(unknown.problem.as_str()) {
+        if findings.len() == MOST_TOLD {
+            break;
+        }
+        let is_new = !told.contains(unknown.problem.as_str());
+        if is_new && scene.concerns(intent.function, unknown.concern)? {
+            told.insert(unknown.problem.as_str());
             let function = intent.function.address;
             findings.push(finding(
                 FindingKind::Unknown,
@@ -183,7 +188,6 @@ pub(super) fn not_known(scene: &Scene<'_>, intent: &super::Intent<'_>) -> Result
             ));
         }
     }
-    findings.truncate(MOST_TOLD);
     Ok(findings)
 }
 

@@ -83,7 +83,7 @@ pub(super) fn may_be_in_use(scene: &Scene<'_>, intent: &Intent<'_>) -> Result<Ve
     let unexplained = scene.unexplained()?;
     let Some(by) = &unexplained.by else { return Ok(Vec::new()) };
     let mut candidates = vec![intent.function.clone()];
-    candidates.extend(scene.functions().files(intent.function)?.virtual_functions);
+    candidates.extend_from_slice(&scene.functions().files(intent.function)?.virtual_functions);
     for function in candidates {
         let is_parent = unexplained.parents.contains(&function.address);
         if !is_parent && !may_be_open(scene, &function)? {

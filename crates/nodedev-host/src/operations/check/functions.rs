@@ -11,9 +11,9 @@ use nodedev_sys::paths::{PCI_DEVICES, basename};
 use super::claims::functions_above;
 use super::lookup::devices_in;
 use super::vital::{self, Vital};
-use crate::operations::function::{KEEPERS, VFIO};
+use crate::operations::function::KEEPERS;
 use crate::operations::group::{self, Group};
-use crate::operations::kernel_driver::Drivers;
+use crate::operations::kernel_driver::{Drivers, VFIO_PCI};
 use crate::operations::{PciFunction, Result, once};
 
 /// Names of links to virtual functions begin so, and a number follows.
@@ -34,7 +34,7 @@ pub(crate) struct Functions<'a> {
 #[derive(Debug, Default)]
 struct Known {
     driver: OnceCell<Option<String>>,
-    files: OnceCell<Files>,
+    files: OnceCell<Rc<Files>>,
     is_bridge: OnceCell<bool>,
     group: OnceCell<Option<Rc<Group>>>,
     vital: OnceCell<Option<&'static Vital>>,
@@ -42,7 +42,7 @@ struct Known {
 }
 
 /// What a function's folder has of what is asked for.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Default)]
 pub(crate) struct Files {
     /// Virtual functions, by their numbers.
     pub(crate) virtual_functions: Vec<PciFunction>,
@@ -83,7 +83,7 @@ impl<'a> Functions<'a> {
     /// Whether the driver that is bound serves the function for VFIO.
     pub(crate) fn is_bound_to_vfio(&self, function: &PciFunction) -> Result<bool> {
         Ok(match self.driver(function)? {
-            Some(driver) => driver == VFIO || self.has_vfio_dev(function)?,
+            Some(driver) => driver == VFIO_PCI || self.has_vfio_dev(function)?,
             None => false,
         })
     }
@@ -103,14 +103,20 @@ impl<'a> Functions<'a> {
         once(&self.known(function).vital, || vital::kind_of(self.host, function)).copied()
     }
 
-    /// The driver of the host that serves the function for VFIO of itself.
+    /// Whether it is something that the host lives by.
+    pub(crate) fn is_vital(&self, function: &PciFunction) -> Result<bool> {
+        Ok(self.vital(function)?.is_some())
+    }
+
+    /// The driver of the host that is bound to a function and serves it for VFIO of itself: nobody has named it for the function,
+    /// and it is not made for VFIO of such devices alone.
     pub(crate) fn host_provider(
         &self,
         drivers: &Drivers<'_>,
         function: &PciFunction,
     ) -> Result<Option<String>> {
         let find = || match self.driver(function)? {
-            Some(driver) if driver != VFIO && self.has_vfio_dev(function)? => {
+            Some(driver) if driver != VFIO_PCI && self.has_vfio_dev(function)? => {
                 drivers.provides_of_itself(function, driver)
             }
             _ => Ok(None),
@@ -136,7 +142,7 @@ impl<'a> Functions<'a> {
         once(&self.known(function).group, find).cloned()
     }
 
-    pub(crate) fn files(&self, function: &PciFunction) -> Result<Files> {
+    pub(crate) fn files(&self, function: &PciFunction) -> Result<Rc<Files>> {
         let find = || {
             let mut files = Files::default();
             for name in self.host.names(&function.file(""))?.unwrap_or_default() {
@@ -152,7 +158,7 @@ impl<'a> Functions<'a> {
                     _ => {}
                 }
             }
-            Ok(files)
+            Ok(Rc::new(files))
         };
         once(&self.known(function).files, find).cloned()
     }

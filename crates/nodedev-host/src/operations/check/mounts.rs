@@ -394,6 +394,7 @@ mod tests {
         for (line, want) in [
             ("22 1 8:1 / / rw - ext4 /dev/sda1 rw", None),
             ("22 1 8:1 / / rw - ext4 secret rw", None),
+            ("22 1 0:5 / /dev/shm rw - tmpfs secret size=1", Some("22 1 0:5 / /dev/shm rw - tmpfs ")),
             ("22 1 0:40 / / rw - bcachefs /dev/sda1:/dev/sdb1 rw", None),
             ("22 1 0:40 / / rw - overlay secret rw,lowerdir=/a", None),
             ("22 1 0:40 / / rw - btrfs secret rw", None),

@@ -19,8 +19,8 @@ pub(super) fn check(scene: &Scene<'_>, intent: &Intent<'_>) -> Result<Vec<Findin
 
 /// What happens to a physical function happens to the guests that have virtual ones of it.
 pub(super) fn in_use(scene: &Scene<'_>, intent: &Intent<'_>) -> Result<Vec<Finding>> {
-    for function in scene.functions().files(intent.function)?.virtual_functions {
-        if let Some(holder) = scene.holder(&scene.vfio_nodes(&function)?)? {
+    for function in &scene.functions().files(intent.function)?.virtual_functions {
+        if let Some(holder) = scene.holder(&scene.vfio_nodes(function)?)? {
             return Ok(vec![finding(
                 FindingKind::VirtualFunctions,
                 Effect::Refused,
@@ -31,7 +31,7 @@ pub(super) fn in_use(scene: &Scene<'_>, intent: &Intent<'_>) -> Result<Vec<Findi
                 format!("{}: stop it, or take the device from its guest", told(holder)),
             )]);
         }
-        let below = claims::of_guests(scene, &Intent { function: &function, ..*intent })?;
+        let below = claims::of_guests(scene, &Intent { function, ..*intent })?;
         if let Some(found) = below.into_iter().next() {
             return Ok(vec![of_virtual(intent, function.address, found)]);
         }
@@ -50,10 +50,10 @@ fn of_virtual(intent: &Intent<'_>, address: PciAddress, finding: Finding) -> Fin
 /// What the host needs of virtual functions, it needs of their physical one.
 pub(super) fn needed(scene: &Scene<'_>, intent: &Intent<'_>) -> Result<Vec<Finding>> {
     let mut findings = Vec::new();
-    for function in scene.functions().files(intent.function)?.virtual_functions {
+    for function in &scene.functions().files(intent.function)?.virtual_functions {
         let address = function.address;
         for check in NEEDED {
-            let found = check(scene, &Intent { function: &function, ..*intent })?;
+            let found = check(scene, &Intent { function, ..*intent })?;
             findings.extend(found.into_iter().map(|finding| match finding.kind {
                 FindingKind::Unknown => finding,
                 _ => of_virtual(intent, address, finding),
