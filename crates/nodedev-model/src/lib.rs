@@ -4,7 +4,7 @@
 //! [`Capability`]. The same value is written as libvirt's XML (`nodedev-xml`) and as the JSON of the native view
 //! (`serde`), so the two can never drift apart.
 //!
-//! This crate does no I/O, knows no XML and needs no operating system.
+//! This crate knows no XML and needs no operating system. [`document`] reads and writes the JSON.
 //!
 //! Fields keep what a document or the kernel said, also where libvirt shows it in an odd way; where the odd value
 //! and the correct one differ, the field's comment says so and a method gives the correct one (for instance
@@ -14,10 +14,12 @@ mod ap;
 mod capability;
 mod ccw;
 mod device;
+pub mod document;
 mod drm;
 mod error_numbers;
 mod handover;
-mod inventory;
+mod issue;
+mod lenient;
 mod mdev;
 mod name;
 mod native;
@@ -34,18 +36,19 @@ mod vdpa;
 mod vpd;
 
 pub use ap::{ApCardCapability, ApMatrixCapability, ApQueueCapability};
-pub use capability::{Capability, CapabilityType, UnknownCapability};
+pub use capability::{Capability, CapabilityType, OtherCapability, UnknownCapability};
 pub use ccw::{
     CcwAddress, CcwCapability, CcwGroupCapability, CcwGroupMember, CcwState, CssCapability, QethKind,
 };
 pub use device::{DeviceState, NodeDevice, ParentSelector, Visibility};
+pub use document::Inventory;
 pub use drm::{DrmCapability, DrmKind};
 pub use error_numbers::{ErrorCode, ErrorDomain};
 pub use handover::{
     DriverBinding, Effect, Explanation, Finding, FindingKind, Handover, HandoverOperation, HandoverPlan,
     HandoverState, Handovers, Outcome, PlanStep, PlannedDevice, StepAction, Verdict,
 };
-pub use inventory::{Inventory, Issue};
+pub use issue::Issue;
 pub use mdev::{MdevAttribute, MdevCapability, MdevConfig, MdevType, MdevTypesCapability};
 pub use name::{DeviceName, InvalidDeviceName};
 pub use native::{NativeCapability, NativeProperty};

@@ -1,13 +1,13 @@
 use std::fmt;
 
 use schemars::{JsonSchema, Schema, SchemaGenerator};
-use serde::ser::{SerializeSeq, SerializeStruct};
-use serde::{Serialize, Serializer};
+use serde::ser::SerializeSeq;
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
-use crate::Text;
+use crate::{Text, lenient};
 
 /// A network interface.
-#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, JsonSchema)]
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
 pub struct NetCapability {
     /// Name of the interface.
     pub interface: Text,
@@ -17,10 +17,10 @@ pub struct NetCapability {
     /// State and speed of the link.
     pub link: NetLink,
     /// Features of the driver and hardware that are on. Empty for a recording: they are not in sysfs.
-    #[serde(skip_serializing_if = "NetFeatures::is_empty")]
+    #[serde(default, skip_serializing_if = "NetFeatures::is_empty")]
     pub features: NetFeatures,
     /// Ethernet-like or wireless; absent only in a document that does not say.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(default, deserialize_with = "lenient::known", skip_serializing_if = "Option::is_none")]
     pub kind: Option<NetKind>,
     /// The kernel's type of a software interface (`bridge`, `bond`, `vlan`, …: its `DEVTYPE`).
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -44,18 +44,28 @@ impl NetLink {
     }
 }
 
+/// The JSON of a [`NetLink`].
+#[derive(Serialize, Deserialize)]
+struct LinkJson {
+    #[serde(default, deserialize_with = "lenient::known", skip_serializing_if = "Option::is_none")]
+    state: Option<NetLinkState>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    speed_mbits: Option<u32>,
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    speed_unknown: bool,
+}
+
 impl Serialize for NetLink {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let mut object = serializer.serialize_struct("NetLink", 2)?;
-        match self.state {
-            Some(state) => object.serialize_field("state", state.as_str())?,
-            None => object.skip_field("state")?,
-        }
-        match self.speed_mbits() {
-            Some(speed) => object.serialize_field("speed_mbits", &speed)?,
-            None => object.skip_field("speed_mbits")?,
-        }
-        object.end()
+        let speed_unknown = self.raw_speed == u32::MAX;
+        LinkJson { state: self.state, speed_mbits: self.speed_mbits(), speed_unknown }.serialize(serializer)
+    }
+}
+
+impl<'de> Deserialize<'de> for NetLink {
+    fn deserialize<D: Deserializer<'de>>(reader: D) -> Result<Self, D::Error> {
+        let LinkJson { state, speed_mbits, speed_unknown } = LinkJson::deserialize(reader)?;
+        Ok(Self { raw_speed: if speed_unknown { u32::MAX } else { speed_mbits.unwrap_or(0) }, state })
     }
 }
 
@@ -70,7 +80,11 @@ impl JsonSchema for NetLink {
             "description": "State and speed of a network link.",
             "properties": {
                 "state": {"type": "string", "enum": NetLinkState::ALL.map(NetLinkState::as_str)},
-                "speed_mbits": {"type": "integer", "minimum": 1, "description": "Speed in Mbit/s; absent when unknown."}
+                "speed_mbits": {"type": "integer", "minimum": 1, "description": "Speed in Mbit/s; absent when unknown."},
+                "speed_unknown": {
+                    "type": "boolean",
+                    "description": "The driver of a link that is up says that it does not know the speed; absent otherwise."
+                }
             }
         })
     }
@@ -108,6 +122,15 @@ macro_rules! words {
         impl serde::Serialize for $name {
             fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
                 serializer.serialize_str(self.as_str())
+            }
+        }
+
+        impl<'de> serde::Deserialize<'de> for $name {
+            fn deserialize<D: serde::Deserializer<'de>>(reader: D) -> Result<Self, D::Error> {
+                let word = String::deserialize(reader)?;
+                Self::from_word(&word).ok_or_else(|| {
+                    serde::de::Error::unknown_variant(&word, &[$($word),*])
+                })
             }
         }
 
@@ -238,6 +261,16 @@ impl Serialize for NetFeatures {
             list.serialize_element(&feature)?;
         }
         list.end()
+    }
+}
+
+impl<'de> Deserialize<'de> for NetFeatures {
+    /// Features that this version does not know are left out.
+    fn deserialize<D: Deserializer<'de>>(reader: D) -> Result<Self, D::Error> {
+        Ok(Vec::<String>::deserialize(reader)?
+            .iter()
+            .filter_map(|word| NetFeature::from_word(word))
+            .collect())
     }
 }
 

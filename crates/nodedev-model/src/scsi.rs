@@ -1,10 +1,10 @@
 use schemars::JsonSchema;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use crate::Text;
 
 /// A SCSI host adapter, virtual ones (vHBA) included.
-#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, JsonSchema)]
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
 pub struct ScsiHostCapability {
     /// The kernel's number of the host; 0 in a document that asks for a new vHBA.
     pub host: u32,
@@ -20,7 +20,7 @@ pub struct ScsiHostCapability {
 }
 
 /// World Wide Names of a Fibre Channel port: hexadecimal digits without `0x` on a host, any text in a document.
-#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, JsonSchema)]
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
 pub struct FcHost {
     /// Node name. On a host always there; a document may leave it to be generated.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -34,7 +34,7 @@ pub struct FcHost {
 }
 
 /// How many virtual ports a Fibre Channel port can have and has.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, JsonSchema)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
 pub struct VportOps {
     /// At most so many.
     pub max_vports: u32,
@@ -43,7 +43,7 @@ pub struct VportOps {
 }
 
 /// A SCSI target.
-#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, JsonSchema)]
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
 pub struct ScsiTargetCapability {
     /// The kernel's name, `target0:0:0`.
     pub target: Text,
@@ -53,7 +53,7 @@ pub struct ScsiTargetCapability {
 }
 
 /// A Fibre Channel remote port.
-#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, JsonSchema)]
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
 pub struct FcRemotePort {
     /// The kernel's name, `rport-0:0-0`.
     pub rport: Text,
@@ -62,7 +62,7 @@ pub struct FcRemotePort {
 }
 
 /// A SCSI logical unit.
-#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, JsonSchema)]
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
 pub struct ScsiCapability {
     /// Host number.
     pub host: u32,
@@ -78,7 +78,7 @@ pub struct ScsiCapability {
 }
 
 /// The character device for SCSI commands to a logical unit.
-#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, JsonSchema)]
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
 pub struct ScsiGenericCapability {
     /// Device node, `/dev/sg0`.
     #[serde(rename = "char")]

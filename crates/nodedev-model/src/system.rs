@@ -2,14 +2,15 @@ use std::fmt;
 use std::str::FromStr;
 
 use schemars::{JsonSchema, Schema, SchemaGenerator};
-use serde::{Serialize, Serializer};
+use serde::{Deserialize, Serialize, Serializer};
 
 use crate::Text;
+use crate::lenient::from_text;
 
 /// The machine: maker, model, serial number and firmware.
 ///
 /// Source: DMI (`/sys/devices/virtual/dmi/id`) on x86. All texts are absent where DMI is.
-#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, JsonSchema)]
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
 pub struct SystemCapability {
     /// Product name.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -21,7 +22,7 @@ pub struct SystemCapability {
 }
 
 /// Maker, version, serial number and UUID of the machine.
-#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, JsonSchema)]
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
 pub struct Hardware {
     /// Maker.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -33,12 +34,12 @@ pub struct Hardware {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub serial: Option<Text>,
     /// UUID of the machine; all zero (absent in JSON) when it has none or may not be read.
-    #[serde(skip_serializing_if = "Uuid::is_nil")]
+    #[serde(default, skip_serializing_if = "Uuid::is_nil")]
     pub uuid: Uuid,
 }
 
 /// The machine's BIOS or UEFI.
-#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, JsonSchema)]
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
 pub struct Firmware {
     /// Maker.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -124,6 +125,8 @@ impl Serialize for Uuid {
         serializer.collect_str(self)
     }
 }
+
+from_text!(Uuid, |text: &str| text.parse::<Uuid>());
 
 impl JsonSchema for Uuid {
     fn schema_name() -> std::borrow::Cow<'static, str> {

@@ -1,10 +1,10 @@
 use schemars::JsonSchema;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use crate::{IdName, Text};
 
 /// A USB device.
-#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, JsonSchema)]
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
 pub struct UsbDeviceCapability {
     /// Bus number.
     pub bus: u32,
@@ -17,7 +17,7 @@ pub struct UsbDeviceCapability {
 }
 
 /// An interface of a USB device.
-#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, JsonSchema)]
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
 pub struct UsbInterfaceCapability {
     /// Number of the interface (`bInterfaceNumber`).
     pub number: u32,

@@ -309,6 +309,22 @@ proptest! {
     }
 
     #[test]
+    fn json_written_and_read_is_the_same(device in device(), above in of(device()), bytes in vec(vec(any::<u8>(), 0..9), 0..4)) {
+        let mut device = NodeDevice { devlinks: bytes.into_iter().map(Text::from).collect(), ..device };
+        if let (Some(above), Some(_)) = (above, &device.parent) {
+            device.native_parent = Some(above.name);
+        }
+        let inventory = document::Inventory { devices: vec![device], ..document::Inventory::default() };
+        let mut json = Vec::new();
+        inventory.write(&mut json).unwrap();
+        let read: document::Inventory = document::read(&json).map_err(|e| TestCaseError::fail(format!("{e}\n{}", String::from_utf8_lossy(&json))))?;
+        prop_assert_eq!(&read, &inventory);
+        let mut again = Vec::new();
+        read.write(&mut again).unwrap();
+        prop_assert_eq!(String::from_utf8_lossy(&again), String::from_utf8_lossy(&json));
+    }
+
+    #[test]
     fn what_libvirts_parser_keeps_is_stable(device in device()) {
         let keep = |text: &[u8]| parse(text, ParseOptions::default()).map(|mut device| {
             activate(&mut device);
