@@ -51,20 +51,29 @@ pub use handover::{
 pub use issue::Issue;
 pub use mdev::{MdevAttribute, MdevCapability, MdevConfig, MdevType, MdevTypesCapability};
 pub use name::{DeviceName, InvalidDeviceName};
-pub use native::{NativeCapability, NativeProperty};
-pub use net::{NetCapability, NetFeature, NetFeatures, NetKind, NetLink, NetLinkState};
+pub use native::{
+    AtaPort, CxlDevice, DaxDevice, FcPort, Framebuffer, InfinibandDevice, MmcCard, NativeCapability,
+    NativeDetails, NativeProperty, Nvdimm, NvmeController, NvmeSubsystem, PtpClock, SasEndDevice,
+    SasExpander, ScsiEnclosure, ScsiIdentity, TapeDrive, Thunderbolt, Tpm, VideoDevice, VirtioDevice,
+    VmbusDevice, Watchdog, WirelessPhy,
+};
+pub use net::{
+    Bond, Bridge, NetCapability, NetFeature, NetFeatures, NetKind, NetLink, NetLinkState, NetSoftware, Vlan,
+};
 pub use number::CNumber;
 pub use pci::{
     IdName, InvalidPciAddress, IommuGroup, PciAddress, PciCapability, PciExpress, PciHeader, PciLink,
-    PciPower, PcieSpeed, VirtualFunctions,
+    PciPower, PciRegion, PciSubsystem, PcieSpeed, VirtualFunctions,
 };
 pub use printable::{is_obeyed, printable};
 pub use scsi::{
-    FcHost, FcRemotePort, ScsiCapability, ScsiGenericCapability, ScsiHostCapability, ScsiTargetCapability,
-    VportOps,
+    FcHost, FcRemotePort, IscsiSession, ScsiCapability, ScsiGenericCapability, ScsiHostCapability,
+    ScsiTargetCapability, VportOps,
 };
-pub use storage::{RemovableMedia, StorageCapability, StorageMedia};
-pub use system::{Firmware, Hardware, InvalidUuid, SystemCapability, Uuid};
+pub use storage::{
+    LoopDevice, MappedDevice, RaidArray, RemovableMedia, StorageCapability, StorageMedia, StorageSoftware,
+};
+pub use system::{Firmware, Hardware, InvalidUuid, Machine, SystemCapability, Uuid};
 pub use text::Text;
 pub use usb::{UsbDeviceCapability, UsbInterfaceCapability};
 pub use vdpa::VdpaCapability;

@@ -4,6 +4,7 @@ use schemars::{JsonSchema, Schema, SchemaGenerator};
 use serde::ser::SerializeSeq;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
+use crate::native::facts::facts;
 use crate::{Text, lenient};
 
 /// A network interface.
@@ -25,6 +26,66 @@ pub struct NetCapability {
     /// The kernel's type of a software interface (`bridge`, `bond`, `vlan`, …: its `DEVTYPE`).
     #[serde(skip_serializing_if = "Option::is_none")]
     pub devtype: Option<Text>,
+    /// The interface's place on its card, as the driver names it (`phys_port_name`): `p0` a port, `pf0vf3` the representor of
+    /// a virtual function. Only the native view has it, of hardware whose driver says it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub port_name: Option<Text>,
+    /// The switch that the interface is a port of (`phys_switch_id`), the same for all ports of one. Only the native view has
+    /// it, of hardware whose driver says it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub switch_id: Option<Text>,
+    /// Number of the port among those that share a PCI function (`dev_port`). Only the native view has it, of hardware.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub dev_port: Option<u32>,
+    /// What an interface of software is made of, under a name of its kind. Only the native view has it.
+    #[serde(flatten)]
+    pub software: Option<NetSoftware>,
+}
+
+/// What an interface of software is made of, by its kind.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum NetSoftware {
+    /// A bridge.
+    Bridge(Box<Bridge>),
+    /// Interfaces that work as one.
+    Bond(Box<Bond>),
+    /// A VLAN of another interface.
+    Vlan(Box<Vlan>),
+}
+
+facts! {
+    /// A bridge (`/sys/class/net/*/bridge`).
+    Bridge {
+        /// Identifier: priority and hardware address.
+        id: Text,
+        /// Whether it avoids loops by the Spanning Tree Protocol: in the kernel (1), by a program (2), or not (0).
+        stp: u32,
+        /// Whether it keeps VLANs apart.
+        vlan_filtering: bool,
+        /// Names of its ports, sorted.
+        ports: Vec<Text>,
+    }
+
+    /// A bond (`/sys/class/net/*/bonding`).
+    Bond {
+        /// How it divides traffic: `balance-rr`, `active-backup`, `802.3ad` …
+        mode: Text,
+        /// Names of its interfaces, in the order of the kernel.
+        members: Vec<Text>,
+        /// Name of the interface that is in use, where only one is.
+        active_member: Text,
+        /// How often the links are looked at, in milliseconds; 0: never.
+        miimon_ms: u32,
+    }
+
+    /// A VLAN (`/proc/net/vlan/config`).
+    Vlan {
+        /// Its number, 0 to 4095. Absent where the kernel's list cannot be read.
+        id: u32,
+        /// Name of the interface that carries it.
+        interface: Text,
+    }
 }
 
 /// State and speed of a network link.

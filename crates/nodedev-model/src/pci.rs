@@ -5,6 +5,7 @@ use schemars::{JsonSchema, Schema, SchemaGenerator};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use crate::lenient::{self, from_text};
+use crate::native::facts::facts;
 use crate::{MdevType, Text, VpdCapability};
 
 /// Address of a PCI function, printed as `0000:02:10.7`.
@@ -171,6 +172,41 @@ pub struct PciCapability {
     /// How awake it is. Only the native view has it, and only of devices of a host; absent where sysfs does not say.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub power: Option<PciPower>,
+    /// Whose card it is on, as its maker says (`PCI_SUBSYS_ID`). Only the native view has it; absent for bridges.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub subsystem: Option<PciSubsystem>,
+    /// Revision of the function. Only the native view has it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub revision: Option<u32>,
+    /// Regions of memory and ports that the function has (its base address registers and its expansion ROM). Only the native
+    /// view has them.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub regions: Vec<PciRegion>,
+}
+
+facts! {
+    /// Numbers by which the maker of a card names it.
+    PciSubsystem {
+        /// Number of the card's vendor.
+        vendor: u32,
+        /// Number of the card.
+        device: u32,
+    }
+}
+
+/// A region of a PCI function (file `resource`; PCI Local Bus Specification 3.0, 6.2.5).
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct PciRegion {
+    /// Which one: 0 to 5 are the base address registers, 6 is the expansion ROM.
+    pub index: u32,
+    /// Size.
+    pub size_bytes: u64,
+    /// Ports of the processor rather than memory.
+    pub io: bool,
+    /// Memory that can be read ahead without effect.
+    pub prefetchable: bool,
+    /// Memory whose address has 64 bits, so that it takes two registers.
+    pub wide: bool,
 }
 
 /// How awake a PCI function is.

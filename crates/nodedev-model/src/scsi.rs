@@ -1,7 +1,8 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::Text;
+use crate::native::facts::facts;
+use crate::{SasEndDevice, Text};
 
 /// A SCSI host adapter, virtual ones (vHBA) included.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
@@ -50,6 +51,32 @@ pub struct ScsiTargetCapability {
     /// The remote port that the target is behind, for Fibre Channel.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub fc_remote_port: Option<FcRemotePort>,
+    /// The end of the SAS link that the target is. Only the native view has it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub sas: Option<SasEndDevice>,
+    /// The iSCSI session that leads to the target. Only the native view has it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub iscsi: Option<IscsiSession>,
+}
+
+facts! {
+    /// An iSCSI session (`/sys/class/iscsi_session`, RFC 7143).
+    IscsiSession {
+        /// The kernel's name, `session1`.
+        session: Text,
+        /// Name of the target (`iqn.…`).
+        target: Text,
+        /// Name of the initiator, this host (`iqn.…`).
+        initiator: Text,
+        /// Number of the target's portal group.
+        portal_group: u32,
+        /// State: `LOGGED_IN`, `FAILED`, `FREE`.
+        state: Text,
+        /// Address of the target, as it was configured.
+        address: Text,
+        /// TCP port of the target.
+        port: u32,
+    }
 }
 
 /// A Fibre Channel remote port.
@@ -75,6 +102,15 @@ pub struct ScsiCapability {
     /// Peripheral type as a word (`disk`, `cdrom`, `tape` …); absent for types that libvirt has no word for.
     #[serde(rename = "scsi_type", skip_serializing_if = "Option::is_none")]
     pub kind: Option<Text>,
+    /// Vendor (INQUIRY). Only the native view has it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub vendor: Option<Text>,
+    /// Model (INQUIRY). Only the native view has it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub model: Option<Text>,
+    /// World wide identifier, with its kind (`naa.…`, `eui.…`, `t10.…`). Only the native view has it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub wwid: Option<Text>,
 }
 
 /// The character device for SCSI commands to a logical unit.

@@ -4,6 +4,7 @@ use schemars::{JsonSchema, Schema, SchemaGenerator};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use crate::Text;
+use crate::native::facts::facts;
 
 /// A disk or another block device.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -27,6 +28,62 @@ pub struct StorageCapability {
     pub removable: bool,
     /// The drive can be plugged in and out; only in documents.
     pub hotpluggable: bool,
+    /// What a block device of software is made of, under a name of its kind. Only the native view has it.
+    pub software: Option<StorageSoftware>,
+}
+
+/// What a block device of software is made of, by its kind.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum StorageSoftware {
+    /// A file as a block device.
+    Loop(LoopDevice),
+    /// A device of the device mapper: a logical volume, an encrypted disk, the paths to a disk.
+    DeviceMapper(MappedDevice),
+    /// Disks as one (RAID in software).
+    Raid(RaidArray),
+}
+
+facts! {
+    /// A file as a block device (`/sys/block/loop*/loop`).
+    LoopDevice {
+        /// The file.
+        backing_file: Text,
+        /// Where in the file it begins, in bytes.
+        offset_bytes: u64,
+        /// Most of its size; 0: as long as the file.
+        limit_bytes: u64,
+        /// Whether it goes when nobody has it open any more.
+        autoclear: bool,
+    }
+
+    /// A device of the device mapper (`/sys/block/dm-*/dm`).
+    MappedDevice {
+        /// Its name.
+        name: Text,
+        /// Its UUID, with a prefix that tells whose it is (`LVM-`, `CRYPT-`, `mpath-`).
+        uuid: Text,
+        /// Whether it is suspended: what is read or written waits.
+        suspended: bool,
+        /// Names of the block devices that it is made of, sorted.
+        members: Vec<Text>,
+    }
+
+    /// Disks as one (`/sys/block/md*/md`; md(4)).
+    RaidArray {
+        /// Level: `raid0`, `raid1`, `raid5`, `linear` …
+        level: Text,
+        /// How many disks it is made for.
+        disks: u32,
+        /// State: `clean`, `active`, `inactive`, `readonly` …
+        state: Text,
+        /// How many disks are missing.
+        degraded: u32,
+        /// Version of its superblock: `1.2`, `external:imsm`, `none`.
+        metadata: Text,
+        /// Names of the block devices that it is made of, sorted.
+        members: Vec<Text>,
+    }
 }
 
 /// Size of a drive, or of the medium in it.
@@ -126,6 +183,9 @@ struct StorageJson<'a> {
     /// Label of the file system on the medium.
     #[serde(skip_serializing_if = "Option::is_none")]
     media_label: Option<Cow<'a, Text>>,
+    /// What a block device of software is made of.
+    #[serde(flatten)]
+    software: Option<Cow<'a, StorageSoftware>>,
     /// What libvirt shows of the medium; absent where it follows from the other members.
     #[serde(skip_serializing_if = "Option::is_none")]
     libvirt: Option<LibvirtMedia>,
@@ -190,6 +250,7 @@ impl Serialize for StorageCapability {
                 None => self.removable.then(|| self.size_bytes().is_some()),
             },
             media_label: media.and_then(|media| media.label.as_ref()).map(Cow::Borrowed),
+            software: self.software.as_ref().map(Cow::Borrowed),
             libvirt: None,
         };
         let shown = LibvirtMedia {
@@ -217,6 +278,7 @@ impl<'de> Deserialize<'de> for StorageCapability {
             media,
             removable,
             hotpluggable,
+            software: json.software.map(Cow::into_owned),
         })
     }
 }

@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize, Serializer};
 
 use crate::Text;
 use crate::lenient::from_text;
+use crate::native::facts::facts;
 
 /// The machine: maker, model, serial number and firmware.
 ///
@@ -19,6 +20,26 @@ pub struct SystemCapability {
     pub hardware: Hardware,
     /// BIOS or UEFI.
     pub firmware: Firmware,
+    /// What the firmware says of a machine that is no x86, of which libvirt tells nothing. Only the native view has it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub machine: Option<Box<Machine>>,
+}
+
+facts! {
+    /// What the firmware says of a machine that is no x86: by SMBIOS (`/sys/devices/virtual/dmi/id`) or the device tree
+    /// (`/sys/firmware/devicetree/base`, Devicetree Specification 2.3).
+    Machine {
+        /// Maker; absent from a device tree.
+        vendor: Text,
+        /// Model.
+        model: Text,
+        /// Serial number; of SMBIOS only root may read it.
+        serial: Text,
+        /// UUID; absent from a device tree, and only root may read it.
+        uuid: Uuid,
+        /// What it can be taken for, the most specific first; absent from SMBIOS.
+        compatible: Vec<Text>,
+    }
 }
 
 /// Maker, version, serial number and UUID of the machine.

@@ -14,6 +14,13 @@ pub struct UsbDeviceCapability {
     pub product: IdName,
     /// Vendor.
     pub vendor: IdName,
+    /// Serial number. Only the native view has it; absent where the device states none.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub serial: Option<Text>,
+    /// Speed in kbit/s: 1,500, 12,000, 480,000, 5,000,000, 10,000,000, 20,000,000. Only the native view has it; absent where
+    /// the kernel does not know.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub speed_kbits: Option<u32>,
 }
 
 /// An interface of a USB device.
