@@ -18,6 +18,7 @@ pub const HEADER: usize = 64;
 
 const VENDOR: usize = 0x00;
 const DEVICE: usize = 0x02;
+const REVISION: usize = 8;
 const STATUS: usize = 0x06;
 const STATUS_CAPABILITIES: u16 = 0x10;
 const HEADER_TYPE: usize = 0x0e;
@@ -49,6 +50,8 @@ pub struct Summary {
     /// PCI Express, with its link. Present without link for a device that has an extended configuration space but no
     /// PCI Express capability, as in libvirt.
     pub express: Option<PciExpress>,
+    /// Revision of the function.
+    pub revision: u8,
     /// Whether nobody answers, as [`is_silent`].
     pub is_silent: bool,
 }
@@ -66,7 +69,13 @@ pub fn parse(space: &[u8], length: u64) -> Summary {
         Some(at) => Some(link(space, at)),
         None => (length != CONVENTIONAL as u64).then(PciExpress::default),
     };
-    Summary { ids: (word(space, VENDOR), word(space, DEVICE)), header, express, is_silent: is_silent(space) }
+    Summary {
+        ids: (word(space, VENDOR), word(space, DEVICE)),
+        header,
+        express,
+        revision: byte(space, REVISION),
+        is_silent: is_silent(space),
+    }
 }
 
 /// Whether nobody answers: the whole header reads as ones. Vendor and device alone say nothing, as those of a virtual function

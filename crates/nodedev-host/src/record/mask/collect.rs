@@ -14,7 +14,7 @@ use super::tables::{self, is_identity_property};
 use super::udev::{is_vendor_and_model, serial_in};
 use super::{properties, unquoted};
 use crate::enumerate::enumerate;
-use crate::kernel::{Issues, KernelDevice};
+use crate::kernel::{Issues, KernelDevice, up_to_nul};
 use crate::{pci_config, vpd};
 
 /// All values of a host that can be looked for everywhere.
@@ -37,6 +37,11 @@ pub(super) fn of_host(root: &Root, issues: &Issues) -> Identities {
     let mut name = Vec::new();
     if let Ok(Some(name)) = root.read(paths::HOSTNAME.as_bytes(), &mut name, 4096) {
         identities.add_host_name(name.trim_ascii(), &|| format!("/{}", paths::HOSTNAME));
+    }
+    let mut serial = Vec::new();
+    let path = join(paths::DEVICE_TREE.as_bytes(), b"serial-number");
+    if let Ok(Some(serial)) = root.read(&path, &mut serial, 4096) {
+        identities.add(up_to_nul(serial), &|| format!("/{}", Text::from(&*path)));
     }
     identities
 }
