@@ -39,6 +39,7 @@ const FILES: &[(&str, &str)] = &[
     ("packaging/systemd/nodedevd.socket", "lib/systemd/system"),
     ("packaging/systemd/nodedevd-ro.socket", "lib/systemd/system"),
     ("packaging/polkit/50-nodedevd.rules", "share/polkit-1/rules.d"),
+    ("packaging/polkit/org.nodedev.policy", "share/polkit-1/actions"),
     // Nothing but defaults, in comments: an example, so that a file of the administrator's is never in the way.
     ("packaging/nodedevd.conf", "share/doc/nodedev"),
     ("docs/c-library.md", "share/doc/nodedev"),

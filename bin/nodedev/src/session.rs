@@ -15,7 +15,7 @@ pub(crate) fn open(global: &Global) -> anyhow::Result<Connection> {
     open_for(global, true)
 }
 
-/// The same for commands that change something.
+/// The same for commands that change something, or tell what others do with devices.
 pub(crate) fn open_to_change(global: &Global) -> anyhow::Result<Connection> {
     open_for(global, false)
 }

@@ -35,6 +35,11 @@ pub type DeviceVisitor<'a> = dyn FnMut(&NodeDevice) -> ControlFlow<()> + 'a;
 
 /// The devices of a source as values, in both views.
 pub trait Devices: Send + Sync {
+    /// The view that tells most: the native one, but of a daemon of libvirt's, which has only libvirt's.
+    fn fullest_view(&self) -> View {
+        View::Native
+    }
+
     /// The devices of a view, sorted by name, from the index alone: nothing is described.
     ///
     /// # Errors
@@ -60,7 +65,20 @@ pub trait Devices: Send + Sync {
     ///
     /// # Errors
     /// [`Error::no_native_view`](crate::Error::no_native_view) of a source that has not got that view.
-    fn visit(&self, view: View, visit: &mut DeviceVisitor<'_>) -> Result<Vec<Issue>>;
+    fn visit(&self, view: View, visit: &mut DeviceVisitor<'_>) -> Result<Vec<Issue>> {
+        self.visit_from(view, None, visit)
+    }
+
+    /// As [`visit`](Self::visit), but only of the devices whose names come after one: for those who go on later.
+    ///
+    /// # Errors
+    /// Those of [`visit`](Self::visit).
+    fn visit_from(
+        &self,
+        view: View,
+        after: Option<&str>,
+        visit: &mut DeviceVisitor<'_>,
+    ) -> Result<Vec<Issue>>;
 
     /// What could not be read of the host: describes every device to find out.
     ///

@@ -27,6 +27,7 @@ mod net;
 mod number;
 mod pci;
 mod printable;
+pub mod request;
 mod scsi;
 mod storage;
 mod system;

@@ -8,6 +8,7 @@ use nodedev_driver::{
     ListFlags, Operations, RemoteUri, Result, Revision, Snapshot, UpdateFlags, View, Watch, XmlFlags,
     XmlVisitor,
 };
+use nodedev_model::request::DeviceRequest;
 use nodedev_model::{DeviceName, Text};
 use nodedev_rpc::bounds::{NODE_DEVICE_CAPS_LIST_MAX, NODE_DEVICE_LIST_MAX};
 use nodedev_rpc::{
@@ -454,14 +455,14 @@ impl Changes for RemoteDriver {
     }
 }
 
-/// A daemon's devices are no values here: who wants some reads their documents.
+/// Devices as values and operations are those of `nodedevd`.
 impl Driver for RemoteDriver {
     fn calls(&self) -> &(dyn LibvirtCalls + 'static) {
         self
     }
 
     fn devices(&self) -> Result<&dyn Devices> {
-        Err(Error::no_native_view())
+        Ok(self)
     }
 
     fn changes(&self) -> Result<&dyn Changes> {
@@ -469,11 +470,29 @@ impl Driver for RemoteDriver {
     }
 
     fn operations(&self) -> Result<&dyn Operations> {
-        Err(Error::no_native_call())
+        Ok(self)
     }
 }
 
 impl RemoteDriver {
+    pub(crate) fn link(&self) -> &Link {
+        &self.link
+    }
+
+    /// Whether the daemon is `nodedevd`, and not older than calls by name: then it has devices as values, in both views.
+    ///
+    /// # Errors
+    /// Those of the connection.
+    pub fn has_values(&self) -> Result<bool> {
+        match self.named(&DeviceRequest { name: DeviceName::COMPUTER.to_owned() }) {
+            Ok(_) => Ok(true),
+            Err(error) if error.code() == ErrorCode::NO_SUPPORT => Ok(false),
+            // It has the call, and another answer.
+            Err(error) if self.is_alive() => Ok(error.code() != ErrorCode::RPC),
+            Err(error) => Err(error),
+        }
+    }
+
     /// The devices that flags select, sorted, each once.
     fn sorted(&self, flags: ListFlags) -> Result<Vec<DeviceName>> {
         let mut names = self.list_names(flags)?;

@@ -4,7 +4,7 @@
 //! how the bytes get there.
 //!
 //! ```no_run
-//! use nodedev_driver::{ConnectUri, Driver, ListFlags};
+//! use nodedev_driver::{ConnectUri, LibvirtCalls, ListFlags};
 //! use nodedev_remote::{Options, RemoteDriver};
 //!
 //! let ConnectUri::Remote(uri) = "nodedev+ssh://root@host/system".parse()? else { panic!("a daemon's") };
@@ -44,6 +44,7 @@ mod events;
 mod failure;
 mod link;
 mod login;
+mod named;
 mod native;
 mod options;
 mod reader;

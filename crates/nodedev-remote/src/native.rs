@@ -102,7 +102,7 @@ impl Watches {
 
 impl Link {
     /// Makes a call of the program; `None` if the daemon does not serve it.
-    fn call_native<T>(
+    pub(crate) fn call_native<T>(
         &self,
         call: &NativeCall<'_>,
         read: impl for<'a> FnOnce(NativeReply<'a>) -> Result<T>,

@@ -1,15 +1,20 @@
 //! What a procedure does, what it takes, and what its caller must be allowed to do.
 
+use nodedev_model::request::{CallAccess, CallName};
+
 /// A permission that a procedure asks for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Permission {
-    /// What it is about: `connect` or `node_device`.
+    /// What it is about: `connect` or `node_device`, or of calls that libvirt has not got, the part of their names before the dot.
     pub object: &'static str,
     /// What is to be done with it, for instance `getattr`.
     pub action: &'static str,
     /// With which flags it is asked for.
     pub when: When,
 }
+
+/// Objects of permissions that libvirt has; the others are ours.
+const LIBVIRTS: &[&str] = &["connect", "node_device"];
 
 /// Which flags of a call a permission depends on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -23,6 +28,15 @@ pub enum When {
 }
 
 impl Permission {
+    /// What the caller of a named call needs.
+    pub fn of_call(call: CallName) -> Self {
+        let action = match call.access() {
+            CallAccess::Query | CallAccess::Inspect => "query",
+            CallAccess::Manage => "manage",
+        };
+        Self { object: call.area(), action, when: When::Always }
+    }
+
     /// Whether a call with `flags` needs it; `flags` is 0 for calls without.
     pub fn is_needed(&self, flags: u32) -> bool {
         match self.when {
@@ -39,7 +53,8 @@ impl Permission {
     /// assert_eq!(permissions[0].polkit_action(), "org.libvirt.api.connect.search-node-devices");
     /// ```
     pub fn polkit_action(&self) -> String {
-        format!("org.libvirt.api.{}.{}", self.object, self.action).replace('_', "-")
+        let vendor = if LIBVIRTS.contains(&self.object) { "org.libvirt.api" } else { "org.nodedev" };
+        format!("{vendor}.{}.{}", self.object, self.action).replace('_', "-")
     }
 }
 

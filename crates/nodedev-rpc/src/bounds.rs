@@ -8,6 +8,10 @@ pub const NODE_DEVICE_LIST_MAX: usize = 65_536;
 pub const NODE_DEVICE_CAPS_LIST_MAX: usize = 65_536;
 /// Devices in a snapshot of program NODEDEV; no more fit into a message.
 pub const NATIVE_LIST_MAX: usize = 1 << 20;
+/// Most bytes of JSON in a request of program NODEDEV (`NAMED_CALL`).
+pub const REQUEST_MAX: usize = 4 << 20;
+/// Most bytes of JSON in the reply to it.
+pub const REPLY_MAX: usize = 32 << 20;
 /// Ways to log in that a server offers (`REMOTE_AUTH_TYPE_LIST_MAX`).
 pub const AUTH_TYPE_LIST_MAX: usize = 20;
 /// Bytes of one step of a SASL login (`REMOTE_AUTH_SASL_DATA_MAX`).

@@ -108,5 +108,5 @@ pub use open::{AuthType, CloseReason, Feature, LifecycleKind, MessageType, NodeD
 pub use parameter::{TypedParameter, TypedValue};
 pub use procedures::{Call, Procedure, Reply, Rpc, calls};
 pub use receive::{ReplyError, Request, Response};
-pub use text::Str;
+pub use text::{Opaque, Str};
 pub use xdr::{Reader, TooLong, Void, Wire, XdrError};

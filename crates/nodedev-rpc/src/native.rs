@@ -6,11 +6,11 @@
 
 use crate::access::Cost;
 use crate::array::Array;
-use crate::bounds::NATIVE_LIST_MAX;
+use crate::bounds::{NATIVE_LIST_MAX, REPLY_MAX, REQUEST_MAX};
 use crate::frame::{Header, encode_message, program};
 use crate::messages::{Callback, structures};
 use crate::open::{MessageType, Status};
-use crate::text::Str;
+use crate::text::{Opaque, Str};
 use crate::xdr::{Reader, TooLong, Void, Wire, XdrError};
 
 structures! { NATIVE_STRUCTURES 'a
@@ -74,6 +74,18 @@ structures! { NATIVE_STRUCTURES 'a
         libvirt: i32,
         /// The device after the change; absent when it is gone.
         entry: Option<NativeEntry<'a>>,
+    }
+    /// A call by name: what each is about is in `nodedev-model::request`.
+    NamedQuestion<'a> {
+        /// Name of the call.
+        name: Str<'a>,
+        /// The request, as JSON.
+        json: Opaque<'a, REQUEST_MAX>,
+    }
+    /// The answer to it.
+    NamedAnswer<'a> {
+        /// The reply, as JSON.
+        json: Opaque<'a, REPLY_MAX>,
     }
     /// Changes came faster than they could be told.
     NativeMissed<'a> {
@@ -188,6 +200,8 @@ natives! { 'a
     2 Watch(WatchQuestion<'a>) -> WatchBegun<'a>, Wait;
     /// Asks not to be told any more.
     3 Unwatch(Callback) -> Void, Quick;
+    /// Makes a call by its name, with a request and a reply in JSON.
+    6 Named(NamedQuestion<'a>) -> NamedAnswer<'a>, Wait;
 }
 
 /// What the server tells those who watch.

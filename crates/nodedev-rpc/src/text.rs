@@ -93,6 +93,41 @@ impl<'a> Wire<'a> for Str<'a> {
     }
 }
 
+/// Bytes of any kind, up to `MAX`: XDR's `opaque<MAX>`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Opaque<'a, const MAX: usize>(&'a [u8]);
+
+impl<'a, const MAX: usize> Opaque<'a, MAX> {
+    /// These bytes.
+    ///
+    /// # Errors
+    /// [`TooLong`] if there are more than `MAX`.
+    pub fn new(bytes: &'a [u8]) -> Result<Self, TooLong> {
+        TooLong::check(bytes.len(), MAX).map(|_| Self(bytes))
+    }
+
+    /// The bytes.
+    pub fn as_bytes(self) -> &'a [u8] {
+        self.0
+    }
+}
+
+impl<'a, const MAX: usize> Wire<'a> for Opaque<'a, MAX> {
+    const MIN_SIZE: usize = 4;
+
+    fn decode(input: &mut Reader<'a>) -> Result<Self, XdrError> {
+        let length = input.length(MAX, 1)?;
+        let bytes = input.bytes(length)?;
+        input.bytes(length.next_multiple_of(4) - length)?;
+        Ok(Self(bytes))
+    }
+
+    fn encode(&self, out: &mut Vec<u8>) {
+        put_length(out, self.0.len());
+        put_padded(out, self.0);
+    }
+}
+
 /// A length that was checked against one of the protocol's limits, which are far below 2³².
 pub(crate) fn put_length(out: &mut Vec<u8>, length: usize) {
     u32::try_from(length).unwrap_or(u32::MAX).encode(out);

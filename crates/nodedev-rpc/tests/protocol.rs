@@ -2,6 +2,7 @@
 
 use std::fmt::Write as _;
 
+use nodedev_model::request::{CallAccess, CallName};
 use nodedev_rpc::{
     Effect, Event, Kind, Known, NativeProcedure, Needs, Permission, Priority, Procedure, Structure, When,
     bounds,
@@ -111,9 +112,27 @@ fn document() -> String {
         line(&format!("| {} | {procedure:?} | {arguments} | {reply} |", *procedure as i32));
     }
     line("\nMessages of the server: 4 `NativeChange`, 5 `NativeMissed`.\n");
+    line(
+        "Calls by name (6) have a request and a reply in JSON, which `nodedev-model::request` declares. Each asks for the action of polkit",
+    );
+    line(
+        "that stands beside it, and for nothing else. A daemon that is older answers 6 as an unknown procedure, and an unknown name with",
+    );
+    line(
+        "error 3; unknown members of a request are refused, those of a reply ignored. A page of `device.visit` has about 1 MiB.\n",
+    );
+    line("| name | action | read-only connections |");
+    line("|--|--|--|");
+    for call in CallName::ALL {
+        let may = if call.access() == CallAccess::Query { "may" } else { "may not" };
+        line(&format!("| {} | {} | {may} |", call.as_str(), Permission::of_call(*call).polkit_action()));
+    }
+    line("");
     for structure in Structure::NATIVE {
-        let fields =
-            structure.fields.iter().map(|(name, kind)| format!("{name}: {}", kind.replace("<'a>", "")));
+        let fields = structure
+            .fields
+            .iter()
+            .map(|(name, kind)| format!("{name}: {}", kind.replace("<'a>", "").replace("'a, ", "")));
         line(&format!("- `{}` {{ {} }}", structure.name, fields.collect::<Vec<_>>().join(", ")));
     }
     line("\n## Others\n");
@@ -139,4 +158,18 @@ fn document() -> String {
 fn the_documented_protocol_is_the_one_of_the_table() {
     let path = nodedev_testkit::repository().join("docs/protocol.md");
     assert_golden(&path, document().as_bytes());
+}
+
+#[test]
+fn every_call_by_name_has_an_action_of_polkit_and_every_action_a_call() {
+    let path = nodedev_testkit::repository().join("packaging/polkit/org.nodedev.policy");
+    let policy = std::fs::read_to_string(path).expect("a policy");
+    let mut declared: Vec<&str> =
+        policy.split("<action id=\"").skip(1).filter_map(|rest| rest.split('"').next()).collect();
+    let mut wanted: Vec<String> =
+        CallName::ALL.iter().map(|call| Permission::of_call(*call).polkit_action()).collect();
+    wanted.sort();
+    wanted.dedup();
+    declared.sort_unstable();
+    assert_eq!(declared, wanted);
 }

@@ -1,6 +1,6 @@
 //! One call: checks in libvirt's order, then the driver.
 
-mod audit;
+pub(crate) mod audit;
 mod changes;
 mod connection;
 mod work;

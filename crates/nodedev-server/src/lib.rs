@@ -41,6 +41,7 @@ mod identity;
 mod lanes;
 mod ledger;
 mod lists;
+mod named;
 mod native;
 mod outbox;
 mod pings;

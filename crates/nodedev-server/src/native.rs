@@ -15,6 +15,7 @@ use crate::dispatch::{Caller, framed};
 use crate::failure::Failure;
 use crate::lanes::Lane;
 use crate::ledger::Incoming;
+use crate::named;
 
 /// The revision of every recording.
 const RECORDED: Revision = Revision { history: 0, number: 0 };
@@ -31,7 +32,11 @@ pub(crate) struct NativeWork {
 
 impl NativeWork {
     pub(crate) fn lane(&self) -> Lane {
-        Lane::of(self.procedure.cost())
+        let cost = match NativeCall::decode(self.procedure, &self.payload) {
+            Ok(NativeCall::Named(question)) => named::cost(&question),
+            _ => self.procedure.cost(),
+        };
+        Lane::of(cost)
     }
 
     /// Runs the call; its reply is in the client's queue afterwards.
@@ -50,8 +55,10 @@ impl NativeWork {
 impl Caller {
     /// Runs a call, and puts the reply into the client's queue.
     fn answer_native(&self, header: &Header, call: &NativeCall<'_>) -> Result<(), Failure> {
-        // All of it is a list that goes on.
-        self.allowed(Procedure::ConnectListAllNodeDevices, 0, None)?;
+        if !matches!(call, NativeCall::Named(_)) {
+            // All of it is a list that goes on.
+            self.allowed(Procedure::ConnectListAllNodeDevices, 0, None)?;
+        }
         match call {
             NativeCall::Snapshot(question) => {
                 let view = if question.native { View::Native } else { View::Libvirt };
@@ -78,6 +85,7 @@ impl Caller {
                 )?;
                 answered
             }
+            NativeCall::Named(question) => self.answer_named(header, question),
             NativeCall::Unwatch(Callback { callback }) => {
                 self.service.hub.unwatch(&self.listener, *callback)?;
                 self.reply_native(header, &NativeReply::Unwatch(Void))

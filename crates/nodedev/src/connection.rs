@@ -30,7 +30,6 @@ use crate::daemon::Daemon;
 #[derive(Clone)]
 pub struct Connection {
     driver: Arc<dyn Driver>,
-    fullest_view: View,
 }
 
 impl Connection {
@@ -62,18 +61,15 @@ impl Connection {
         Ok(match uri {
             ConnectUri::Host { root: None, .. } => Self::host(Self::root(None)?),
             ConnectUri::Host { root: Some(root), .. } => Self::open_root(root)?,
-            ConnectUri::Remote(uri) => {
-                let driver = Daemon::new(RemoteDriver::open(uri, options)?);
-                Self { fullest_view: View::Libvirt, ..Self::from_driver(driver) }
-            }
+            ConnectUri::Remote(uri) => Self::from_driver(Daemon::new(RemoteDriver::open(uri, options)?)),
             ConnectUri::TestDefault => Self::from_driver(TestDriver::new()),
             ConnectUri::TestFile(path) => Self::from_driver(TestDriver::open(path)?),
         })
     }
 
-    /// The view that tells most of this source: the native one, but of a daemon, which has only libvirt's.
+    /// The view that tells most of this source: the native one, but of a daemon of libvirt's, which has only libvirt's.
     pub fn fullest_view(&self) -> View {
-        self.fullest_view
+        self.devices().map_or(View::Libvirt, |devices| devices.fullest_view())
     }
 
     /// The devices as values.
@@ -129,7 +125,7 @@ impl Connection {
         Self::from_driver(HostDriver::new(root))
     }
 
-    /// A connection to a driver of one's own, which has the native view.
+    /// A connection to a driver of one's own.
     ///
     /// ```
     /// use nodedev::{Connection, ListFlags, TestDriver};
@@ -138,7 +134,7 @@ impl Connection {
     /// # Ok::<(), nodedev::Error>(())
     /// ```
     pub fn from_driver(driver: impl Driver + 'static) -> Self {
-        Self { driver: Arc::new(driver), fullest_view: View::Native }
+        Self { driver: Arc::new(driver) }
     }
 }
 

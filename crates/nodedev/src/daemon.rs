@@ -1,7 +1,9 @@
-//! Values of a daemon's devices, read from its documents: libvirt's wire has nothing else.
+//! Values of a daemon's devices. `nodedevd` tells them itself; those of other daemons are read from their documents, as libvirt's
+//! wire has nothing else.
 
 use std::collections::HashMap;
 use std::ops::ControlFlow;
+use std::sync::OnceLock;
 
 use nodedev_driver::{
     Changes, DeviceVisitor, Devices, Driver, Entry, Error, ErrorCode, LibvirtCalls, ListFlags, Operations,
@@ -12,7 +14,11 @@ use nodedev_remote::RemoteDriver;
 use nodedev_xml::{Dialect, Form, ParseOptions, XmlError};
 
 /// A daemon's devices, also as values of libvirt's view.
-pub(crate) struct Daemon(RemoteDriver);
+pub(crate) struct Daemon {
+    remote: RemoteDriver,
+    /// Whether it tells values itself, once asked.
+    has_values: OnceLock<bool>,
+}
 
 /// What a device's document tells of it: the device as a daemon would show it.
 ///
@@ -50,21 +56,21 @@ fn parse(document: &[u8], state: DeviceState) -> std::result::Result<NodeDevice,
 
 impl Daemon {
     pub(crate) fn new(driver: RemoteDriver) -> Self {
-        Self(driver)
+        Self { remote: driver, has_values: OnceLock::new() }
     }
 
     /// Life of every device, in a few calls however many there are.
     fn states(&self) -> Result<HashMap<DeviceName, DeviceState>> {
         let mut states = HashMap::new();
         let inactive = DeviceState { active: false, persistent: false, autostart: false };
-        for name in active(&self.0)? {
+        for name in active(&self.remote)? {
             states.entry(name).or_insert(inactive).active = true;
         }
-        let persistent = persistent(&self.0)?;
+        let persistent = persistent(&self.remote)?;
         for name in &persistent {
             states.entry(name.clone()).or_insert(inactive).persistent = true;
         }
-        let autostarts = match self.0.autostarts(&persistent) {
+        let autostarts = match self.remote.autostarts(&persistent) {
             Err(error) if error.code() == ErrorCode::NO_SUPPORT => Vec::new(),
             autostarts => autostarts?,
         };
@@ -75,13 +81,13 @@ impl Daemon {
     }
 
     fn state(&self, name: &str) -> Result<DeviceState> {
-        let persistent = self.0.is_persistent(name)?;
-        let autostart = match self.0.autostart(name) {
+        let persistent = self.remote.is_persistent(name)?;
+        let autostart = match self.remote.autostart(name) {
             _ if !persistent => false,
             Err(error) if error.code() == ErrorCode::NO_SUPPORT => false,
             autostart => autostart?,
         };
-        Ok(DeviceState { active: self.0.is_active(name)?, persistent, autostart })
+        Ok(DeviceState { active: self.remote.is_active(name)?, persistent, autostart })
     }
 }
 
@@ -123,26 +129,39 @@ fn persistent(driver: &dyn LibvirtCalls) -> Result<Vec<DeviceName>> {
 
 impl Driver for Daemon {
     fn calls(&self) -> &(dyn LibvirtCalls + 'static) {
-        &self.0
+        &self.remote
     }
 
+    /// Those of `nodedevd` itself, or read from documents.
     fn devices(&self) -> Result<&dyn Devices> {
-        Ok(self)
+        let has_values = match self.has_values.get() {
+            Some(known) => *known,
+            None => {
+                let found = self.remote.has_values()?;
+                *self.has_values.get_or_init(|| found)
+            }
+        };
+        Ok(if has_values { &self.remote } else { self })
     }
 
     fn changes(&self) -> Result<&dyn Changes> {
-        Ok(&self.0)
+        Ok(&self.remote)
     }
 
     fn operations(&self) -> Result<&dyn Operations> {
-        Err(Error::no_native_call())
+        Ok(&self.remote)
     }
 }
 
+/// Values that are read from documents.
 impl Devices for Daemon {
+    fn fullest_view(&self) -> View {
+        View::Libvirt
+    }
+
     fn entries(&self, view: View) -> Result<Vec<Entry>> {
         if view == View::Native {
-            return Ok(self.0.snapshot(view)?.entries);
+            return Ok(self.remote.snapshot(view)?.entries);
         }
         let mut entries = Vec::new();
         self.visit(view, &mut |device| {
@@ -159,18 +178,27 @@ impl Devices for Daemon {
     }
 
     fn device(&self, name: &str) -> Result<NodeDevice> {
-        let document = self.0.xml(name, XmlFlags::empty())?;
+        let document = self.remote.xml(name, XmlFlags::empty())?;
         Ok(parse(&document, self.state(name)?)?)
     }
 
     /// What could not be read are documents that make no sense, and devices that the daemon could not describe.
-    fn visit(&self, view: View, visit: &mut DeviceVisitor<'_>) -> Result<Vec<Issue>> {
+    fn visit_from(
+        &self,
+        view: View,
+        after: Option<&str>,
+        visit: &mut DeviceVisitor<'_>,
+    ) -> Result<Vec<Issue>> {
         if view == View::Native {
             return Err(Error::no_native_view());
         }
         let states = self.states()?;
         let mut issues = Vec::new();
-        self.0.visit_xml(ListFlags::empty(), XmlFlags::empty(), &mut |name, document| {
+        let is_wanted = |name: &DeviceName| after.is_none_or(|after| name.as_str() > after);
+        self.remote.visit_xml(ListFlags::empty(), XmlFlags::empty(), &mut |name, document| {
+            if !is_wanted(name) {
+                return ControlFlow::Continue(());
+            }
             let state = states.get(name).copied().unwrap_or_default();
             let device = document.and_then(|document| parse(document, state).map_err(Error::from));
             match device {

@@ -47,7 +47,7 @@ pub(crate) fn run(cli: &Cli, out: &mut Output) -> anyhow::Result<Exit> {
         Command::Detach(args) => detach::run(&change()?, args, out),
         Command::Reattach(args) => reattach::run(&change()?, args, out),
         Command::Reset(args) => reset::run(&change()?, args, out),
-        Command::Explain(args) => explain::run(&open()?, args, out),
+        Command::Explain(args) => explain::run(&change()?, args, out),
         Command::Handover(command) => handover::run(&change()?, command, out),
         Command::Record(args) => record::run(&cli.global, args),
         Command::Diff(args) => diff::run(&cli.global, args, out),

@@ -281,9 +281,15 @@ impl Devices for TestDriver {
         self.with(name, |device| Ok(device.clone()))
     }
 
-    fn visit(&self, _view: View, visit: &mut DeviceVisitor<'_>) -> Result<Vec<Issue>> {
+    fn visit_from(
+        &self,
+        _view: View,
+        after: Option<&str>,
+        visit: &mut DeviceVisitor<'_>,
+    ) -> Result<Vec<Issue>> {
+        let is_wanted = |device: &&NodeDevice| after.is_none_or(|after| device.name.as_str() > after);
         // Copied first: the visitor may call the driver.
-        let devices: Vec<_> = self.lock().values().cloned().collect();
+        let devices: Vec<_> = self.lock().values().filter(is_wanted).cloned().collect();
         for device in &devices {
             if visit(device) == ControlFlow::Break(()) {
                 break;

@@ -40,11 +40,16 @@ impl Devices for HostDriver {
         self.describe_by(&self.describer().natively(), self.with_any(name, Known::copy)?)
     }
 
-    fn visit(&self, view: View, visit: &mut DeviceVisitor<'_>) -> Result<Vec<Issue>> {
+    fn visit_from(
+        &self,
+        view: View,
+        after: Option<&str>,
+        visit: &mut DeviceVisitor<'_>,
+    ) -> Result<Vec<Issue>> {
         let issues = Issues::default();
         let describer = self.describer_of_all()?.natively();
         let mut scratch = Vec::new();
-        for name in self.all_names(view)? {
+        for name in self.names_after(view, after)? {
             let Some(known) = self.shared.known(&name) else { continue };
             let Some(device) = describer.describe(known, &issues) else { continue };
             report_replaced(&device, &mut scratch, &issues);

@@ -176,12 +176,13 @@ impl HostDriver {
         Ok(self.describe(self.with(name, Known::copy)?)?.capability_types().collect())
     }
 
-    /// Names of all devices of a view, sorted.
-    fn all_names(&self, view: View) -> Result<Vec<DeviceName>> {
+    /// Names of the devices of a view that come after a name, or of all, sorted.
+    fn names_after(&self, view: View, after: Option<&str>) -> Result<Vec<DeviceName>> {
         self.complete()?;
         let index = self.shared.index();
-        let shown = index.sorted().filter(|&id| index.shows(id, view));
-        Ok(shown.map(|id| index.entry(id).name.clone()).collect())
+        let shown = index.sorted().filter(|&id| index.shows(id, view)).map(|id| &index.entry(id).name);
+        let wanted = shown.skip_while(|name| after.is_some_and(|after| name.as_str() <= after));
+        Ok(wanted.cloned().collect())
     }
 
     /// The devices that flags select. Only where a nested type decides is the device itself looked at.

@@ -1,6 +1,8 @@
 //! Lines of the log for whoever has to find out later who has changed a device (target `nodedev::audit`).
 
+use nodedev_driver::Error;
 use nodedev_model::DeviceName;
+use nodedev_model::request::CallName;
 use nodedev_rpc::{Call, Str};
 
 use super::{Answer, Caller, text};
@@ -9,8 +11,6 @@ use crate::failure::Failure;
 /// Notes a call that was to change something: who asked, and what came of it.
 /// `made` is the device that was made by it.
 pub(super) fn note(caller: &Caller, call: &Call<'_>, made: Option<&DeviceName>, answer: &Answer) {
-    let peer = &*caller.peer;
-    let acts_for = (!std::ptr::eq(peer, &*caller.identity)).then_some(&*caller.identity);
     let result = match answer {
         Ok(_) => "done".to_owned(),
         Err(Failure::Fault(fault)) => format!("refused: {fault:?}"),
@@ -18,9 +18,21 @@ pub(super) fn note(caller: &Caller, call: &Call<'_>, made: Option<&DeviceName>, 
     };
     let made = made.map(|name| name.as_str().to_owned());
     let device = device(call).map(|name| text(&name).into_owned()).or(made);
+    write(caller, &format!("{:?}", call.procedure()), device.as_deref(), &result);
+}
+
+/// Notes a call by name that was to change something.
+pub(crate) fn note_named(caller: &Caller, call: CallName, device: &str, failed: Option<&Error>) {
+    let result = failed.map_or_else(|| "done".to_owned(), |error| format!("failed: {}", error.message()));
+    write(caller, call.as_str(), Some(device), &result);
+}
+
+fn write(caller: &Caller, call: &str, device: Option<&str>, result: &str) {
+    let peer = &*caller.peer;
+    let acts_for = (!std::ptr::eq(peer, &*caller.identity)).then_some(&*caller.identity);
     tracing::info!(
         target: "nodedev::audit",
-        call = ?call.procedure(),
+        call = %call,
         device,
         user = peer.user_id,
         process = peer.process_id,

@@ -24,6 +24,7 @@ const INSTALLED: &[&str] = &[
     "lib/systemd/system/nodedevd-ro.socket",
     "share/man/man1/nodedev.1",
     "share/polkit-1/actions/org.libvirt.unix.policy",
+    "share/polkit-1/actions/org.nodedev.policy",
 ];
 
 fn succeeds(command: &mut Command) -> Result<String, Failure> {

@@ -1,5 +1,7 @@
 //! Program NODEDEV end to end: our client against our server, in this process and as programs.
 
+mod named;
+
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::Arc;
