@@ -1,9 +1,10 @@
-use std::ops::Deref;
+use std::ops::{ControlFlow, Deref};
 use std::path::Path;
 use std::sync::Arc;
 
 use nodedev_driver::{ConnectUri, Driver, Error, ErrorDomain, Result, TestDriver, View};
 use nodedev_host::HostDriver;
+use nodedev_model::{Inventory, Text};
 use nodedev_remote::{Options, RemoteDriver};
 use nodedev_sys::{Operation, Root, SysError};
 
@@ -70,6 +71,22 @@ impl Connection {
     /// The view that tells most of this source: the native one, but of a daemon, which has only libvirt's.
     pub fn fullest_view(&self) -> View {
         self.fullest_view
+    }
+
+    /// All devices of the fullest view, with what could not be read: what `nodedev show --all --json` prints. All are held in
+    /// memory, some kilobytes each; [`visit`](Driver::visit) holds none.
+    ///
+    /// # Errors
+    /// Those of [`visit`](Driver::visit).
+    pub fn inventory(&self) -> Result<Inventory> {
+        let host = self.host_info().ok().and_then(|host| host.hostname).map(Text::from);
+        let revision = self.revision().map(|revision| revision.to_string());
+        let mut devices = Vec::new();
+        let issues = self.visit(self.fullest_view, &mut |device| {
+            devices.push(device.clone());
+            ControlFlow::Continue(())
+        })?;
+        Ok(Inventory { host, revision, devices, issues: Some(issues), ..Inventory::default() })
     }
 
     /// Opens a recording: a folder that stands for `/` of a machine, or an archive of one.
