@@ -27,7 +27,7 @@ pub(crate) fn xml() -> io::Result<Vec<Vec<u8>>> {
 
 /// JSON of the devices of recorded hosts, one in each.
 pub(crate) fn documents() -> io::Result<Vec<Vec<u8>>> {
-    use nodedev_driver::{Driver as _, View};
+    use nodedev_driver::{Devices as _, View};
     let mut seeds = Vec::new();
     for fixture in fixtures::all()? {
         let root = nodedev_sys::Root::open(&fixture.archive()).map_err(io::Error::other)?;

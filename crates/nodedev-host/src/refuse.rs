@@ -3,7 +3,7 @@
 //! Each check says that the call may go on, and with what; carrying it out is another matter.
 
 use nodedev_driver::{
-    CreateFlags, Driver, Error, ErrorCode, ErrorDomain, Result, UpdateFlags, parse_document,
+    CreateFlags, Error, ErrorCode, ErrorDomain, LibvirtCalls as _, Result, UpdateFlags, parse_document,
 };
 use nodedev_model::{Capability, CapabilityType, DeviceName, NodeDevice};
 use nodedev_xml::{Mode, WwnGenerator};
@@ -52,7 +52,7 @@ fn check_parent(driver: &HostDriver, parent: Option<&DeviceName>) -> Result<()> 
     use CapabilityType as T;
     let refused = |detail: String| Error::new(ErrorDomain::NODEDEV, ErrorCode::CONFIG_UNSUPPORTED, detail);
     let Some(parent) = parent else { return Err(refused("missing parent device".into())) };
-    let Ok(capabilities) = driver.capabilities(parent.as_str()) else {
+    let Ok(capabilities) = driver.kinds(parent.as_str()) else {
         return Err(refused(format!("invalid parent device '{parent}'")));
     };
     let has_address = |kind: &T| matches!(kind, T::Pci | T::Css | T::ApMatrix | T::MdevTypes | T::Ccwgroup);
@@ -87,7 +87,7 @@ pub(crate) fn define_xml(driver: &HostDriver, xml: &[u8], flags: CreateFlags) ->
 }
 
 pub(crate) fn destroy(driver: &HostDriver, name: &str) -> Result<Makeable> {
-    match makeable(driver.capabilities(name)?) {
+    match makeable(driver.kinds(name)?) {
         Some(Makeable::Mdev) if !driver.is_active(name)? => {
             Err(invalid(format!("Device '{name}' is not active")))
         }
@@ -100,7 +100,7 @@ pub(crate) fn undefine(driver: &HostDriver, name: &str) -> Result<()> {
     if !driver.is_persistent(name)? {
         return Err(invalid(format!("Node device '{name}' is not defined")));
     }
-    match makeable(driver.capabilities(name)?) {
+    match makeable(driver.kinds(name)?) {
         Some(Makeable::Mdev) => Ok(()),
         _ => Err(unsupported()),
     }
@@ -110,7 +110,7 @@ pub(crate) fn create(driver: &HostDriver, name: &str) -> Result<()> {
     if driver.is_active(name)? {
         return Err(invalid("Device is already active"));
     }
-    match makeable(driver.capabilities(name)?) {
+    match makeable(driver.kinds(name)?) {
         Some(Makeable::Mdev) => Ok(()),
         _ => Err(unsupported()),
     }
@@ -118,7 +118,7 @@ pub(crate) fn create(driver: &HostDriver, name: &str) -> Result<()> {
 
 /// Whether anything is to be changed at all.
 pub(crate) fn set_autostart(driver: &HostDriver, name: &str, autostart: bool) -> Result<bool> {
-    if makeable(driver.capabilities(name)?) != Some(Makeable::Mdev) {
+    if makeable(driver.kinds(name)?) != Some(Makeable::Mdev) {
         let detail = "Unsupported device type";
         return Err(Error::new(ErrorDomain::NODEDEV, ErrorCode::OPERATION_UNSUPPORTED, detail));
     }
@@ -130,7 +130,7 @@ pub(crate) fn set_autostart(driver: &HostDriver, name: &str, autostart: bool) ->
 
 pub(crate) fn update(driver: &HostDriver, name: &str, xml: &[u8], flags: UpdateFlags) -> Result<NodeDevice> {
     flags.check(ErrorDomain::NODEDEV, "nodeDeviceUpdate")?;
-    let is_mdev = makeable(driver.capabilities(name)?) == Some(Makeable::Mdev);
+    let is_mdev = makeable(driver.kinds(name)?) == Some(Makeable::Mdev);
     let device = read(driver, xml, Mode::Existing, true)?;
     if is_mdev && kinds(&device).any(|kind| kind == CapabilityType::Mdev) {
         Ok(device)

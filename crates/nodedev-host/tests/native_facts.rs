@@ -279,7 +279,7 @@ fn a_masked_recording_tells_the_same_of_other_things() {
     let driver = open(&archive);
     for (name, at, want) in cases() {
         // The bridge's address, and so its name, is another one.
-        let Ok(device) = nodedev_driver::Driver::device(&driver, name) else { continue };
+        let Ok(device) = nodedev_driver::Devices::device(&driver, name) else { continue };
         let json = serde_json::to_value(&device.capabilities[0]).unwrap();
         let found = json.pointer(at).unwrap_or_else(|| panic!("{name}{at}: {json}"));
         let members =

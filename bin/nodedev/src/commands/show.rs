@@ -18,14 +18,14 @@ pub(super) fn run(connection: &Connection, args: &ShowArgs, out: &mut Output) ->
         let exit = each(
             connection,
             &args.devices.names,
-            |name| connection.device(name),
+            |name| connection.devices()?.device(name),
             |_, device| writer.device(&device),
         )?;
         writer.end(None)?;
         return Ok(exit);
     }
     let mut failure = None;
-    let issues = connection.visit(connection.fullest_view(), &mut |device| {
+    let issues = connection.devices()?.visit(connection.fullest_view(), &mut |device| {
         progress.step();
         match writer.device(device) {
             Ok(()) => ControlFlow::Continue(()),
@@ -63,7 +63,7 @@ impl<'a> Writer<'a> {
         }
         // Of single devices nobody asks at which moment they were so.
         let (host, revision) = match args.devices.all {
-            true => (host(connection), connection.revision().map(|revision| revision.to_string())),
+            true => (host(connection), revision(connection)),
             false => (None, None),
         };
         let writer = InventoryWriter::new(out.json_parts(), host.as_ref(), revision.as_deref())?;
@@ -94,4 +94,9 @@ impl<'a> Writer<'a> {
 /// Name of the host, if it is known.
 fn host(connection: &Connection) -> Option<Text> {
     connection.host_info().ok()?.hostname.map(Text::from)
+}
+
+/// The moment at which the devices are as they are shown, where it is known.
+fn revision(connection: &Connection) -> Option<String> {
+    Some(connection.changes().ok()?.revision()?.to_string())
 }

@@ -1,5 +1,6 @@
 mod calls;
-mod changes;
+mod devices;
+mod operations;
 
 use std::collections::HashMap;
 use std::io;
@@ -35,8 +36,8 @@ pub struct HostDriver {
 
 impl HostDriver {
     /// A driver for a host. The first call reads what names, parents and kinds of all devices need. This index is not
-    /// kept up to date with what happens on the host later, until a call of [`watch`](nodedev_driver::Driver::watch) or
-    /// [`snapshot`](nodedev_driver::Driver::snapshot) asks for it; descriptions are always fresh.
+    /// kept up to date with what happens on the host later, until a call of [`watch`](nodedev_driver::Changes::watch) or
+    /// [`snapshot`](nodedev_driver::Changes::snapshot) asks for it; descriptions are always fresh.
     pub fn new(root: Root) -> Self {
         Self {
             shared: Arc::new(Shared::new(root)),
@@ -112,7 +113,7 @@ impl HostDriver {
 
     /// Refuses a call of libvirt's that would change a recording, as a driver that lacks the function.
     fn serves(&self, function: &str) -> Result<()> {
-        if self.operations().is_changeable() {
+        if self.engine().is_changeable() {
             return Ok(());
         }
         Err(Error::no_support(function).with_help("leave out --root to change this machine"))
@@ -168,6 +169,11 @@ impl HostDriver {
         described.ok_or_else(|| {
             Error::no_device(ErrorDomain::NODEDEV, name.as_str()).with_help("it is gone by now")
         })
+    }
+
+    /// Types of a device's capabilities, each followed by the nested ones that libvirt counts.
+    pub(crate) fn kinds(&self, name: &str) -> Result<Vec<CapabilityType>> {
+        Ok(self.describe(self.with(name, Known::copy)?)?.capability_types().collect())
     }
 
     /// Names of all devices of a view, sorted.

@@ -1,7 +1,7 @@
 //! Mediated devices: started for once, defined, changed, stopped and forgotten. mdevctl does it, so that its callouts run and
 //! its files stay its own.
 
-use nodedev_driver::{DeviceRef, Driver as _, Error, ErrorCode, ErrorDomain, Result, UpdateFlags};
+use nodedev_driver::{Devices as _, Error, ErrorCode, ErrorDomain, LibvirtCalls as _, Result, UpdateFlags};
 use nodedev_model::{Capability, DeviceName, MdevCapability, MdevConfig, NodeDevice, Text, Uuid};
 use nodedev_sys::open_files::{self, OpenFile, OpenFiles, Process};
 use nodedev_sys::paths::{DEV_VFIO, basename, join};
@@ -99,7 +99,7 @@ fn definition(driver: &HostDriver, name: &DeviceName) -> Option<MdevConfig> {
     mdev(&driver.device(name.as_str()).ok()?)?.defined.clone()
 }
 
-pub(crate) fn start_new(driver: &HostDriver, device: &NodeDevice) -> Result<DeviceRef> {
+pub(crate) fn start_new(driver: &HostDriver, device: &NodeDevice) -> Result<DeviceName> {
     let wanted = Wanted::of(driver, device)?;
     let waiter = Waiter::new(driver)?;
     let said = Request::StartNew(&wanted.config).run(driver.root(), wanted.target(), "new device")?;
@@ -122,7 +122,7 @@ pub(crate) fn start_new(driver: &HostDriver, device: &NodeDevice) -> Result<Devi
     })
 }
 
-pub(crate) fn define(driver: &HostDriver, device: &NodeDevice) -> Result<DeviceRef> {
+pub(crate) fn define(driver: &HostDriver, device: &NodeDevice) -> Result<DeviceName> {
     let wanted = Wanted::of(driver, device)?;
     let waiter = Waiter::new(driver)?;
     let known = wanted.uuid.map(|uuid| name_of(uuid, &wanted.parent));
@@ -143,7 +143,7 @@ pub(crate) fn define(driver: &HostDriver, device: &NodeDevice) -> Result<DeviceR
             .then(|| driver.lookup(name.as_str()).ok())?
     };
     // It is defined, whether or not that has been noticed.
-    Ok(waiter.wait(NOTICE, defined).unwrap_or(DeviceRef { parent: device.parent.clone(), name }))
+    Ok(waiter.wait(NOTICE, defined).unwrap_or(name.clone()))
 }
 
 pub(crate) fn start(driver: &HostDriver, name: &str) -> Result<()> {

@@ -10,7 +10,7 @@ pub(crate) mod vhba;
 
 use std::time::{Duration, Instant};
 
-use nodedev_driver::{Driver as _, Next, Result, Watch};
+use nodedev_driver::{Changes as _, Next, Result, Watch};
 
 use crate::HostDriver;
 

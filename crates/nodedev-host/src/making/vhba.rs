@@ -1,7 +1,7 @@
 //! Virtual Fibre Channel ports (NPIV). The kernel makes and removes them when two World Wide Names are written to an attribute
 //! of the port below them. Source: kernel, `Documentation/scsi/scsi_fc_transport.rst`, section *NPIV*.
 
-use nodedev_driver::{DeviceRef, Driver as _, Error, ErrorCode, ErrorDomain, ListFlags, Result};
+use nodedev_driver::{Devices as _, Error, ErrorCode, ErrorDomain, LibvirtCalls as _, ListFlags, Result};
 use nodedev_model::{Capability, DeviceName, NodeDevice, ScsiHostCapability, Text};
 use nodedev_sys::paths::{CLASSES_OF_PORTS, join};
 use nodedev_sys::{HostAccess as _, SysError};
@@ -44,7 +44,7 @@ fn scsi_host(device: &NodeDevice) -> Option<&ScsiHostCapability> {
     })
 }
 
-pub(crate) fn create(driver: &HostDriver, device: &NodeDevice) -> Result<DeviceRef> {
+pub(crate) fn create(driver: &HostDriver, device: &NodeDevice) -> Result<DeviceName> {
     let asked = scsi_host(device).and_then(|host| host.fc_host.as_ref());
     let asked = asked.ok_or_else(|| internal("Device is not a fibre channel HBA"))?;
     let parent = parent(driver, device)?;
@@ -52,7 +52,7 @@ pub(crate) fn create(driver: &HostDriver, device: &NodeDevice) -> Result<DeviceR
     let names = Names { node: given(&asked.wwnn), port: given(&asked.wwpn) };
     let waiter = Waiter::new(driver)?;
     let kernels = write(driver, parent.host, Change::Create, &names)?;
-    let found = |driver: &HostDriver| driver.lookup_scsi_host_by_wwn(&kernels.node, &kernels.port).ok();
+    let found = |driver: &HostDriver| driver.lookup_scsi_host_by_wwn(&kernels.node, &kernels.port, 0).ok();
     waiter.wait(APPEARANCE, found).ok_or_else(|| {
         let Names { node, port } = &names;
         let detail =
