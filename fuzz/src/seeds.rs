@@ -1,8 +1,10 @@
 //! Real input to start from: the recorded hosts and what the testkit makes.
 
+use std::ops::ControlFlow;
 use std::path::Path;
 use std::{fs, io};
 
+use nodedev_model::document::Inventory;
 use nodedev_testkit::corrupt::files;
 use nodedev_testkit::pci_bytes::{Config, Express, vpd as vital_data};
 use nodedev_testkit::{fixtures, repository};
@@ -19,6 +21,26 @@ pub(crate) fn xml() -> io::Result<Vec<Vec<u8>>> {
                 seeds.push(fs::read(repository().join(place).join(file))?);
             }
         }
+    }
+    Ok(seeds)
+}
+
+/// JSON of the devices of recorded hosts, one in each.
+pub(crate) fn documents() -> io::Result<Vec<Vec<u8>>> {
+    use nodedev_driver::{Devices as _, View};
+    let mut seeds = Vec::new();
+    for fixture in fixtures::all()? {
+        let root = nodedev_sys::Root::open(&fixture.archive()).map_err(io::Error::other)?;
+        let driver = nodedev_host::HostDriver::new(root);
+        let visited = driver.visit(View::Native, &mut |device| {
+            let devices = vec![device.clone()];
+            let mut json = Vec::new();
+            // Writing into memory does not fail.
+            let _ = Inventory { devices, issues: Some(Vec::new()), ..Inventory::default() }.write(&mut json);
+            seeds.push(json);
+            ControlFlow::Continue(())
+        });
+        visited.map_err(io::Error::other)?;
     }
     Ok(seeds)
 }

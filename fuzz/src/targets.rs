@@ -48,6 +48,7 @@ pub const TARGETS: &[Target] = &[
         words: MARKUP,
         cost: 10,
     },
+    Target { name: "document", parse: document, seeds: seeds::documents, words: MEMBERS, cost: 2 },
     Target {
         name: "xpath",
         parse: |input| {
@@ -499,6 +500,37 @@ fn xml(input: &[u8]) {
 
 fn shown(document: &[u8]) -> std::borrow::Cow<'_, str> {
     String::from_utf8_lossy(document)
+}
+
+/// Words of JSON, and of documents.
+const MEMBERS: &[&[u8]] = &[
+    b"{\"version\":1,\"devices\":[",
+    b"]}",
+    b"\"type\":\"",
+    b"\"view\":\"native\"",
+    b"\"libvirt\":{\"removable\":true,\"hotpluggable\":true,\"media\":{\"fixed\":{",
+    b"\"speed_unknown\":true",
+    b"\\\\x5c",
+    b"\\\\xff",
+    b"\\u0000",
+    b"18446744073709551615",
+    b"null",
+    b"1e308",
+];
+
+/// Reads a document. What is read, written and read again is the same.
+fn document(input: &[u8]) {
+    use nodedev_model::document::{Inventory, WatchLine, read};
+    let _ = read::<WatchLine<'_>>(input);
+    let _ = read::<nodedev_model::HandoverPlan>(input);
+    let Ok(inventory) = read::<Inventory>(input) else { return };
+    let mut written = Vec::new();
+    // Writing into memory does not fail.
+    let _ = inventory.write(&mut written);
+    match read::<Inventory>(&written) {
+        Ok(again) => assert_eq!(again, inventory, "it changes when read again"),
+        Err(error) => panic!("what was written can't be read: {error}\n{}", shown(&written)),
+    }
 }
 
 /// Reads a record, and describes a disk that has it.

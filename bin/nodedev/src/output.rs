@@ -129,9 +129,11 @@ fn visible(text: &[u8]) -> Cow<'_, [u8]> {
     out.into_bytes().into()
 }
 
-/// JSON as it can be shown: what would be obeyed is within a string, and can be written as an escape.
+/// JSON as it can be shown: what would be obeyed is within a string, and can be written as an escape. Ends of lines are between
+/// values, as none is in a string of JSON.
 fn escaped(json: &[u8]) -> Cow<'_, [u8]> {
     let text = String::from_utf8_lossy(json);
+    let is_obeyed = |c: char| c != '\n' && is_obeyed(c);
     if !text.contains(is_obeyed) {
         return json.into();
     }
@@ -184,6 +186,7 @@ mod tests {
 
     #[test]
     fn json_is_the_same_value_on_a_terminal() {
+        assert_eq!(&*escaped(b"{\"a\":[\n1,\n2\n]}\n"), b"{\"a\":[\n1,\n2\n]}\n");
         let value = serde_json::json!({"a": "\u{9b}2J\u{202e}\u{e0041}\u{1b}\u{e4}"});
         let text = serde_json::to_vec(&value).unwrap();
         let shown = escaped(&text);

@@ -153,7 +153,7 @@ fn json_of_everything_is_one_document_that_fits_its_schema() {
     assert_eq!(shown["devices"][2]["capabilities"][0]["fc_host"]["wwnn"], "2000000034563456");
     let one: serde_json::Value =
         serde_json::from_str(&test_default("show --json scsi_host11").stdout).unwrap();
-    assert_eq!(one, serde_json::json!({"devices": [shown["devices"][2]]}));
+    assert_eq!(one, serde_json::json!({"version": 1, "devices": [shown["devices"][2]]}));
     for (document, properties) in [
         ("show", &["devices", "issues"][..]),
         ("list", &["name", "type", "view"]),
@@ -170,7 +170,7 @@ fn json_of_everything_is_one_document_that_fits_its_schema() {
 #[test]
 fn the_schema_requires_what_is_always_written_and_nothing_else() {
     let schema: serde_json::Value = serde_json::from_str(&run("schema").stdout).unwrap();
-    assert_eq!(schema["required"], serde_json::json!(["devices"]));
+    assert_eq!(schema["required"], serde_json::json!(["version", "devices"]));
     let required = schema["$defs"]["NodeDevice"]["required"].as_array().unwrap();
     let shown: serde_json::Value =
         serde_json::from_str(&test_default("show --json computer").stdout).unwrap();

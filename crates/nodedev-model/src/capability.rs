@@ -84,9 +84,9 @@ impl<'de> Deserialize<'de> for Capability {
         let Some(Value::String(kind)) = fields.remove("type") else {
             return Err(D::Error::missing_field("type"));
         };
-        // What such a device is follows from one word, which is not known.
+        // What such a device is follows from one word, which is not known, or was not when this was read before.
         let is_foreign = |member: &str, is_known: fn(&str) -> bool| {
-            fields.get(member).and_then(Value::as_str).is_some_and(|word| !is_known(word))
+            !fields.get(member).and_then(Value::as_str).is_some_and(is_known)
         };
         Ok(match kind.parse() {
             Ok(T::System) => Self::System(read(fields)?),

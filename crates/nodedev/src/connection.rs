@@ -1,4 +1,4 @@
-use std::ops::Deref;
+use std::ops::{ControlFlow, Deref};
 use std::path::Path;
 use std::sync::Arc;
 
@@ -7,6 +7,7 @@ use nodedev_driver::{
     View,
 };
 use nodedev_host::HostDriver;
+use nodedev_model::{Inventory, Text};
 use nodedev_remote::{Options, RemoteDriver};
 use nodedev_sys::{Operation, Root, SysError};
 
@@ -70,6 +71,23 @@ impl Connection {
     /// The view that tells most of this source: the native one, but of a daemon of libvirt's, which has only libvirt's.
     pub fn fullest_view(&self) -> View {
         self.devices().map_or(View::Libvirt, |devices| devices.fullest_view())
+    }
+
+    /// All devices of the fullest view, with what could not be read: what `nodedev show --all --json` prints. All are held in
+    /// memory, some kilobytes each; [`visit`](Devices::visit) holds none.
+    ///
+    /// # Errors
+    /// Those of [`visit`](Devices::visit).
+    pub fn inventory(&self) -> Result<Inventory> {
+        let host = self.host_info().ok().and_then(|host| host.hostname).map(Text::from);
+        let revision =
+            self.changes().ok().and_then(|changes| changes.revision()).map(|revision| revision.to_string());
+        let mut devices = Vec::new();
+        let issues = self.devices()?.visit(self.fullest_view, &mut |device| {
+            devices.push(device.clone());
+            ControlFlow::Continue(())
+        })?;
+        Ok(Inventory { host, revision, devices, issues: Some(issues), ..Inventory::default() })
     }
 
     /// The devices as values.

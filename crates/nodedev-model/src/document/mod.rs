@@ -81,8 +81,10 @@ fn at_most(source: impl Read, limit: usize) -> Result<Vec<u8>, DocumentError> {
 
 #[cfg(test)]
 mod tests {
+    use serde_json::json;
+
     use super::{DocumentError, Inventory, at_most, read};
-    use crate::{Capability, NetLinkState};
+    use crate::{Capability, Explanation, HandoverPlan, Handovers, NetLinkState};
 
     fn device(capability: &str) -> String {
         format!(
@@ -101,7 +103,9 @@ mod tests {
         assert_eq!(other.kind, "quantum");
         let written = serde_json::to_value(Capability::Other(other)).unwrap();
         assert_eq!(written, serde_json::json!({"type": "quantum"}));
-        assert!(matches!(read(r#"{"type":"drm","drm_type":"hologram"}"#), Capability::Other(_)));
+        let foreign = read(r#"{"type":"drm","drm_type":"hologram"}"#);
+        assert!(matches!(foreign, Capability::Other(_)));
+        assert_eq!(read(&serde_json::to_string(&foreign).unwrap()), foreign);
         let Capability::Net(net) = read(
             r#"{"type":"net","interface":"eth0","link":{"state":"sideways","speed_mbits":10},
             "features":["rx","telepathy"],"kind":"80299","spin":1}"#,
@@ -121,6 +125,49 @@ mod tests {
         assert_eq!((status.speed, status.width), (None, 16));
     }
 
+    /// Reads a value and writes it again.
+    fn again<T: serde::de::DeserializeOwned + serde::Serialize>(
+        json: &serde_json::Value,
+    ) -> serde_json::Value {
+        serde_json::to_value(read::<T>(json.to_string().as_bytes()).unwrap()).unwrap()
+    }
+
+    #[test]
+    fn documents_of_changes_are_read_back() {
+        let finding =
+            json!({"kind": "in-use", "effect": "refused", "problem": "it is in use", "remedy": "stop it"});
+        let explanation = json!({
+            "name": "pci_0000_02_00_0", "address": "0000:02:00.0", "verdict": "impossible",
+            "binding": {"kernel_driver": "nvme"}, "guest_driver": "vfio-pci",
+            "iommu_group": {"number": 7, "devices": ["0000:02:00.0"]}, "findings": [finding],
+        });
+        assert_eq!(again::<Explanation>(&explanation), explanation);
+        let step = json!({
+            "action": "unbind", "device": "0000:02:00.0", "file": "/sys/bus/pci/drivers/nvme/unbind",
+            "value": "0000:02:00.0", "before": "nvme",
+        });
+        let plan = json!({
+            "operation": "detach", "outcome": "planned",
+            "devices": [{"name": "pci_0000_02_00_0", "address": "0000:02:00.0", "before": {"kernel_driver": "nvme"}}],
+            "steps": [step], "undo": [step], "findings": [finding],
+        });
+        assert_eq!(again::<HandoverPlan>(&plan), plan);
+        let entry = json!({
+            "name": "pci_0000_02_00_0", "address": "0000:02:00.0", "state": "detached", "pid": 7, "since_seconds": 9,
+        });
+        let issue = json!({"path": "/run/x", "problem": "no entry"});
+        let entries = json!({"entries": [entry], "issues": [issue]});
+        assert_eq!(again::<Handovers>(&entries), entries);
+
+        // Of a newer program.
+        let mut newer = explanation.clone();
+        newer["findings"][0]["kind"] = json!("haunted");
+        let read_back = again::<Explanation>(&newer);
+        assert_eq!(read_back["findings"][0]["kind"], "unknown");
+        newer["verdict"] = json!("perhaps");
+        assert!(read::<Explanation>(newer.to_string().as_bytes()).is_err());
+    }
+
     #[test]
     fn what_is_no_document_is_refused() {
         for wrong in [
@@ -131,7 +178,6 @@ mod tests {
             r#"{"devices":{}}"#,
             &device("{}"),
             &device(r#"{"type":"pci","address":"here"}"#),
-            &device(r#"{"type":"drm"}"#),
             &device(r#"{"type":7}"#),
             &device(&("[".repeat(200) + &"]".repeat(200))),
             r#"{"devices":[{"name":"","view":"libvirt","active":true,"persistent":false,"autostart":false,

@@ -150,7 +150,8 @@ fn function(writer: &mut Writer, parent: &str, address: &str, model: &Model) -> 
             new = new.attr(*name, value);
         }
     }
-    new.bytes("config", config.to_bytes())
+    new.bytes("resource", RESOURCE)
+        .bytes("config", config.to_bytes())
         .udev(format!("I:{}", writer.random.next() % 10_000_000))
         .udev(format!("E:ID_VENDOR_FROM_DATABASE={}", model.vendor.1))
         .udev(format!("E:ID_MODEL_FROM_DATABASE={}", model.device.1))
@@ -167,9 +168,26 @@ const PLAIN_ATTRIBUTES: &[(&str, &str)] = &[
     ("msi_bus", "1"),
     ("dma_mask_bits", "64"),
     ("ari_enabled", "0"),
+    ("power_state", "D0"),
     ("power/control", "auto"),
     ("power/runtime_status", "active"),
 ];
+/// A region of memory of 16 KiB, and twelve registers that are not used.
+const RESOURCE: &str = concat!(
+    "0x00000000fea00000 0x00000000fea03fff 0x0000000000140204\n",
+    "0x0000000000000000 0x0000000000000000 0x0000000000000000\n",
+    "0x0000000000000000 0x0000000000000000 0x0000000000000000\n",
+    "0x0000000000000000 0x0000000000000000 0x0000000000000000\n",
+    "0x0000000000000000 0x0000000000000000 0x0000000000000000\n",
+    "0x0000000000000000 0x0000000000000000 0x0000000000000000\n",
+    "0x0000000000000000 0x0000000000000000 0x0000000000000000\n",
+    "0x0000000000000000 0x0000000000000000 0x0000000000000000\n",
+    "0x0000000000000000 0x0000000000000000 0x0000000000000000\n",
+    "0x0000000000000000 0x0000000000000000 0x0000000000000000\n",
+    "0x0000000000000000 0x0000000000000000 0x0000000000000000\n",
+    "0x0000000000000000 0x0000000000000000 0x0000000000000000\n",
+    "0x0000000000000000 0x0000000000000000 0x0000000000000000\n",
+);
 const LINK_ATTRIBUTES: &[(&str, &str)] = &[
     ("max_link_speed", "8.0 GT/s PCIe"),
     ("current_link_speed", "8.0 GT/s PCIe"),
@@ -328,6 +346,10 @@ fn interface(
         .attr("type", 1)
         .attr("mtu", 1500)
         .attr("flags", "0x1003")
+        .attr("dev_port", 0)
+        // Most drivers refuse to say these; a recording has empty files there.
+        .bytes("phys_port_name", "")
+        .bytes("phys_switch_id", "")
         .attr("operstate", if hardware.is_some() { "up" } else { "down" })
         .attr("statistics/rx_bytes", 0)
         .attr("statistics/tx_bytes", 0)

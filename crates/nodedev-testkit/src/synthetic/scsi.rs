@@ -101,6 +101,7 @@ fn unit(
         .attr("type", 0)
         .attr("vendor", format_args!("{vendor:<8}"))
         .attr("model", format_args!("{model:<16}"))
+        .attr("wwid", format_args!("naa.{}", &serial[1..]))
         .attr("rev", "9800")
         .attr("state", "running")
         .attr("queue_depth", 32)
