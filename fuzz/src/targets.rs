@@ -100,7 +100,8 @@ pub const TARGETS: &[Target] = &[
     Target {
         name: "pci-config",
         parse: |input| {
-            use nodedev_host::pci_config::{is_endpoint, is_express_card, is_silent, isolation, parse};
+            use nodedev_host::pci_config::parse;
+            use nodedev_sys::pci_config::{is_endpoint, is_express_card, is_silent, isolation};
             for length in [input.len() as u64, 256] {
                 assert_eq!(parse(input, length).is_silent, is_silent(input));
             }

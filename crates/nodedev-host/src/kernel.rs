@@ -6,6 +6,7 @@ use nodedev_model::{Issue, Text};
 use nodedev_sys::paths::{basename, join};
 use nodedev_sys::udev::{Record, Uevent, record_name};
 use nodedev_sys::{Folder, Root, SysError, paths};
+pub(crate) use nodedev_sys::{attribute_value, up_to_nul};
 
 use crate::number;
 
@@ -302,18 +303,6 @@ impl<'a> KernelDevice<'a> {
 /// Takes out the control characters that libvirt takes out of texts of sysfs: all but tabs and line feeds.
 pub(crate) fn strip_control_characters(text: &mut Vec<u8>) {
     text.retain(|b| !matches!(b, 0x01..=0x08 | 0x0b..=0x1f));
-}
-
-/// An attribute's value: the content up to a NUL, without trailing line breaks.
-pub(crate) fn attribute_value(content: &[u8]) -> &[u8] {
-    let content = up_to_nul(content);
-    let end = content.iter().rposition(|&b| !matches!(b, b'\n' | b'\r')).map_or(0, |at| at + 1);
-    &content[..end]
-}
-
-/// The content up to a NUL, where every text of libvirt ends.
-pub(crate) fn up_to_nul(content: &[u8]) -> &[u8] {
-    content.split(|&b| b == 0).next().unwrap_or_default()
 }
 
 /// The first line of an attribute.

@@ -8,12 +8,12 @@ use nodedev_model::{
     DriverBinding, Effect, Explanation, Finding, FindingKind, HandoverState, IommuGroup, PciAddress, Verdict,
 };
 use nodedev_sys::paths::LOCKDOWN;
+use nodedev_sys::pci_config::{self, Isolation};
 
 use super::check::{self, Intent, Scene};
 use super::group::Group;
 use super::kernel_driver::{self, Chosen};
 use super::{Operations, OpsError, PciFunction, Result, once, power};
-use crate::pci_config::{self, Isolation};
 
 const SMALL: usize = 4096;
 

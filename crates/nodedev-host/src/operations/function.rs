@@ -2,12 +2,12 @@
 
 use nodedev_model::{DeviceName, DriverBinding, PciAddress};
 use nodedev_sys::HostAccess;
+use nodedev_sys::attribute_value;
 use nodedev_sys::paths::{PCI_DEVICES, basename, follow};
 use serde::{Deserialize, Serialize};
 
 use super::Result;
 use super::kernel_driver::VFIO_PCI;
-use crate::kernel::attribute_value;
 
 /// Bound of the attributes that are read here.
 const ATTRIBUTE_LIMIT: usize = 4096;

@@ -3,11 +3,11 @@
 use nodedev_model::PciAddress;
 use nodedev_sys::HostAccess;
 use nodedev_sys::paths::{IOMMU_GROUPS, basename};
+use nodedev_sys::pci_config;
 
 use super::check::is_vital;
 use super::journal::Journal;
 use super::{Operations, PciFunction, Result};
-use crate::pci_config;
 
 /// What the classes of bridges to other buses of the kind begin with: PCI, CardBus, semi-transparent PCI. Those to ISA and the
 /// host itself have the header of an endpoint.

@@ -3,11 +3,11 @@
 use std::cell::{OnceCell, RefCell};
 use std::collections::{HashMap, HashSet};
 
+use nodedev_sys::attribute_value;
 use nodedev_sys::paths::{KERNEL_RELEASE, MODULE, MODULES, PCI_DRIVERS};
 use nodedev_sys::{HostAccess, SysError};
 
 use super::{OpsError, PciFunction, Result, once};
-use crate::kernel::attribute_value;
 
 /// The driver for VFIO that fits every device.
 pub(crate) const VFIO_PCI: &str = "vfio-pci";

@@ -3,9 +3,9 @@
 use nodedev_model::{Effect, Finding, FindingKind, PciAddress};
 use nodedev_sys::HostAccess;
 use nodedev_sys::paths::{PCI_DEVICES, follow};
+use nodedev_sys::pci_config;
 
 use super::{PciFunction, Result};
-use crate::pci_config;
 
 /// Why a function does not answer.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -11,13 +11,13 @@ use nodedev_model::{
 };
 use nodedev_sys::FileLock;
 use nodedev_sys::paths::{basename, parent};
+use nodedev_sys::pci_config;
 
 use super::act::Effort;
 use super::check::{self, Intent, Scene};
 use super::detach::ATTEMPTS;
 use super::group::is_bridge;
 use super::{Operations, OpsError, PciFunction, Result, act, audit};
-use crate::pci_config;
 
 /// Ways to reset that libvirt leaves to whoever uses the device next, and reports as done.
 const FUNCTION_LEVEL: &[&str] = &["flr", "af_flr"];

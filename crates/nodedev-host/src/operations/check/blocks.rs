@@ -3,6 +3,7 @@
 use std::collections::{HashMap, HashSet};
 
 use nodedev_model::PciAddress;
+use nodedev_sys::attribute_value;
 use nodedev_sys::open_files::number;
 use nodedev_sys::paths::{CLASS_BLOCK, DEV, DEV_BLOCK, UDEV_DATA, basename, follow, join, parent};
 use nodedev_sys::udev::{Record, Uevent};
@@ -12,7 +13,6 @@ use super::Scene;
 use super::claims::functions_above;
 use super::lookup::devices_in;
 use super::storage::{self, Place};
-use crate::kernel::attribute_value;
 use crate::operations::{OpsError, Result};
 
 /// Bound of a walk from one block device down to disks.

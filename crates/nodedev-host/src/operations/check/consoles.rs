@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 
 use nodedev_model::FindingKind;
 use nodedev_sys::HostAccess;
+use nodedev_sys::attribute_value;
 use nodedev_sys::paths::{
     ACTIVE_CONSOLES, CLASS_DRM, CLASS_GRAPHICS, CLASS_IPMI, CLASS_TPM, CLASS_TTY, CLASS_WATCHDOG, CONSOLES,
     DEV_CHAR, VIRTIO_DRIVERS, basename, follow, join,
@@ -11,7 +12,6 @@ use nodedev_sys::paths::{
 
 use super::claims::Claim;
 use super::lookup::{devices_in, is_name};
-use crate::kernel::attribute_value;
 use crate::operations::Result;
 
 const SMALL: usize = 4096;

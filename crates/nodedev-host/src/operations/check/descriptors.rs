@@ -4,6 +4,7 @@
 use std::collections::HashSet;
 
 use nodedev_model::{Effect, Finding, FindingKind, PciAddress};
+use nodedev_sys::attribute_value;
 use nodedev_sys::open_files::{Process, vfio_node};
 use nodedev_sys::paths::{IOMMU_GROUPS, MDEV_DEVICES, basename, join};
 
@@ -11,7 +12,6 @@ use super::claims::functions_above;
 use super::lookup::devices_in;
 use super::scene::{group_of_node, who};
 use super::{Intent, Scene, finding};
-use crate::kernel::attribute_value;
 use crate::operations::group::Group;
 use crate::operations::{PciFunction, Result};
 

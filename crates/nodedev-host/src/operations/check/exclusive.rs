@@ -3,12 +3,12 @@
 //! What is built upon a disk is asked first, since that says who it is.
 
 use nodedev_model::{Effect, Finding, FindingKind};
+use nodedev_sys::attribute_value;
 use nodedev_sys::paths::{basename, join, parent};
 
 use super::blocks::{node_of, udev_property};
 use super::claims::told;
 use super::{Intent, Scene, finding};
-use crate::kernel::attribute_value;
 use crate::operations::Result;
 
 const SMALL: usize = 4096;

@@ -4,12 +4,12 @@ use std::collections::HashMap;
 
 use nodedev_model::{Effect, Finding, FindingKind};
 use nodedev_sys::HostAccess;
+use nodedev_sys::attribute_value;
 use nodedev_sys::paths::{CXL_DEVICES, DAX_DEVICES, ND_DEVICES, basename, follow, join};
 
 use super::claims::Claim;
 use super::lookup::devices_in;
 use super::{Intent, Scene, finding};
-use crate::kernel::attribute_value;
 use crate::operations::Result;
 
 const SMALL: usize = 4096;

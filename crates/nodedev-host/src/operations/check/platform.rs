@@ -2,10 +2,10 @@
 
 use nodedev_model::{Effect, Finding, FindingKind};
 use nodedev_sys::HostAccess;
+use nodedev_sys::attribute_value;
 use nodedev_sys::paths::{ARCHITECTURE, CPUINFO, HYPERVISOR_TYPE, XEN_CAPABILITIES};
 
 use super::{Intent, Scene};
-use crate::kernel::attribute_value;
 use crate::operations::Result;
 
 const SMALL: usize = 4096;

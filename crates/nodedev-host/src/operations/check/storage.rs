@@ -4,6 +4,7 @@ use std::collections::{BTreeSet, HashSet};
 
 use nodedev_model::FindingKind;
 use nodedev_sys::SysError;
+use nodedev_sys::attribute_value;
 use nodedev_sys::paths::{
     BTRFS, DEV, FILE_SYSTEMS, NVME_TARGETS, PROCESSES_OF_THE_HOST, RESUME, SWAPS, TARGET_CORE, ZFS_POOLS,
     basename, follow, join,
@@ -13,7 +14,6 @@ use super::blocks::udev_property;
 use super::claims::{Claim, Claims, Concern};
 use super::mounts::{Mount, Mounts, unescaped};
 use super::{Scene, blocks};
-use crate::kernel::attribute_value;
 use crate::operations::{OpsError, Result};
 
 const SWAPS_LIMIT: usize = 1 << 20;

@@ -3,12 +3,12 @@
 //! Source: kernel, `drivers/usb/usbip/stub_dev.c`.
 
 use nodedev_model::{Effect, FindingKind};
+use nodedev_sys::attribute_value;
 use nodedev_sys::paths::{USBIP_HOST, basename, join};
 
 use super::Scene;
 use super::claims::{Claim, Claims};
 use super::lookup::devices_in;
-use crate::kernel::attribute_value;
 use crate::operations::Result;
 
 const SMALL: usize = 64;

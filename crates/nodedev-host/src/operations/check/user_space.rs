@@ -2,11 +2,11 @@
 
 use nodedev_model::{Effect, Finding, FindingKind};
 use nodedev_sys::HostAccess;
+use nodedev_sys::attribute_value;
 use nodedev_sys::open_files::OpenFile;
 use nodedev_sys::paths::{DEV, IOMMU_GROUPS, VFIO_WITHOUT_IOMMU};
 
 use super::{Intent, Scene};
-use crate::kernel::attribute_value;
 use crate::operations::group::Group;
 use crate::operations::{PciFunction, Result};
 

@@ -1,9 +1,10 @@
 //! The virtual functions of a physical one, which go when its driver lets go of it.
 
+use nodedev_model::{Effect, Finding, FindingKind, PciAddress};
+
 use super::scene::told;
 use super::{Intent, NEEDED, Scene, claims, finding};
 use crate::operations::Result;
-use nodedev_model::{Effect, Finding, FindingKind, PciAddress};
 
 /// Virtual functions end when the driver of their physical function lets go of it.
 pub(super) fn check(scene: &Scene<'_>, intent: &Intent<'_>) -> Result<Vec<Finding>> {

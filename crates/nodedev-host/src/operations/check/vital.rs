@@ -2,11 +2,11 @@
 
 use nodedev_model::{Effect, Finding, FindingKind};
 use nodedev_sys::HostAccess;
+use nodedev_sys::pci_config;
 
 use super::sharing::{MOST_TOLD, listed};
 use super::{Intent, Scene, finding};
 use crate::operations::{PciFunction, Result};
-use crate::pci_config;
 
 /// A kind of function that the host lives by.
 #[derive(Debug)]

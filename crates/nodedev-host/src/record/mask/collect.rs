@@ -5,6 +5,7 @@ use std::ops::ControlFlow;
 use nodedev_model::Text;
 use nodedev_sys::Root;
 use nodedev_sys::paths::{self, join};
+use nodedev_sys::pci_config;
 
 use super::binary::{express_serial, vital_fields};
 use super::identities::Identities;
@@ -15,7 +16,7 @@ use super::udev::{is_vendor_and_model, serial_in};
 use super::{properties, unquoted};
 use crate::enumerate::enumerate;
 use crate::kernel::{Issues, KernelDevice};
-use crate::{pci_config, vpd};
+use crate::vpd;
 
 /// All values of a host that can be looked for everywhere.
 pub(super) fn of_host(root: &Root, issues: &Issues) -> Identities {

@@ -3,10 +3,10 @@
 use std::collections::HashSet;
 
 use nodedev_sys::HostAccess;
+use nodedev_sys::attribute_value;
 use nodedev_sys::paths::{VIRTIO_DRIVERS, basename, follow, join};
 
 use super::peers::{Peer, Remote, peers_in};
-use crate::kernel::attribute_value;
 use crate::operations::Result;
 use crate::operations::check::Scene;
 use crate::operations::check::mounts::Mounts;

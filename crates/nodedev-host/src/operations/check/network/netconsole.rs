@@ -3,9 +3,9 @@
 //! Source: kernel, `Documentation/networking/netconsole.rst`.
 
 use nodedev_sys::HostAccess;
+use nodedev_sys::attribute_value;
 use nodedev_sys::paths::{COMMAND_LINE, CONSOLES, NETCONSOLE, join};
 
-use crate::kernel::attribute_value;
 use crate::operations::Result;
 
 const SMALL: usize = 4096;

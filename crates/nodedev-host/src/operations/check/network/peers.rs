@@ -5,13 +5,13 @@ use std::net::IpAddr;
 
 use nodedev_model::PciAddress;
 use nodedev_sys::HostAccess;
+use nodedev_sys::attribute_value;
 use nodedev_sys::paths::{
     CLASS_FC_HOST, CLASS_ISCSI_CONNECTION, CLASS_ISCSI_HOST, CLASS_ISCSI_SESSION, CLASS_NVME, NVME_FABRICS,
     RBD_DEVICES, basename, join,
 };
 
 use super::mounts;
-use crate::kernel::attribute_value;
 use crate::operations::Result;
 use crate::operations::check::Scene;
 use crate::operations::check::lookup::{devices_in, is_name};

@@ -3,11 +3,11 @@
 use std::collections::HashMap;
 use std::rc::Rc;
 
+use nodedev_sys::attribute_value;
 use nodedev_sys::network::InterfaceName;
 use nodedev_sys::paths::{CLASS_NET, PROCESSES_OF_THE_HOST, follow, join};
 
 use super::{How, Interfaces, is_real};
-use crate::kernel::attribute_value;
 use crate::operations::Result;
 use crate::operations::check::lookup::is_name;
 use crate::operations::check::network::routes::Way;
