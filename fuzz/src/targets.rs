@@ -518,7 +518,7 @@ fn udev_record(input: &[u8]) {
 /// Reads an entry of the journal. What is read, written and read again is the same.
 fn journal(input: &[u8]) {
     let address = nodedev_model::PciAddress { domain: 0, bus: 0, slot: 3, function: 0 };
-    let read = |content: &[u8]| nodedev_host::readers::journal_entry(content, address);
+    let read = |content: &[u8]| nodedev_change::read_entry(content, address);
     if let Ok(written) = read(input) {
         assert_eq!(read(&written).as_ref(), Ok(&written), "it changes when read again");
     }

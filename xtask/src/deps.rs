@@ -16,7 +16,9 @@ const LAYERS: &[(&str, &[&str])] = &[
     ("nodedev-sys", &[]),
     ("nodedev-rpc", &["nodedev-model"]),
     ("nodedev-driver", &["nodedev-model", "nodedev-xml"]),
-    ("nodedev-host", &["nodedev-driver", "nodedev-model", "nodedev-sys", "nodedev-xml"]),
+    // It changes a host without an index of its devices, and knows no driver.
+    ("nodedev-change", &["nodedev-model", "nodedev-sys"]),
+    ("nodedev-host", &["nodedev-change", "nodedev-driver", "nodedev-model", "nodedev-sys", "nodedev-xml"]),
     ("nodedev-remote", &["nodedev-driver", "nodedev-model", "nodedev-rpc"]),
     (
         "nodedev",
@@ -47,6 +49,7 @@ const LAYERS: &[(&str, &[&str])] = &[
     (
         "nodedev-fuzz",
         &[
+            "nodedev-change",
             "nodedev-driver",
             "nodedev-host",
             "nodedev-model",
@@ -74,6 +77,7 @@ const NAMES_PATHS: &[&str] = &["nodedev-sys"];
 const PATHS: &[&str] = &["/sys", "/run/udev", "/dev", "/proc"];
 /// Literals with such a path that are no place to look at: package, literal, reason.
 const ALLOWED_LITERALS: &[(&str, &str, &str)] = &[
+    ("nodedev-change", "/dev/", NODE_NAMES),
     ("nodedev-host", "/dev", NODE_NAMES),
     ("nodedev-host", "/dev/", NODE_NAMES),
     ("nodedev-host", "/dev/vd", NODE_NAMES),

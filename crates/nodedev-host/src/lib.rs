@@ -39,7 +39,6 @@ mod making;
 mod mdevctl;
 mod native;
 mod number;
-mod operations;
 pub mod pci_config;
 pub mod pci_ids;
 #[doc(hidden)]

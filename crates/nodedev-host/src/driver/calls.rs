@@ -3,6 +3,7 @@
 use std::ops::ControlFlow;
 use std::sync::PoisonError;
 
+use nodedev_change::{ResetRequest, Survey};
 use nodedev_driver::{
     Caller, CreateFlags, DetachOptions, DeviceRef, DeviceVisitor, Driver, Entry, Error, ErrorDomain,
     ExplainOptions, HostInfo, ListFlags, ReattachOptions, ResetOptions, Result, Revision, Snapshot,
@@ -15,6 +16,7 @@ use nodedev_model::{
 use nodedev_sys::paths::{self, basename};
 use nodedev_xml::Form;
 
+use super::change_error::told;
 use super::{HostDriver, exhausted, exhausted_at_host, reference};
 use crate::classify::Kind;
 use crate::describe::scsi;
@@ -22,7 +24,6 @@ use crate::host_info;
 use crate::index::{COMPUTER, Index};
 use crate::kernel::Issues;
 use crate::making::{mdev, vhba};
-use crate::operations::{Look, ResetRequest};
 use crate::refuse::{self, Makeable};
 use crate::shared::{Known, view_entry};
 
@@ -215,7 +216,7 @@ impl Driver for HostDriver {
     }
 
     fn explain(&self, name: &str, options: &ExplainOptions) -> Result<Explanation> {
-        self.explain_seen(&Look::at(self.operations(), options.connected_at), name, options)
+        self.explain_seen(&Survey::at(self.operations(), options.connected_at), name, options)
     }
 
     fn explain_each(
@@ -224,9 +225,9 @@ impl Driver for HostDriver {
         options: &ExplainOptions,
         tell: &mut dyn FnMut(&str, Result<Explanation>) -> ControlFlow<()>,
     ) {
-        let look = Look::at(self.operations(), options.connected_at);
+        let survey = Survey::at(self.operations(), options.connected_at);
         for name in names {
-            if tell(name, self.explain_seen(&look, name, options)).is_break() {
+            if tell(name, self.explain_seen(&survey, name, options)).is_break() {
                 break;
             }
         }
@@ -239,9 +240,9 @@ impl Driver for HostDriver {
         tell: &mut dyn FnMut(&str, Result<HandoverPlan>) -> ControlFlow<()>,
     ) {
         // What one device is detached of is not what was seen before any more.
-        let look = options.dry_run.then(|| Look::at(self.operations(), options.connected_at));
+        let survey = options.dry_run.then(|| Survey::at(self.operations(), options.connected_at));
         for name in names {
-            if tell(name, self.detach_device(name, options, look.as_ref())).is_break() {
+            if tell(name, self.detach_device(name, options, survey.as_ref())).is_break() {
                 break;
             }
         }
@@ -256,7 +257,7 @@ impl Driver for HostDriver {
     }
 
     fn handovers(&self) -> Result<Handovers> {
-        Ok(self.operations().handovers()?)
+        self.operations().handovers().map_err(told)
     }
 
     fn forget_handover(&self, name: &str) -> Result<bool> {
@@ -264,7 +265,7 @@ impl Driver for HostDriver {
     }
 
     fn recover_handovers(&self) -> Result<Vec<Issue>> {
-        Ok(self.operations().recover()?)
+        self.operations().recover().map_err(told)
     }
 
     fn entries(&self, view: View) -> Result<Vec<Entry>> {

@@ -3,6 +3,7 @@
 use std::sync::{MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
+use nodedev_change::{DetachRequest, Engine, OpsError, PciFunction, ResetRequest, Survey};
 use nodedev_driver::{Caller, DetachOptions, Error, ErrorDomain, ExplainOptions, ReattachOptions, Result};
 use nodedev_model::{CapabilityType, Effect, Explanation, HandoverPlan, PciAddress};
 use nodedev_sys::HostAccess;
@@ -10,8 +11,8 @@ use nodedev_sys::paths::{DEVICES, basename};
 use nodedev_sys::processes::ssh_address;
 
 use super::HostDriver;
+use super::change_error::told;
 use crate::classify::Kind;
-use crate::operations::{DetachRequest, Look, Operations, OpsError, PciFunction, ResetRequest};
 
 /// Names of drivers that clients of libvirt give and that are none.
 const DEFAULT_DRIVER: &str = "vfio";
@@ -26,8 +27,8 @@ impl HostDriver {
         self.access.as_deref().unwrap_or_else(|| self.root())
     }
 
-    pub(super) fn operations(&self) -> Operations<'_> {
-        Operations::on(self.host())
+    pub(super) fn operations(&self) -> Engine<'_> {
+        Engine::on(self.host())
     }
 
     /// The PCI function that a device is. Of one that stands on a PCI function, the error names that.
@@ -38,7 +39,7 @@ impl HostDriver {
         });
         let error: Error = match found {
             Ok((Kind::Libvirt(CapabilityType::Pci), Ok(address))) => return Ok(PciFunction::new(address)),
-            Ok(_) => OpsError::NotPci { name: name.to_owned() }.into(),
+            Ok(_) => told(OpsError::NotPci { name: name.to_owned() }),
             Err(error) => error,
         };
         let path = self.with_any(name, |index, id| index.entry(id).path.clone());
@@ -63,11 +64,11 @@ impl HostDriver {
     /// what others left half-done is finished or undone.
     pub(super) fn changeable(&self, name: &str) -> Result<()> {
         if !self.operations().is_changeable() {
-            return Err(OpsError::Recording { name: name.to_owned() }.into());
+            return Err(told(OpsError::Recording { name: name.to_owned() }));
         }
         let now = Instant::now();
         if is_due(*self.recovered(), now) {
-            for issue in self.operations().recover()? {
+            for issue in self.operations().recover().map_err(told)? {
                 tracing::info!("{issue}");
             }
             *self.recovered() = Some(now);
@@ -87,7 +88,7 @@ impl HostDriver {
     ) -> Result<()> {
         let function = self.pci_function(name)?;
         let kernel_driver = match kernel_driver {
-            Some(LEGACY_DRIVER) => return Err(OpsError::LegacyKvm.into()),
+            Some(LEGACY_DRIVER) => return Err(told(OpsError::LegacyKvm)),
             named => named.filter(|name| *name != DEFAULT_DRIVER),
         };
         self.changeable(name)?;
@@ -97,7 +98,7 @@ impl HostDriver {
             Caller::Process(process) => ssh_address(self.host(), Some(process)),
         };
         let request = DetachRequest { kernel_driver, connected_at, ..DetachRequest::default() };
-        let plan = self.operations().within(CLIENTS_PATIENCE).detach(&[function], &request)?;
+        let plan = self.operations().within(CLIENTS_PATIENCE).detach(&[function], &request).map_err(told)?;
         for finding in plan.findings.iter().filter(|finding| finding.effect >= Effect::Warning) {
             tracing::warn!(device = name, "{}", finding.problem);
         }
@@ -106,28 +107,31 @@ impl HostDriver {
 
     pub(super) fn explain_seen(
         &self,
-        look: &Look<'_>,
+        survey: &Survey<'_>,
         name: &str,
         options: &ExplainOptions,
     ) -> Result<Explanation> {
         let function = self.pci_function_below(name)?;
-        Ok(self.operations().explain(look, &function, options.kernel_driver.as_deref())?)
+        self.operations().explain(survey, &function, options.kernel_driver.as_deref()).map_err(told)
     }
 
-    /// `look` is what was seen of the host for several plans that nothing is done of.
+    /// `survey` is what was seen of the host for several plans that nothing is done of.
     pub(super) fn detach_device(
         &self,
         name: &str,
         options: &DetachOptions,
-        look: Option<&Look<'_>>,
+        survey: Option<&Survey<'_>>,
     ) -> Result<HandoverPlan> {
         let function = self.pci_function(name)?;
         if !options.dry_run {
             self.changeable(name)?;
         }
         let operations = self.operations();
-        let functions =
-            if options.group { operations.detachable_in_group(&function)? } else { vec![function] };
+        let functions = if options.group {
+            operations.detachable_in_group(&function).map_err(told)?
+        } else {
+            vec![function]
+        };
         let request = DetachRequest {
             kernel_driver: options.kernel_driver.as_deref(),
             force: options.force,
@@ -135,16 +139,17 @@ impl HostDriver {
             strict: true,
             connected_at: options.connected_at,
         };
-        Ok(match look {
-            Some(look) => operations.detach_seen(&look.scene, &functions, &request, &[])?,
-            None => operations.detach(&functions, &request)?,
-        })
+        match survey {
+            Some(survey) => operations.plan_detach(survey, &functions, &request),
+            None => operations.detach(&functions, &request),
+        }
+        .map_err(told)
     }
 
     pub(super) fn reattach_for_libvirt(&self, name: &str) -> Result<()> {
         let function = self.pci_function(name)?;
         self.changeable(name)?;
-        self.operations().within(CLIENTS_PATIENCE).reattach(&[function], false)?;
+        self.operations().within(CLIENTS_PATIENCE).reattach(&[function], false).map_err(told)?;
         Ok(())
     }
 
@@ -154,8 +159,12 @@ impl HostDriver {
             self.changeable(name)?;
         }
         let operations = self.operations();
-        let functions = if options.group { operations.detached_in_group(&function)? } else { vec![function] };
-        Ok(operations.reattach(&functions, options.dry_run)?)
+        let functions = if options.group {
+            operations.detached_in_group(&function).map_err(told)?
+        } else {
+            vec![function]
+        };
+        operations.reattach(&functions, options.dry_run).map_err(told)
     }
 
     pub(super) fn reset_device(&self, name: &str, request: &ResetRequest) -> Result<HandoverPlan> {
@@ -165,7 +174,7 @@ impl HostDriver {
         }
         let operations = self.operations();
         let operations = if request.as_libvirt { operations.within(CLIENTS_PATIENCE) } else { operations };
-        Ok(operations.reset(&function, request)?)
+        operations.reset(&function, request).map_err(told)
     }
 
     /// By the address too: the device of an entry need not be there any more.
@@ -173,10 +182,10 @@ impl HostDriver {
         self.changeable(name)?;
         let function = match name.parse() {
             Ok(address) => Some(PciFunction::new(address)),
-            Err(_) => self.operations().function_of_entry(name)?,
+            Err(_) => self.operations().function_of_entry(name).map_err(told)?,
         };
         match function {
-            Some(function) => Ok(self.operations().forget(&function)?),
+            Some(function) => self.operations().forget(&function).map_err(told),
             None => self.pci_function(name).map(|_| false).map_err(|_| {
                 let help = "`nodedev handover list` shows the entries; an entry has the name or the address of its device";
                 Error::no_device(ErrorDomain::NODEDEV, name).with_help(help)

@@ -1,4 +1,5 @@
 mod calls;
+mod change_error;
 mod changes;
 
 use std::collections::HashMap;

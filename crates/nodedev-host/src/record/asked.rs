@@ -5,6 +5,7 @@ use std::io;
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
+use nodedev_change::{Engine, PciFunction, Survey, recorded_mount};
 use nodedev_model::PciAddress;
 use nodedev_sys::network::Network;
 use nodedev_sys::open_files;
@@ -13,7 +14,6 @@ use nodedev_sys::{DeviceNode, FileLock, HostAccess, PendingWrite, Root, SysError
 
 use super::Recorder;
 use super::attributes;
-use crate::operations::{Look, Operations, PciFunction, recorded_mount};
 
 /// How many links are followed, as in the kernel.
 const MOST_LINKS: usize = 40;
@@ -33,14 +33,14 @@ pub(super) struct Paths {
 /// What is asked to say of each PCI function whether a guest can have it.
 pub(super) fn by_explain(root: &Root) -> Paths {
     let noted = Noted { root, paths: Mutex::default() };
-    let operations = Operations::on(&noted);
-    let look = Look::at(operations, None);
+    let operations = Engine::on(&noted);
+    let survey = Survey::at(operations, None);
     let names = root.names(PCI_DEVICES.as_bytes()).unwrap_or_default();
     for address in names.iter().filter_map(|name| PciAddress::from_bytes(name).ok()) {
         // What is found is of no interest, and neither is what cannot be.
-        let _ = operations.explain(&look, &PciFunction::new(address), None);
+        let _ = operations.explain(&survey, &PciFunction::new(address), None);
     }
-    drop(look);
+    drop(survey);
     noted.paths.into_inner().unwrap_or_else(PoisonError::into_inner)
 }
 
