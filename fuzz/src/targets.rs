@@ -553,7 +553,7 @@ fn host_file(input: &[u8]) {
 
 /// Records a host of which one file is foreign, masked. The recording is searched for what it is to hide.
 fn mask(input: &[u8]) {
-    use nodedev_host::record::{RecordError, RecordOptions, record};
+    use nodedev_record::{RecordError, RecordOptions, record};
     let Ok(Some(root)) = host::host().and_then(|host| host.changed_by(input)) else { return };
     let Ok(archive) = tempfile::Builder::new().suffix(".tar").tempfile_in(host::memory()) else { return };
     let recorded = record(&root, archive.path(), RecordOptions { mask: true });

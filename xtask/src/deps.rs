@@ -19,10 +19,20 @@ const LAYERS: &[(&str, &[&str])] = &[
     // It changes a host without an index of its devices, and knows no driver.
     ("nodedev-change", &["nodedev-model", "nodedev-sys"]),
     ("nodedev-host", &["nodedev-change", "nodedev-driver", "nodedev-model", "nodedev-sys", "nodedev-xml"]),
+    // Nothing but what offers it to programs needs the recorder.
+    ("nodedev-record", &["nodedev-change", "nodedev-driver", "nodedev-host", "nodedev-model", "nodedev-sys"]),
     ("nodedev-remote", &["nodedev-driver", "nodedev-model", "nodedev-rpc"]),
     (
         "nodedev",
-        &["nodedev-driver", "nodedev-host", "nodedev-model", "nodedev-remote", "nodedev-sys", "nodedev-xml"],
+        &[
+            "nodedev-driver",
+            "nodedev-host",
+            "nodedev-model",
+            "nodedev-record",
+            "nodedev-remote",
+            "nodedev-sys",
+            "nodedev-xml",
+        ],
     ),
     ("nodedev-capi", &["nodedev", "nodedev-driver", "nodedev-model", "nodedev-remote", "nodedev-rpc"]),
     ("nodedev-server", &["nodedev-driver", "nodedev-model", "nodedev-rpc"]),
@@ -53,6 +63,7 @@ const LAYERS: &[(&str, &[&str])] = &[
             "nodedev-driver",
             "nodedev-host",
             "nodedev-model",
+            "nodedev-record",
             "nodedev-rpc",
             "nodedev-sys",
             "nodedev-testkit",

@@ -2,6 +2,8 @@
 
 use std::ops::ControlFlow;
 
+use nodedev_host::raw::{Issues, KernelDevice, enumerate};
+use nodedev_host::vpd;
 use nodedev_model::Text;
 use nodedev_sys::Root;
 use nodedev_sys::paths::{self, join};
@@ -14,9 +16,6 @@ use super::place::{InPath, host_of, in_fabric_address, in_path, in_transport_add
 use super::tables::{self, is_identity_property};
 use super::udev::{is_vendor_and_model, serial_in};
 use super::{properties, unquoted};
-use crate::enumerate::enumerate;
-use crate::kernel::{Issues, KernelDevice};
-use crate::vpd;
 
 /// All values of a host that can be looked for everywhere.
 pub(super) fn of_host(root: &Root, issues: &Issues) -> Identities {

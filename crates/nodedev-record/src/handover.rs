@@ -5,7 +5,7 @@ use std::io;
 
 use nodedev_sys::paths::{self, join};
 
-use super::{FILE_LIMIT, Recorder};
+use crate::{FILE_LIMIT, Recorder};
 
 /// Files of a PCI function that are written only: that they are there is all that they tell.
 const WRITE_ONLY: &[&[u8]] = &[b"reset", b"reset_subordinate"];
@@ -23,7 +23,7 @@ const VFIO_ALIAS: &[u8] = b"alias vfio_pci:";
 
 impl Recorder<'_> {
     /// What a PCI function has besides its attributes.
-    pub(super) fn function(&mut self, path: &[u8], names: &[Box<[u8]>]) -> io::Result<()> {
+    pub(crate) fn function(&mut self, path: &[u8], names: &[Box<[u8]>]) -> io::Result<()> {
         for name in names.iter().filter(|name| WRITE_ONLY.contains(&&***name)) {
             self.content(&join(path, name), Vec::new())?;
         }
@@ -39,7 +39,7 @@ impl Recorder<'_> {
     }
 
     /// What a block device is built upon, and what is built upon it; and the link by its number.
-    pub(super) fn block(&mut self, path: &[u8], number: Option<String>) -> io::Result<()> {
+    pub(crate) fn block(&mut self, path: &[u8], number: Option<String>) -> io::Result<()> {
         for folder in BUILT_UPON.map(|folder| join(path, folder)) {
             self.links(&folder)?;
         }
@@ -50,7 +50,7 @@ impl Recorder<'_> {
     }
 
     /// Drivers, modules, and how the host uses its disks and networks. A masked recording does not tell of the latter.
-    pub(super) fn handovers(&mut self) -> io::Result<()> {
+    pub(crate) fn handovers(&mut self) -> io::Result<()> {
         self.file(paths::KERNEL_RELEASE.as_bytes())?;
         for driver in self.names(paths::PCI_DRIVERS.as_bytes()) {
             let driver = join(paths::PCI_DRIVERS.as_bytes(), &driver);
@@ -95,7 +95,7 @@ impl Recorder<'_> {
     }
 
     /// Records some lines of a file.
-    pub(super) fn lines(&mut self, path: &[u8], wanted: impl Fn(&[u8]) -> Option<&[u8]>) -> io::Result<()> {
+    pub(crate) fn lines(&mut self, path: &[u8], wanted: impl Fn(&[u8]) -> Option<&[u8]>) -> io::Result<()> {
         let mut content = Vec::new();
         let Ok(Some(content)) = self.root.read(path, &mut content, FILE_LIMIT) else { return Ok(()) };
         let mut kept = Vec::new();

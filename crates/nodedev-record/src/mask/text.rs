@@ -8,7 +8,7 @@ use super::kept::is_kept_of_kernel;
 use super::place::{FABRIC_KEPT, host_of, ip, qualified};
 use super::tables::{NOTHING_BUT_IDENTITY, NUMBERS, is_identity_property, is_label, is_placeholder};
 use super::{Mask, split_property, unquoted};
-use crate::record::spelling::plain;
+use crate::spelling::plain;
 
 /// What `/proc/cpuinfo` may tell: some machines have their serial number in it.
 const OF_PROCESSORS: &[&[u8]] = &[

@@ -20,10 +20,8 @@ use nodedev_model::{Issue, Text};
 use nodedev_sys::paths::{self, join, parent};
 use nodedev_sys::{Folder, Root, SysError};
 
-use crate::enumerate::{Found, enumerate};
-use crate::host_info;
-use crate::kernel::{Issues, KernelDevice};
 use mask::Mask;
+use nodedev_host::raw::{Found, Issues, KernelDevice, enumerate, machine_files};
 use output::Output;
 
 /// Bound of a file that is recorded.
@@ -164,7 +162,7 @@ impl Recorder<'_> {
         for path in attributes::HOST_FILES {
             self.file(path.as_bytes())?;
         }
-        for path in host_info::files(self.root) {
+        for path in machine_files(self.root) {
             self.file(path.as_bytes())?;
         }
         self.handovers()?;

@@ -9,9 +9,9 @@ use aho_corasick::AhoCorasick;
 use flate2::bufread::MultiGzDecoder;
 use nodedev_model::Text;
 
-use super::RecordError;
-use super::mask::{Secret, is_public, stands_alone};
-use super::spelling::{View, bytes, digits, is_weak, orders, packings, plain};
+use crate::RecordError;
+use crate::mask::{Secret, is_public, stands_alone};
+use crate::spelling::{View, bytes, digits, is_weak, orders, packings, plain};
 
 /// Fewer letters and digits are met by accident, unless they stand alone.
 const LONG: usize = 12;
@@ -22,7 +22,7 @@ const SHORTEST: usize = 6;
 ///
 /// # Errors
 /// [`RecordError::Revealed`] names the first value that is found; [`RecordError::Write`] if the archive cannot be read.
-pub(super) fn hides(written: &Path, archive: &Path, secrets: &[Secret]) -> Result<(), RecordError> {
+pub(crate) fn hides(written: &Path, archive: &Path, secrets: &[Secret]) -> Result<(), RecordError> {
     let fail = |source| RecordError::Write { path: archive.to_owned(), source };
     let finder = Finder::new(secrets).map_err(fail)?;
     let file = BufReader::with_capacity(1 << 16, File::open(written).map_err(fail)?);
@@ -160,7 +160,7 @@ impl Finder {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::record::output::Output;
+    use crate::output::Output;
 
     fn found(secret: &str, text: &[u8]) -> bool {
         let secrets = [Secret { value: secret.as_bytes().to_vec(), source: "a test".to_owned() }];

@@ -2,6 +2,7 @@
 
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
+#[path = "../../nodedev-host/tests/common/mod.rs"]
 mod common;
 
 use std::fs;
@@ -9,7 +10,7 @@ use std::io::Read;
 use std::path::Path;
 
 use common::{net, open, pci, tree};
-use nodedev_host::record::{RecordOptions, record};
+use nodedev_record::{RecordOptions, record};
 use nodedev_testkit::pci_bytes;
 use nodedev_testkit::tree::{Device, NodeKind, Tree};
 

@@ -2,6 +2,7 @@
 
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
+#[path = "../../nodedev-host/tests/common/mod.rs"]
 mod common;
 
 use std::fs;
@@ -9,7 +10,7 @@ use std::os::unix::fs::{PermissionsExt, symlink};
 use std::path::Path;
 
 use common::{host, pci};
-use nodedev_host::record::{RecordError, RecordOptions, record};
+use nodedev_record::{RecordError, RecordOptions, record};
 use nodedev_sys::Root;
 
 fn entries(folder: &Path) -> Vec<String> {

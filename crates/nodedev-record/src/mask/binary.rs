@@ -4,14 +4,14 @@
 use std::hash::RandomState;
 use std::ops::Range;
 
+use nodedev_host::vpd;
 use nodedev_sys::pci_config;
 
 use super::Mask;
 use super::identities::restored;
 use super::invent::invent;
 use super::tables::is_placeholder;
-use crate::record::spelling::{bytes, digits};
-use crate::vpd;
+use crate::spelling::{bytes, digits};
 
 /// Length of what the SCSI standard says of `inquiry` data; the rest is the vendor's, often with a serial number.
 const INQUIRY_STANDARD: usize = 36;

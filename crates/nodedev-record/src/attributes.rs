@@ -177,7 +177,7 @@ const RECORDED: &[&str] = &[
 ];
 
 /// Attributes below a device's folder.
-pub(super) const DEEP: &[&str] = &[
+pub(crate) const DEEP: &[&str] = &[
     "intel-iommu/address",
     "intel-iommu/version",
     "pmem/size",
@@ -190,17 +190,17 @@ pub(super) const DEEP: &[&str] = &[
 ];
 
 /// Attributes of a type of mediated device.
-pub(super) const MDEV_TYPE: &[&str] = &["available_instances", "description", "device_api", "name"];
+pub(crate) const MDEV_TYPE: &[&str] = &["available_instances", "description", "device_api", "name"];
 
 /// Attributes of an IOMMU group.
-pub(super) const IOMMU_GROUP: &[&str] = &["name", "reserved_regions", "type"];
+pub(crate) const IOMMU_GROUP: &[&str] = &["name", "reserved_regions", "type"];
 
 /// Files that belong to no device.
-pub(super) const HOST_FILES: &[&str] =
+pub(crate) const HOST_FILES: &[&str] =
     &["proc/version", "sys/devices/system/cpu/modalias", "sys/kernel/security/lockdown"];
 
 /// Whether an attribute in a device's folder is recorded.
-pub(super) fn is_recorded(name: &[u8]) -> bool {
+pub(crate) fn is_recorded(name: &[u8]) -> bool {
     RECORDED.binary_search_by(|known| known.as_bytes().cmp(name)).is_ok()
 }
 

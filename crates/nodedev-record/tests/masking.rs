@@ -2,6 +2,7 @@
 
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
+#[path = "../../nodedev-host/tests/common/mod.rs"]
 mod common;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -12,9 +13,9 @@ use std::path::Path;
 use common::{capability, everything, net, open, pci, tree};
 use nodedev_driver::contract::{Expect, check};
 use nodedev_host::HostDriver;
-use nodedev_host::record::{RecordOptions, record};
 use nodedev_interop::made;
 use nodedev_model::{Capability, NodeDevice};
+use nodedev_record::{RecordOptions, record};
 use nodedev_sys::Root;
 use nodedev_testkit::synthetic::Host;
 use nodedev_testkit::tree::{Device, NodeKind, Tree};

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use aho_corasick::{AhoCorasick, MatchKind};
 
 use super::identities::replace_letter;
-use crate::record::spelling::View;
+use crate::spelling::View;
 
 /// A value that is looked for as it is written.
 pub(super) struct Pattern {
@@ -138,6 +138,6 @@ impl Replacer {
 }
 
 /// Whether no letter or digit is beside a part of a text.
-pub(in crate::record) fn stands_alone(text: &[u8], start: usize, end: usize) -> bool {
+pub(crate) fn stands_alone(text: &[u8], start: usize, end: usize) -> bool {
     Beside::NoLetter.holds(text, start, end)
 }

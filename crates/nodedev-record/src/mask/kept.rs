@@ -356,7 +356,7 @@ fn has(table: &[&str], name: &[u8]) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::record::mask::tables::{is_identity_property, is_label};
+    use crate::mask::tables::{is_identity_property, is_label};
 
     #[test]
     fn tables_are_sorted_and_nothing_is_in_two() {

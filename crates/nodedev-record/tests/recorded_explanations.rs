@@ -2,13 +2,14 @@
 
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
+#[path = "../../nodedev-host/tests/common/mod.rs"]
 mod common;
 
 use common::{everything, net, open, pci, tree};
 use nodedev_driver::{Driver, ExplainOptions};
 use nodedev_host::HostDriver;
-use nodedev_host::record::{RecordOptions, record};
 use nodedev_model::CapabilityType;
+use nodedev_record::{RecordOptions, record};
 use nodedev_testkit::fixtures;
 use nodedev_testkit::synthetic::Host;
 use nodedev_testkit::tree::{Device, NodeKind, Tree};

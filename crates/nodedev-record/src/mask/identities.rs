@@ -8,7 +8,7 @@ use super::invent::{identity_part, invent, invent_after, invent_ip, is_identity,
 use super::place::{ip, qualified};
 use super::search::{Beside, Pattern, Replacer};
 use super::tables::is_placeholder;
-use crate::record::spelling::{View, bytes, digits, is_weak, orders, packings, plain};
+use crate::spelling::{View, bytes, digits, is_weak, orders, packings, plain};
 
 /// A longer value is replaced where it stands only.
 const LONGEST: usize = 1024;
@@ -188,10 +188,10 @@ impl Identities {
 }
 
 /// A value of the original that must not be in a masked recording.
-pub(in crate::record) struct Secret {
-    pub(in crate::record) value: Vec<u8>,
+pub(crate) struct Secret {
+    pub(crate) value: Vec<u8>,
     /// Where it was found on the host.
-    pub(in crate::record) source: String,
+    pub(crate) source: String,
 }
 
 /// Adds the spellings of a value.

@@ -20,8 +20,8 @@ use std::hash::RandomState;
 use nodedev_sys::Root;
 use nodedev_sys::paths::{self, basename};
 
-use crate::kernel::Issues;
 pub(super) use identities::Secret;
+use nodedev_host::raw::Issues;
 use search::Replacer;
 pub(super) use search::stands_alone;
 

@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use flate2::Compression;
 use flate2::write::GzEncoder;
 
-use super::RecordError;
+use crate::RecordError;
 
 enum Format {
     Plain(BufWriter<File>),
@@ -32,14 +32,14 @@ impl Write for Format {
 }
 
 /// An archive that is being written, under another name until it is complete.
-pub(super) struct Output {
+pub(crate) struct Output {
     archive: PathBuf,
     partial: PathBuf,
     builder: Option<tar::Builder<Format>>,
 }
 
 impl Output {
-    pub(super) fn create(archive: &Path) -> Result<Self, RecordError> {
+    pub(crate) fn create(archive: &Path) -> Result<Self, RecordError> {
         let name = archive.as_os_str().as_encoded_bytes();
         let gzip = if name.ends_with(b".tar") {
             false
@@ -73,15 +73,15 @@ impl Output {
         Ok(Self { archive: archive.to_owned(), partial, builder: Some(tar::Builder::new(format)) })
     }
 
-    pub(super) fn file(&mut self, path: &[u8], content: &[u8]) -> io::Result<()> {
+    pub(crate) fn file(&mut self, path: &[u8], content: &[u8]) -> io::Result<()> {
         self.append(path, tar::EntryType::Regular, content, None)
     }
 
-    pub(super) fn folder(&mut self, path: &[u8]) -> io::Result<()> {
+    pub(crate) fn folder(&mut self, path: &[u8]) -> io::Result<()> {
         self.append(path, tar::EntryType::Directory, b"", None)
     }
 
-    pub(super) fn link(&mut self, path: &[u8], target: &[u8]) -> io::Result<()> {
+    pub(crate) fn link(&mut self, path: &[u8], target: &[u8]) -> io::Result<()> {
         self.append(path, tar::EntryType::Symlink, b"", Some(target))
     }
 
@@ -105,7 +105,7 @@ impl Output {
     }
 
     /// Completes the archive, lets `check` look at it, and gives it its name.
-    pub(super) fn finish(
+    pub(crate) fn finish(
         mut self,
         check: impl FnOnce(&Path) -> Result<(), RecordError>,
     ) -> Result<(), RecordError> {

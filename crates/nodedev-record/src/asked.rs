@@ -12,8 +12,8 @@ use nodedev_sys::open_files;
 use nodedev_sys::paths::{self, PCI_DEVICES, join};
 use nodedev_sys::{DeviceNode, FileLock, HostAccess, PendingWrite, Root, SysError};
 
-use super::Recorder;
-use super::attributes;
+use crate::Recorder;
+use crate::attributes;
 
 /// How many links are followed, as in the kernel.
 const MOST_LINKS: usize = 40;
@@ -23,15 +23,15 @@ const SOCKET: &[u8] = b"socket:";
 
 /// Paths, relative to the root.
 #[derive(Debug, Default)]
-pub(super) struct Paths {
+pub(crate) struct Paths {
     /// Files that were read, and links.
-    pub(super) files: BTreeSet<Vec<u8>>,
+    pub(crate) files: BTreeSet<Vec<u8>>,
     /// Folders that were listed.
-    pub(super) folders: BTreeSet<Vec<u8>>,
+    pub(crate) folders: BTreeSet<Vec<u8>>,
 }
 
 /// What is asked to say of each PCI function whether a guest can have it.
-pub(super) fn by_explain(root: &Root) -> Paths {
+pub(crate) fn by_explain(root: &Root) -> Paths {
     let noted = Noted { root, paths: Mutex::default() };
     let operations = Engine::on(&noted);
     let survey = Survey::at(operations, None);
@@ -153,7 +153,7 @@ impl HostAccess for Noted<'_> {
 
 impl Recorder<'_> {
     /// All that is asked of the host besides. A masked recording does not tell of processes, file systems and block devices.
-    pub(super) fn asked(&mut self) -> io::Result<()> {
+    pub(crate) fn asked(&mut self) -> io::Result<()> {
         let asked = by_explain(self.root);
         let mut real = HashMap::new();
         for folder in &asked.folders {

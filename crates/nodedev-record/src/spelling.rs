@@ -11,13 +11,13 @@ const ESCAPES: [&[u8]; 3] = [b"\\x20", b"\\x2d", b"\\x3a"];
 const SHORTEST_NUMBER: usize = 6;
 
 /// The letters and digits of a text in lower case, without the separators between them, and where each stands.
-pub(super) struct View {
-    pub(super) letters: Vec<u8>,
-    pub(super) places: Vec<usize>,
+pub(crate) struct View {
+    pub(crate) letters: Vec<u8>,
+    pub(crate) places: Vec<usize>,
 }
 
 impl View {
-    pub(super) fn new(text: &[u8]) -> Self {
+    pub(crate) fn new(text: &[u8]) -> Self {
         let mut view =
             Self { letters: Vec::with_capacity(text.len()), places: Vec::with_capacity(text.len()) };
         let mut at = 0;
@@ -44,7 +44,7 @@ impl View {
 }
 
 /// The letters and digits of a value in lower case: what all its spellings have in common. A number goes without its `0x`.
-pub(super) fn plain(value: &[u8]) -> Vec<u8> {
+pub(crate) fn plain(value: &[u8]) -> Vec<u8> {
     let value = value.trim_ascii();
     let digits = value.strip_prefix(b"0x").or(value.strip_prefix(b"0X")).unwrap_or(value);
     let letters = View::new(digits).letters;
@@ -52,7 +52,7 @@ pub(super) fn plain(value: &[u8]) -> Vec<u8> {
 }
 
 /// The bytes that pairs of digits stand for. `None` if the value is no such number.
-pub(super) fn bytes(plain: &[u8]) -> Option<Vec<u8>> {
+pub(crate) fn bytes(plain: &[u8]) -> Option<Vec<u8>> {
     let digit = |byte: u8| char::from(byte).to_digit(16).map(|digit| digit as u8);
     let pairs = plain.chunks_exact(2);
     if !pairs.remainder().is_empty() {
@@ -62,7 +62,7 @@ pub(super) fn bytes(plain: &[u8]) -> Option<Vec<u8>> {
 }
 
 /// Whether a number is mostly zeros or ones, and so met by accident where it means something else.
-pub(super) fn is_weak(number: &[u8]) -> bool {
+pub(crate) fn is_weak(number: &[u8]) -> bool {
     let mut telling: Vec<u8> = number.iter().copied().filter(|byte| !matches!(byte, 0 | 0xff)).collect();
     telling.sort_unstable();
     telling.dedup();
@@ -70,7 +70,7 @@ pub(super) fn is_weak(number: &[u8]) -> bool {
 }
 
 /// The digits of bytes.
-pub(super) fn digits(bytes: &[u8]) -> Vec<u8> {
+pub(crate) fn digits(bytes: &[u8]) -> Vec<u8> {
     bytes
         .iter()
         .flat_map(|byte| [byte >> 4, byte & 0xf])
@@ -81,7 +81,7 @@ pub(super) fn digits(bytes: &[u8]) -> Vec<u8> {
 /// The other orders that the bytes of a number are found in: backwards; of a hardware address the 64-bit identifiers that are
 /// made of it; of a GUID the one with little-endian fields. A function of one number only: the same orders for two numbers of
 /// the same length come out in the same sequence.
-pub(super) fn orders(number: &[u8]) -> Vec<Vec<u8>> {
+pub(crate) fn orders(number: &[u8]) -> Vec<Vec<u8>> {
     let mut orders = vec![number.to_vec()];
     match number {
         [a, b, c, d, e, f] => {
@@ -106,7 +106,7 @@ pub(super) fn orders(number: &[u8]) -> Vec<Vec<u8>> {
 
 /// The ways in which a text is found in binary data: as it is, backwards, with the bytes of each pair exchanged (ATA), and as
 /// UTF-16.
-pub(super) fn packings(text: &[u8]) -> [Vec<u8>; 4] {
+pub(crate) fn packings(text: &[u8]) -> [Vec<u8>; 4] {
     let backwards = text.iter().rev().copied().collect();
     let mut exchanged = text.to_vec();
     exchanged.chunks_exact_mut(2).for_each(|pair| pair.swap(0, 1));
