@@ -214,7 +214,7 @@ pub const TARGETS: &[Target] = &[
     Target {
         name: "mdevctl",
         parse: |input| {
-            let _ = nodedev_host::readers::definition(input);
+            let _ = nodedev_change::parse_definition(input);
         },
         seeds: || Ok(seeds::definitions()),
         words: JSON,

@@ -53,7 +53,12 @@ pub(crate) fn run(host: &dyn HostAccess, step: &PlanStep, effort: Effort<'_>) ->
     }
     let Some(address) = step.device else { return Ok(()) };
     match step.action {
-        StepAction::LoadModule | StepAction::Reset => Ok(()),
+        StepAction::LoadModule
+        | StepAction::Reset
+        | StepAction::RunProgram
+        | StepAction::RemoveFile
+        | StepAction::CreateVport
+        | StepAction::DeleteVport => Ok(()),
         StepAction::SetOverride => {
             let found = PciFunction::new(address).driver_override(host)?;
             check(step, address, found)

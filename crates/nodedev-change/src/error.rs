@@ -153,6 +153,125 @@ pub enum OpsError {
         /// What failed when that was undone.
         rollback: Box<OpsError>,
     },
+    /// A name of a document that would lead elsewhere in sysfs, or in mdevctl's files.
+    #[error("Invalid {what} '{}' of a mediated device", text.escape_debug())]
+    InvalidName {
+        /// What it names.
+        what: &'static str,
+        /// The name.
+        text: String,
+        /// What it should be.
+        help: &'static str,
+    },
+    /// mdevctl is too old to change a running device.
+    #[error("Unable to modify mediated device: modify unsupported")]
+    ModifyUnsupported,
+    /// A program did not do what it was asked for.
+    #[error("{what}: {why}")]
+    Program {
+        /// What it should have done.
+        what: String,
+        /// What it says.
+        why: String,
+    },
+    /// A program could not be run, or did not end.
+    #[error("{source}")]
+    ProgramNotRun {
+        /// What the system said.
+        source: SysError,
+    },
+    /// Somebody has the device open.
+    #[error("Unable to destroy '{name}': device in use")]
+    Held {
+        /// Name of the device.
+        name: String,
+        /// Their process.
+        pid: u32,
+        /// Their program.
+        command: String,
+    },
+    /// The kernel refused to make or delete a virtual port.
+    #[error("Write of '{value}' to '{path}' during vport create/delete failed")]
+    VportWrite {
+        /// What was written.
+        value: String,
+        /// The attribute.
+        path: String,
+        /// What the system said.
+        source: SysError,
+    },
+    /// What is given for World Wide Names are none.
+    #[error("Write of '{value}' to '{path}' during vport create/delete failed")]
+    InvalidWwn {
+        /// What is given.
+        value: String,
+        /// The attribute that it would have been written to.
+        path: String,
+    },
+    /// What is to be done to a SCSI host cannot be done to it.
+    #[error("vport operation '{attribute}' is not supported for {host}")]
+    NoVports {
+        /// Name of the attribute that it lacks.
+        attribute: &'static str,
+        /// The SCSI host.
+        host: String,
+    },
+    /// Somebody else changes the device.
+    #[error("another process is changing {name}")]
+    ChangeBusy {
+        /// Name of the device.
+        name: String,
+        /// The process, if it is known.
+        pid: Option<u32>,
+    },
+    /// The kernel does not come back from a change of the device.
+    #[error("the change of {name} is not done: {problem}")]
+    ChangeWaiting {
+        /// Name of the device.
+        name: String,
+        /// Why.
+        problem: String,
+    },
+    /// A step was done, but did not lead to what it should have.
+    #[error("{name} is not as it should be after its change")]
+    ChangeNotReached {
+        /// Name of the device.
+        name: String,
+    },
+    /// The journal cannot be written, so nothing was changed.
+    #[error("cannot write the journal of changes for {name}")]
+    ChangeJournal {
+        /// Name of the device.
+        name: String,
+        /// What the system said.
+        source: SysError,
+    },
+    /// The journal's entry makes no sense.
+    #[error("the journal's entry {path} is damaged: {problem}")]
+    DamagedChange {
+        /// The entry.
+        path: String,
+        /// Why.
+        problem: String,
+    },
+    /// An earlier change was interrupted, and could be neither finished nor undone.
+    #[error("an earlier change of {name} was interrupted and could not be undone: {problem}")]
+    ChangeInterrupted {
+        /// Name of the device.
+        name: String,
+        /// Why.
+        problem: String,
+    },
+    /// The change failed and so did undoing it.
+    #[error("{}; and {name} could not be brought back to what it was: {}", cause.message(), rollback.message())]
+    ChangeRollbackFailed {
+        /// Name of the device.
+        name: String,
+        /// What failed first.
+        cause: Box<OpsError>,
+        /// What failed when that was undone.
+        rollback: Box<OpsError>,
+    },
     /// A file of the host makes no sense.
     #[error("{path} makes no sense: {problem}")]
     Malformed {
@@ -191,6 +310,9 @@ fn step_failed(step: &PlanStep) -> String {
         }
         StepAction::Probe => format!("Failed to trigger a probe for PCI device '{device}'"),
         StepAction::Reset => format!("Unable to reset PCI device {device}"),
+        StepAction::RunProgram => format!("Failed to run {}", step.file),
+        StepAction::RemoveFile => format!("Failed to remove {}", step.file),
+        StepAction::CreateVport | StepAction::DeleteVport => format!("Failed to write {}", step.file),
     }
 }
 
@@ -215,7 +337,10 @@ impl OpsError {
     /// What it is with all its causes, in one line.
     pub fn message(&self) -> String {
         match self {
-            Self::Step { source, .. } | Self::Journal { source, .. } => format!("{self}: {}", reason(source)),
+            Self::Step { source, .. }
+            | Self::Journal { source, .. }
+            | Self::ChangeJournal { source, .. }
+            | Self::VportWrite { source, .. } => format!("{self}: {}", reason(source)),
             Self::Sys(source) if source.errno().is_some() => format!("{self}: {}", reason(source)),
             _ => self.to_string(),
         }
@@ -268,6 +393,31 @@ impl OpsError {
             Self::Interrupted { device, .. } | Self::RollbackFailed { device, .. } => format!(
                 "the kernel's log (dmesg) says why; `nodedev reattach` tries it again, and `nodedev handover forget {device}` leaves the device as it is"
             ),
+            Self::InvalidName { help, .. } => (*help).into(),
+            Self::ModifyUnsupported => "mdevctl can do that from version 1.3.0 on".into(),
+            Self::ProgramNotRun { source } => match source.errno() {
+                Some(_) => "mediated devices are defined and started with the program mdevctl; install it",
+                None => "leave out --root to change this machine",
+            }
+            .into(),
+            Self::Held { pid, command, .. } => format!("process {pid} ({command}) has it"),
+            Self::VportWrite { source, .. } if source.errno().is_none() => {
+                "leave out --root to change this machine".into()
+            }
+            Self::InvalidWwn { .. } => "a World Wide Name has 16 hexadecimal digits".into(),
+            Self::ChangeBusy { pid: Some(pid), .. } => format!("wait for process {pid} to finish it"),
+            Self::ChangeBusy { pid: None, .. } | Self::ChangeWaiting { .. } => "wait for it to finish".into(),
+            Self::ChangeNotReached { .. } => "the kernel's log (dmesg) says why; it is as before".into(),
+            Self::DamagedChange { path, .. } => {
+                format!("removing {path} ends that; what was there before is then not known")
+            }
+            Self::ChangeInterrupted { .. } | Self::ChangeRollbackFailed { .. } => {
+                "the next change of it tries that again; the kernel's log (dmesg) says why it failed".into()
+            }
+            Self::Program { .. }
+            | Self::NoVports { .. }
+            | Self::VportWrite { .. }
+            | Self::ChangeJournal { .. } => return None,
             Self::Journal { .. } | Self::Malformed { .. } | Self::NotTold { .. } | Self::Sys(_) => {
                 return None;
             }

@@ -6,7 +6,7 @@
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use nodedev_model::{DriverBinding, HandoverState, Issue, PciAddress};
+use nodedev_model::{DriverBinding, HandoverState, Issue, PciAddress, ResourceKind};
 use nodedev_sys::paths::{BOOT_ID, HANDOVERS};
 use nodedev_sys::{FileLock, HostAccess, SysError};
 use serde::{Deserialize, Serialize};
@@ -14,8 +14,10 @@ use serde::{Deserialize, Serialize};
 use crate::function::Identity;
 use crate::{OpsError, PciFunction, Result, act, kernel_driver};
 
-/// Version of the entries' format.
-const VERSION: u32 = 1;
+/// Version of the entries' format. Version 1 had no kind of resource: all its entries are of bindings.
+pub(crate) const VERSION: u32 = 2;
+/// The oldest version that is read.
+const OLDEST: u32 = 1;
 /// Bound of an entry.
 const ENTRY_LIMIT: usize = 64 << 10;
 /// Bound of what a lock says of its owner.
@@ -29,6 +31,8 @@ pub(crate) const PAUSE: Duration = Duration::from_millis(50);
 #[serde(deny_unknown_fields)]
 pub(crate) struct Record {
     pub(crate) version: u32,
+    #[serde(default = "binding")]
+    pub(crate) kind: ResourceKind,
     /// Name of the device: for people who look at the file.
     pub(crate) name: String,
     pub(crate) address: String,
@@ -55,6 +59,11 @@ pub(crate) struct Record {
     /// Why the operation could be neither finished nor undone, or whom the kernel waits for.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) problem: Option<String>,
+}
+
+/// What entries of version 1 are about.
+fn binding() -> ResourceKind {
+    ResourceKind::Binding
 }
 
 /// A device of an operation.
@@ -91,6 +100,7 @@ impl Record {
     ) -> Self {
         Self {
             version: VERSION,
+            kind: ResourceKind::Binding,
             name: function.name.to_string(),
             address: function.address.to_string(),
             identity,
@@ -286,9 +296,15 @@ pub fn read_again(content: &[u8], address: PciAddress) -> std::result::Result<Ve
 /// Reads an entry: nothing in it is believed that the rest does not bear out.
 fn parse(content: &[u8], address: PciAddress) -> std::result::Result<Record, String> {
     let record: Record = serde_json::from_slice(content).map_err(|error| error.to_string())?;
-    if record.version != VERSION {
-        return Err(format!("it has version {}, and version {VERSION} is known here", record.version));
+    if !(OLDEST..=VERSION).contains(&record.version) {
+        let version = record.version;
+        return Err(format!("it has version {version}, and versions {OLDEST} to {VERSION} are known here"));
     }
+    if record.kind != ResourceKind::Binding {
+        return Err(format!("it is about {:?}, not a binding", record.kind));
+    }
+    // What is written again is of the present version.
+    let record = Record { version: VERSION, ..record };
     if record.address != address.to_string() {
         return Err(format!("it is about {:?}, not {address}", record.address));
     }
@@ -321,7 +337,7 @@ mod tests {
     fn entry() -> Value {
         let binding = |driver: &str| json!({ "kernel_driver": driver, "driver_override": driver });
         json!({
-            "version": 1, "name": "pci_0000_05_00_0", "address": "0000:05:00.0",
+            "version": 2, "kind": "binding", "name": "pci_0000_05_00_0", "address": "0000:05:00.0",
             "identity": {
                 "vendor": "0x8086", "device": "0x10c9", "subsystem_vendor": "0x1af4", "subsystem_device": "0x1100",
                 "syspath": "/sys/devices/pci0000:00/0000:05:00.0",
@@ -341,8 +357,15 @@ mod tests {
             Ok::<Value, String>(serde_json::from_slice(&written).unwrap())
         };
         assert_eq!(again(&entry()), Ok(entry()));
+        let mut old = entry();
+        old["version"] = json!(1);
+        old.as_object_mut().unwrap().remove("kind");
+        assert_eq!(again(&old), Ok(entry()), "version 1 becomes version 2");
         for (field, value, want) in [
-            ("version", json!(2), "it has version 2"),
+            ("version", json!(3), "it has version 3"),
+            ("version", json!(0), "it has version 0"),
+            ("kind", json!("mdev"), "it is about Mdev"),
+            ("kind", json!("usb"), "usb"),
             ("address", json!("0000:05:00.1"), "it is about"),
             ("members", json!([]), "list of members"),
             ("members", json!([{ "address": "0000:05:00.1" }]), "list of members"),

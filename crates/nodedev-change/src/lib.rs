@@ -19,6 +19,7 @@ mod function;
 mod group;
 mod journal;
 mod kernel_driver;
+mod kinds;
 mod plan;
 mod power;
 mod reattach;
@@ -38,6 +39,9 @@ pub use error::OpsError;
 pub use explain::Survey;
 pub use function::PciFunction;
 pub use journal::read_again as read_entry;
+pub use kinds::mdev::definition::parse as parse_definition;
+pub use kinds::mdev::{Mdev, MdevAct};
+pub use kinds::vport::{Vport, VportAct};
 pub use reset::ResetRequest;
 
 /// Result of an operation.

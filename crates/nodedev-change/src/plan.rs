@@ -93,6 +93,7 @@ impl Steps {
             device: Some(self.address),
             file: format!("/{PCI_DEVICES}/{}/driver_override", self.address),
             value: wanted.unwrap_or_default().to_owned(),
+            input: None,
             before,
             after: wanted.map(str::to_owned),
         });
@@ -105,6 +106,7 @@ impl Steps {
             device: Some(self.address),
             file: format!("/{PCI_DRIVERS}/{driver}/unbind"),
             value: self.address.to_string(),
+            input: None,
             before: Some(driver),
             after: None,
         });
@@ -117,6 +119,7 @@ impl Steps {
             device: Some(self.address),
             file: format!("/{PCI_DRIVERS_PROBE}"),
             value: self.address.to_string(),
+            input: None,
             before: None,
             after: wanted.map(str::to_owned),
         });
@@ -130,6 +133,7 @@ pub(crate) fn load_module(module: &str) -> PlanStep {
         device: None,
         file: format!("/{}/{module}", nodedev_sys::paths::MODULE),
         value: module.to_owned(),
+        input: None,
         before: None,
         after: None,
     }

@@ -36,7 +36,10 @@ impl Engine<'_> {
     /// # Errors
     /// The journal cannot be listed.
     pub fn recover(&self) -> Result<Vec<Issue>> {
-        Ok(self.recover_each(Journal::of(self.host).addresses()?, |record| record.problem.is_some()))
+        let mut issues =
+            self.recover_each(Journal::of(self.host).addresses()?, |record| record.problem.is_some());
+        issues.extend(self.recover_resources()?);
+        Ok(issues)
     }
 
     /// The same for some devices, which somebody wants to have now.

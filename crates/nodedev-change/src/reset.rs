@@ -253,6 +253,7 @@ fn step(function: &PciFunction, way: &Way) -> Option<PlanStep> {
         device: Some(function.address),
         file: format!("/{}", String::from_utf8_lossy(&file)),
         value: "1".into(),
+        input: None,
         before: None,
         after: None,
     })

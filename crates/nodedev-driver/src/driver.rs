@@ -2,13 +2,13 @@ use std::borrow::Cow;
 use std::ops::ControlFlow;
 
 use nodedev_model::{
-    CapabilityType, DeviceName, DeviceState, Explanation, HandoverPlan, Handovers, Issue, NodeDevice,
-    Visibility,
+    CapabilityType, ChangePlan, DeviceName, DeviceState, Explanation, HandoverPlan, Handovers, Issue,
+    NodeDevice, Visibility,
 };
 
 use crate::{
-    Caller, CreateFlags, DetachOptions, Error, ExplainOptions, HostInfo, ListFlags, ReattachOptions,
-    ResetOptions, Result, Revision, UpdateFlags, Watch, XmlFlags,
+    Caller, ChangeRequest, CreateFlags, DetachOptions, Error, ExplainOptions, HostInfo, ListFlags,
+    ReattachOptions, ResetOptions, Result, Revision, UpdateFlags, Watch, XmlFlags,
 };
 
 /// A device as lists and lookups give it: its name, which is its identity, and its parent's.
@@ -287,6 +287,15 @@ pub trait Driver: Send + Sync {
     /// [`Error::no_device`]; what stands in the way; those of the reset; [`Error::no_native_call`].
     fn reset_with(&self, _name: &str, _options: &ResetOptions) -> Result<HandoverPlan> {
         Err(Error::no_native_call("reset with options"))
+    }
+
+    /// What would be done to make, change or remove a mediated device or a virtual port, and how it would be undone. Nothing is
+    /// changed, and what stands in the way is told as the call itself would.
+    ///
+    /// # Errors
+    /// Those of the call; [`Error::no_native_call`].
+    fn plan_change(&self, _request: &ChangeRequest<'_>) -> Result<ChangePlan> {
+        Err(Error::no_native_call("plan of a change"))
     }
 
     /// Whether a device can be handed to a guest, with a kernel driver of a name or the one that fits it; if not, why, and

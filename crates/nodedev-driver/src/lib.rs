@@ -12,6 +12,7 @@
 //!
 //! This crate touches no host: it reads no sysfs and opens no sockets.
 
+mod change_request;
 #[cfg(any(test, feature = "contract"))]
 pub mod contract;
 mod document;
@@ -28,6 +29,7 @@ mod test_driver;
 mod uri;
 mod watch;
 
+pub use change_request::ChangeRequest;
 pub use document::parse_document;
 pub use driver::{DeviceRef, DeviceVisitor, Driver, Entry, Snapshot, View, XmlVisitor};
 pub use error::{Error, ErrorLevel, Result};

@@ -43,8 +43,6 @@ mod number;
 pub mod pci_config;
 pub mod pci_ids;
 pub mod raw;
-#[doc(hidden)]
-pub mod readers;
 mod refuse;
 mod scan;
 mod shared;

@@ -13,6 +13,7 @@
 mod ap;
 mod capability;
 mod ccw;
+mod change_plan;
 mod device;
 mod drm;
 mod error_numbers;
@@ -38,6 +39,7 @@ pub use capability::{Capability, CapabilityType, UnknownCapability};
 pub use ccw::{
     CcwAddress, CcwCapability, CcwGroupCapability, CcwGroupMember, CcwState, CssCapability, QethKind,
 };
+pub use change_plan::{ChangeOperation, ChangePlan, ChangedDevice, ResourceKind};
 pub use device::{DeviceState, NodeDevice, ParentSelector, Visibility};
 pub use drm::{DrmCapability, DrmKind};
 pub use error_numbers::{ErrorCode, ErrorDomain};

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use nodedev_change::{Engine, PciFunction, Survey, recorded_mount};
 use nodedev_model::PciAddress;
+use nodedev_sys::mdevctl::Ran;
 use nodedev_sys::network::Network;
 use nodedev_sys::open_files;
 use nodedev_sys::paths::{self, PCI_DEVICES, join};
@@ -146,6 +147,10 @@ impl HostAccess for Noted<'_> {
 
     fn load_module(&self, name: &str) -> Result<(), SysError> {
         refused(name.as_bytes())
+    }
+
+    fn run_mdevctl(&self, _: &[&str], _: Option<&str>, _: &[FileLock]) -> Result<Ran, SysError> {
+        refused(paths::MDEVCTL.as_bytes())
     }
 
     fn pause(&self, _: Duration) {}

@@ -18,6 +18,7 @@
 //! ```
 
 mod faults;
+mod mdev;
 mod pci;
 
 use std::collections::{HashMap, HashSet};
@@ -28,6 +29,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 use std::{fmt, fs, io};
 
+use nodedev_sys::mdevctl::Ran;
 use nodedev_sys::network::Network;
 use nodedev_sys::{DeviceNode, FileLock, HostAccess, Operation, PendingWrite, Root, SysError};
 
@@ -521,6 +523,15 @@ impl HostAccess for FakeKernel {
         state.pci.writes.push(("modprobe".into(), name.to_owned()));
         pci::register(&self.folder, &driver, Some(name))
             .map_err(|_| failure(Operation::Run, name.as_bytes(), errno::EIO))
+    }
+
+    fn run_mdevctl(&self, arguments: &[&str], input: Option<&str>, _: &[FileLock]) -> Result<Ran, SysError> {
+        let mut state = self.step(Operation::Run, b"mdevctl")?;
+        if !arguments.contains(&"--help") {
+            state.pci.writes.push(("mdevctl".into(), arguments.join(" ")));
+        }
+        mdev::run(&self.folder, &mut state.faults, arguments, input)
+            .map_err(|errno| failure(Operation::Run, b"mdevctl", errno))
     }
 
     fn pause(&self, time: Duration) {

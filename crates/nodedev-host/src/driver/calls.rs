@@ -3,15 +3,15 @@
 use std::ops::ControlFlow;
 use std::sync::PoisonError;
 
-use nodedev_change::{ResetRequest, Survey};
+use nodedev_change::{MdevAct, ResetRequest, Survey};
 use nodedev_driver::{
-    Caller, CreateFlags, DetachOptions, DeviceRef, DeviceVisitor, Driver, Entry, Error, ErrorDomain,
-    ExplainOptions, HostInfo, ListFlags, ReattachOptions, ResetOptions, Result, Revision, Snapshot,
-    UpdateFlags, View, Watch, XmlFlags, XmlVisitor,
+    Caller, ChangeRequest, CreateFlags, DetachOptions, DeviceRef, DeviceVisitor, Driver, Entry, Error,
+    ErrorDomain, ExplainOptions, HostInfo, ListFlags, ReattachOptions, ResetOptions, Result, Revision,
+    Snapshot, UpdateFlags, View, Watch, XmlFlags, XmlVisitor,
 };
 use nodedev_model::{
-    CapabilityType, DeviceName, Explanation, FcHost, HandoverPlan, Handovers, Issue, NodeDevice, Text,
-    Visibility,
+    CapabilityType, ChangePlan, DeviceName, Explanation, FcHost, HandoverPlan, Handovers, Issue, NodeDevice,
+    Text, Visibility,
 };
 use nodedev_sys::paths::{self, basename};
 use nodedev_xml::Form;
@@ -143,48 +143,48 @@ impl Driver for HostDriver {
         let wanted = refuse::create_xml(self, xml, flags)?;
         self.serves("virNodeDeviceCreateXML")?;
         match wanted {
-            (Makeable::Mdev, device) => mdev::start_new(self, &device),
-            (Makeable::Vhba, device) => vhba::create(self, &device),
+            (Makeable::Mdev, device) => mdev::start_new(self.maker(), &device),
+            (Makeable::Vhba, device) => vhba::create(self.maker(), &device),
         }
     }
 
     fn define_xml(&self, xml: &[u8], flags: CreateFlags) -> Result<DeviceRef> {
         let wanted = refuse::define_xml(self, xml, flags)?;
         self.serves("virNodeDeviceDefineXML")?;
-        mdev::define(self, &wanted)
+        mdev::define(self.maker(), &wanted)
     }
 
     fn destroy(&self, name: &str) -> Result<()> {
         let kind = refuse::destroy(self, name)?;
         self.serves("virNodeDeviceDestroy")?;
         match kind {
-            Makeable::Mdev => mdev::stop(self, name),
-            Makeable::Vhba => vhba::delete(self, name),
+            Makeable::Mdev => mdev::stop(self.maker(), name),
+            Makeable::Vhba => vhba::delete(self.maker(), name),
         }
     }
 
     fn undefine(&self, name: &str) -> Result<()> {
         refuse::undefine(self, name)?;
         self.serves("virNodeDeviceUndefine")?;
-        mdev::undefine(self, name)
+        mdev::undefine(self.maker(), name)
     }
 
     fn create(&self, name: &str) -> Result<()> {
         refuse::create(self, name)?;
         self.serves("virNodeDeviceCreate")?;
-        mdev::start(self, name)
+        mdev::start(self.maker(), name)
     }
 
     fn update(&self, name: &str, xml: &[u8], flags: UpdateFlags) -> Result<()> {
         let wanted = refuse::update(self, name, xml, flags)?;
         self.serves("virNodeDeviceUpdate")?;
-        mdev::update(self, name, &wanted, flags)
+        mdev::update(self.maker(), name, &wanted, flags)
     }
 
     fn set_autostart(&self, name: &str, autostart: bool) -> Result<()> {
         if refuse::set_autostart(self, name, autostart)? {
             self.serves("virNodeDeviceSetAutostart")?;
-            mdev::set_autostart(self, name, autostart)?;
+            mdev::set_autostart(self.maker(), name, autostart)?;
         }
         Ok(())
     }
@@ -213,6 +213,39 @@ impl Driver for HostDriver {
     fn reset_with(&self, name: &str, options: &ResetOptions) -> Result<HandoverPlan> {
         let ResetOptions { force, dry_run } = *options;
         self.reset_device(name, &ResetRequest { force, dry_run, as_libvirt: false })
+    }
+
+    fn plan_change(&self, request: &ChangeRequest<'_>) -> Result<ChangePlan> {
+        let maker = self.maker();
+        match *request {
+            ChangeRequest::Create { xml, flags } => match refuse::create_xml(self, xml, flags)? {
+                (Makeable::Mdev, device) => mdev::plan_new(maker, &device),
+                (Makeable::Vhba, device) => vhba::plan_new(maker, &device),
+            },
+            ChangeRequest::Define { xml, flags } => {
+                mdev::plan_definition(maker, &refuse::define_xml(self, xml, flags)?)
+            }
+            ChangeRequest::Start(name) => {
+                refuse::create(self, name)?;
+                mdev::plan_act(maker, name, &MdevAct::Start)
+            }
+            ChangeRequest::Destroy(name) => match refuse::destroy(self, name)? {
+                Makeable::Mdev => mdev::plan_act(maker, name, &MdevAct::Destroy),
+                Makeable::Vhba => vhba::plan_delete(maker, name),
+            },
+            ChangeRequest::Undefine(name) => {
+                refuse::undefine(self, name)?;
+                mdev::plan_act(maker, name, &MdevAct::Undefine)
+            }
+            ChangeRequest::Update { name, xml, flags } => {
+                mdev::plan_update(maker, name, &refuse::update(self, name, xml, flags)?, flags)
+            }
+            ChangeRequest::SetAutostart { name, autostart } => {
+                let is_change = refuse::set_autostart(self, name, autostart)?;
+                let plan = mdev::plan_act(maker, name, &MdevAct::SetAutostart(autostart))?;
+                Ok(if is_change { plan } else { plan.unchanged() })
+            }
+        }
     }
 
     fn explain(&self, name: &str, options: &ExplainOptions) -> Result<Explanation> {

@@ -6,6 +6,9 @@ use nodedev_change::OpsError;
 use nodedev_driver::{Error, ErrorCode, ErrorDomain};
 use nodedev_model::{FindingKind, StepAction};
 
+/// `EINVAL`, the same on all of Linux's architectures.
+const INVALID: i32 = 22;
+
 /// The error of a change, as drivers have errors.
 pub(crate) fn told(error: OpsError) -> Error {
     let (domain, code) = number(&error);
@@ -34,6 +37,24 @@ fn number(error: &OpsError) -> (ErrorDomain, ErrorCode) {
         E::Waiting { .. } => (D::NODEDEV, C::OPERATION_TIMEOUT),
         E::Refused { finding } => of_finding(finding.kind),
         E::RollbackFailed { .. } => (D::NODEDEV, C::OPERATION_FAILED),
+        E::InvalidName { .. } => (D::NODEDEV, C::XML_ERROR),
+        E::ModifyUnsupported => (D::NODEDEV, C::OPERATION_UNSUPPORTED),
+        E::NoVports { .. } | E::ChangeBusy { .. } | E::ChangeInterrupted { .. } => {
+            (D::NODEDEV, C::OPERATION_INVALID)
+        }
+        E::InvalidWwn { .. } => (D::NODEDEV, C::SYSTEM_ERROR),
+        E::VportWrite { source, .. } | E::ChangeJournal { source, .. } if source.errno().is_some() => {
+            (D::NODEDEV, C::SYSTEM_ERROR)
+        }
+        E::ChangeWaiting { .. } => (D::NODEDEV, C::OPERATION_TIMEOUT),
+        E::ChangeRollbackFailed { .. } => (D::NODEDEV, C::OPERATION_FAILED),
+        E::Program { .. }
+        | E::ProgramNotRun { .. }
+        | E::Held { .. }
+        | E::VportWrite { .. }
+        | E::ChangeJournal { .. }
+        | E::ChangeNotReached { .. }
+        | E::DamagedChange { .. } => (D::NODEDEV, C::INTERNAL_ERROR),
         E::UnknownDriver { .. }
         | E::OriginalDriver { .. }
         | E::NoPciDriver { .. }
@@ -52,10 +73,14 @@ fn system_error(error: &OpsError) -> Option<io::Error> {
     use OpsError as E;
     match error {
         E::Gone { .. } => Some(io::Error::from_raw_os_error(nodedev_sys::NO_ENTRY)),
+        // As the kernel refuses others.
+        E::InvalidWwn { .. } => Some(io::Error::from_raw_os_error(INVALID)),
         E::Step { step, .. } if step.action == StepAction::Reset => None,
-        E::Step { source, .. } | E::Journal { source, .. } | E::Sys(source) => {
-            source.errno().map(io::Error::from_raw_os_error)
-        }
+        E::Step { source, .. }
+        | E::Journal { source, .. }
+        | E::VportWrite { source, .. }
+        | E::ChangeJournal { source, .. }
+        | E::Sys(source) => source.errno().map(io::Error::from_raw_os_error),
         _ => None,
     }
 }

@@ -2,6 +2,8 @@ mod calls;
 mod change_error;
 mod changes;
 
+pub(crate) use change_error::told;
+
 use std::collections::HashMap;
 use std::io;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -16,6 +18,7 @@ use crate::describe::{Describer, nested};
 use crate::index::{Id, Index};
 use crate::kernel::Issues;
 use crate::live::{FollowStats, Follower, Source};
+use crate::making::Maker;
 use crate::scan::Uevents;
 use crate::shared::{Known, Shared};
 
@@ -117,6 +120,10 @@ impl HostDriver {
             return Ok(());
         }
         Err(Error::no_support(function).with_help("leave out --root to change this machine"))
+    }
+
+    fn maker(&self) -> Maker<'_> {
+        Maker { devices: self, engine: self.operations() }
     }
 
     fn describer(&self) -> Describer<'_> {

@@ -1,21 +1,13 @@
 //! What mdevctl is asked to do: arguments and input. Source: mdevctl's manual page; libvirt asks in the same way, but for the
 //! parent, which is always named here: one UUID can be defined below two parents.
 
-use nodedev_driver::{Error, ErrorCode, ErrorDomain, Result};
-use nodedev_model::{MdevConfig, Uuid};
-use nodedev_sys::{Root, mdevctl};
+use nodedev_model::{MdevConfig, PlanStep, StepAction};
 use serde_json::{Value, json};
 
-use super::names;
+use super::Mdev;
 
-/// The device that is meant.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct Target<'a> {
-    /// Address of the parent.
-    pub(super) parent: &'a str,
-    /// Absent: mdevctl makes one up.
-    pub(super) uuid: Option<Uuid>,
-}
+/// Name of the program.
+const PROGRAM: &str = "mdevctl";
 
 /// What is asked for.
 #[derive(Debug, Clone, Copy)]
@@ -39,7 +31,7 @@ pub(super) enum Request<'a> {
 }
 
 impl Request<'_> {
-    fn arguments(&self, target: Target<'_>) -> Vec<String> {
+    fn arguments(&self, mdev: &Mdev) -> Vec<String> {
         let command = match self {
             Self::StartNew(_) | Self::StartDefined => "start",
             Self::Define { .. } => "define",
@@ -50,12 +42,12 @@ impl Request<'_> {
         let mut arguments = vec![command.to_owned()];
         // A running device has its UUID alone.
         if !matches!(self, Self::Stop) {
-            arguments.push(format!("--parent={}", target.parent));
+            arguments.push(format!("--parent={}", mdev.parent));
         }
         if self.input().is_some() {
             arguments.push("--jsonfile=/dev/stdin".to_owned());
         }
-        arguments.extend(target.uuid.map(|uuid| format!("--uuid={uuid}")));
+        arguments.push(format!("--uuid={}", mdev.uuid));
         let switches = match self {
             Self::Modify { defined, live, .. } => [(*defined, "--defined"), (*live, "--live")],
             Self::SetAutostart(on) => [(*on, "--auto"), (!*on, "--manual")],
@@ -93,57 +85,29 @@ impl Request<'_> {
         Some(input.to_string())
     }
 
-    /// What could not be done, in libvirt's words, and what stands there if mdevctl says nothing.
-    fn failure(&self, name: &str) -> (String, &'static str) {
-        const UNKNOWN: &str = "Unknown error";
-        match self {
-            Self::StartNew(_) => ("Unable to start mediated device".to_owned(), UNKNOWN),
-            Self::Define { .. } => ("Unable to define mediated device".to_owned(), UNKNOWN),
-            Self::Modify { .. } => ("Unable to modify mediated device".to_owned(), UNKNOWN),
-            Self::StartDefined => ("Unable to create mediated device".to_owned(), UNKNOWN),
-            Self::Stop => (format!("Unable to destroy '{name}'"), UNKNOWN),
-            Self::Undefine => ("Unable to undefine mediated device".to_owned(), UNKNOWN),
-            Self::SetAutostart(_) => (format!("Unable to set autostart on '{name}'"), "Unknown Error"),
+    /// The step that has mdevctl do it. No argument has a blank in it: parents are names, checked before.
+    pub(super) fn step(&self, mdev: &Mdev) -> PlanStep {
+        PlanStep {
+            action: StepAction::RunProgram,
+            device: None,
+            file: PROGRAM.to_owned(),
+            value: self.arguments(mdev).join(" "),
+            input: self.input(),
+            before: None,
+            after: None,
         }
     }
-
-    /// Has mdevctl do it. What it says: the UUID of a device that had none. `name` is the device's, for errors.
-    pub(super) fn run(&self, root: &Root, target: Target<'_>, name: &str) -> Result<String> {
-        names::check(target, self.config().map(|(config, _)| config))?;
-        if matches!(self, Self::Modify { .. }) && !can_modify(root)? {
-            let detail = "Unable to modify mediated device: modify unsupported";
-            return Err(Error::new(ErrorDomain::NODEDEV, ErrorCode::OPERATION_UNSUPPORTED, detail)
-                .with_help("mdevctl can do that from version 1.3.0 on"));
-        }
-        let ran = mdevctl::run(root, &self.arguments(target), self.input().as_deref()).map_err(not_run)?;
-        if ran.success {
-            return Ok(ran.output);
-        }
-        let (what, nothing) = self.failure(name);
-        let why = if ran.complaint.is_empty() { nothing } else { &ran.complaint };
-        Err(Error::internal(ErrorDomain::NODEDEV, format!("{what}: {why}")))
-    }
 }
 
-/// Whether mdevctl can change a running device, or a definition alone. Asking for help does nothing else.
-fn can_modify(root: &Root) -> Result<bool> {
-    let question = ["modify", "--defined", "--live", "--jsonfile", "b", "--help"].map(str::to_owned);
-    Ok(mdevctl::run(root, &question, None).map_err(not_run)?.success)
-}
-
-fn not_run(error: nodedev_sys::SysError) -> Error {
-    let help = match error.errno() {
-        Some(_) => "mediated devices are defined and started with the program mdevctl; install it",
-        None => "leave out --root to change this machine",
-    };
-    Error::internal(ErrorDomain::NODEDEV, error.to_string()).with_help(help)
-}
+/// The question whether mdevctl can change a running device, or a definition alone. Asking for help does nothing else.
+pub(super) const CAN_MODIFY: [&str; 6] = ["modify", "--defined", "--live", "--jsonfile", "b", "--help"];
 
 #[cfg(test)]
 mod tests {
     use nodedev_model::{MdevAttribute, MdevConfig};
 
-    use super::{Request, Target};
+    use super::Request;
+    use crate::kinds::mdev::Mdev;
 
     /// Arguments as libvirt 11.3 gives them, and the parent besides.
     #[test]
@@ -164,48 +128,38 @@ mod tests {
         let plain_input = r#"{"mdev_type":"mtty-1","start":"manual"}"#;
         let rich_input = r#"{"mdev_type":"vfio_ap/passthrough","start":"auto","attrs":[{"assign_adapter":"5"},{"assign_domain":"0x\"6"}]}"#;
         let modify = |defined, live| Request::Modify { config: &plain, autostart: false, defined, live };
-        for (request, has_uuid, arguments, input) in [
-            (Request::StartNew(&plain), false, "start --parent=P --jsonfile=/dev/stdin", Some(plain_input)),
-            (
-                Request::StartNew(&plain),
-                true,
-                "start --parent=P --jsonfile=/dev/stdin --uuid=U",
-                Some(plain_input),
-            ),
+        for (request, arguments, input) in [
+            (Request::StartNew(&plain), "start --parent=P --jsonfile=/dev/stdin --uuid=U", Some(plain_input)),
             (
                 Request::Define { config: &rich, autostart: true },
-                true,
                 "define --parent=P --jsonfile=/dev/stdin --uuid=U",
                 Some(rich_input),
             ),
             (
                 modify(true, false),
-                true,
                 "modify --parent=P --jsonfile=/dev/stdin --uuid=U --defined",
                 Some(plain_input),
             ),
             (
                 modify(true, true),
-                true,
                 "modify --parent=P --jsonfile=/dev/stdin --uuid=U --defined --live",
                 Some(plain_input),
             ),
             (
                 Request::Modify { config: &rich, autostart: true, defined: true, live: false },
-                true,
                 "modify --parent=P --jsonfile=/dev/stdin --uuid=U --defined",
                 Some(rich_input),
             ),
-            (Request::StartDefined, true, "start --parent=P --uuid=U", None),
-            (Request::Stop, true, "stop --uuid=U", None),
-            (Request::Undefine, true, "undefine --parent=P --uuid=U", None),
-            (Request::SetAutostart(true), true, "modify --parent=P --uuid=U --auto", None),
-            (Request::SetAutostart(false), true, "modify --parent=P --uuid=U --manual", None),
+            (Request::StartDefined, "start --parent=P --uuid=U", None),
+            (Request::Stop, "stop --uuid=U", None),
+            (Request::Undefine, "undefine --parent=P --uuid=U", None),
+            (Request::SetAutostart(true), "modify --parent=P --uuid=U --auto", None),
+            (Request::SetAutostart(false), "modify --parent=P --uuid=U --manual", None),
         ] {
-            let parsed = has_uuid.then(|| uuid.parse().expect("a UUID"));
-            let target = Target { parent: "P", uuid: parsed };
-            assert_eq!(request.arguments(target).join(" "), arguments.replace('U', uuid), "{request:?}");
-            assert_eq!(request.input().as_deref(), input, "{request:?}");
+            let mdev = Mdev { parent: "P".to_owned(), uuid: uuid.parse().expect("a UUID") };
+            let step = request.step(&mdev);
+            assert_eq!(step.value, arguments.replace('U', uuid), "{request:?}");
+            assert_eq!(step.input.as_deref(), input, "{request:?}");
         }
     }
 }

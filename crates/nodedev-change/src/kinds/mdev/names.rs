@@ -1,9 +1,8 @@
 //! Names of a document that become parts of paths in sysfs or of mdevctl's files, where a program writes as root.
 
-use nodedev_driver::{Error, ErrorCode, ErrorDomain, Result};
 use nodedev_model::MdevConfig;
 
-use super::mdevctl::Target;
+use crate::{OpsError, Result};
 
 /// Longest name of a file, as in the kernel (`NAME_MAX`).
 const LONGEST: usize = 255;
@@ -11,7 +10,7 @@ const LONGEST: usize = 255;
 const FOLDERS: &[&str] = &["nvidia"];
 
 /// Whether a text is what the kernel calls types of mediated devices and attributes: one component of a path.
-fn is_name(text: &str) -> bool {
+pub(super) fn is_name(text: &str) -> bool {
     let first = text.bytes().next().is_some_and(|b| b.is_ascii_alphanumeric() || b == b'_');
     first
         && text.len() <= LONGEST
@@ -29,14 +28,13 @@ fn is_attribute(text: &str) -> bool {
 /// Refuses what is no name, before anything is run.
 ///
 /// # Errors
-/// `VIR_ERR_XML_ERROR`, with the name as it can be shown.
-pub(super) fn check(target: Target<'_>, config: Option<&MdevConfig>) -> Result<()> {
-    let refused = |what: &str, text: &str, help: &str| {
-        let detail = format!("Invalid {what} '{}' of a mediated device", text.escape_debug());
-        Err(Error::new(ErrorDomain::NODEDEV, ErrorCode::XML_ERROR, detail).with_help(help.to_owned()))
+/// [`OpsError::InvalidName`].
+pub(super) fn check(parent: &str, config: Option<&MdevConfig>) -> Result<()> {
+    let refused = |what: &'static str, text: &str, help: &'static str| {
+        Err(OpsError::InvalidName { what, text: text.to_owned(), help })
     };
-    if !is_name(target.parent) {
-        return refused("parent", target.parent, "it is the last part of the parent's path in sysfs");
+    if !is_name(parent) {
+        return refused("parent", parent, "it is the last part of the parent's path in sysfs");
     }
     let Some(config) = config else { return Ok(()) };
     let type_id = config.type_id.to_string();
@@ -65,14 +63,13 @@ mod tests {
 
     #[test]
     fn names_are_one_component_of_what_the_kernel_uses() {
-        let target = |parent| Target { parent, uuid: None };
         for (parent, type_id, attribute) in [
             ("0000:00:02.0", "i915-GVTg_V5_4", "assign_adapter"),
             ("0.0.0052", "vfio_ccw-io", "0"),
             ("matrix", "vfio_ap-passthrough", "ap_config"),
             ("mtty", "mtty-2", "nvidia/vgpu_params"),
         ] {
-            assert!(check(target(parent), Some(&config(type_id, attribute))).is_ok(), "{attribute}");
+            assert!(check(parent, Some(&config(type_id, attribute))).is_ok(), "{attribute}");
         }
         let long = "a".repeat(256);
         let wrong = [
@@ -95,16 +92,16 @@ mod tests {
             for (parent, config) in
                 [(name, config("t", "a")), ("P", config(name, "a")), ("P", config("t", name))]
             {
-                let error = check(target(parent), Some(&config)).unwrap_err();
-                assert_eq!(error.code(), ErrorCode::XML_ERROR, "{name:?}");
+                let error = check(parent, Some(&config)).unwrap_err();
+                assert!(matches!(error, OpsError::InvalidName { .. }), "{name:?}");
                 assert!(!error.message().contains(['\n', '\u{202e}']), "{error}");
             }
         }
         for attribute in
             ["nvidia/", "nvidia/../x", "nvidia/a/b", "driver/unbind", "../../../etc/ld.so.preload"]
         {
-            assert!(check(target("P"), Some(&config("t", attribute))).is_err(), "{attribute}");
+            assert!(check("P", Some(&config("t", attribute))).is_err(), "{attribute}");
         }
-        assert!(check(target("../x"), None).is_err());
+        assert!(check("../x", None).is_err());
     }
 }
