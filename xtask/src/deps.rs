@@ -95,7 +95,7 @@ const ALLOWED_LITERALS: &[(&str, &str, &str)] = &[
     ("nodedev-host", "/dev/nvme", NODE_NAMES),
     ("nodedev-host", "/dev/dasd", NODE_NAMES),
     (
-        "nodedev-host",
+        "nodedev-change",
         "--jsonfile=/dev/stdin",
         "an argument of mdevctl, which reads its own input by that name",
     ),

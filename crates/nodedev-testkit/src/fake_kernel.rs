@@ -20,6 +20,7 @@
 mod faults;
 mod mdev;
 mod pci;
+mod vport;
 
 use std::collections::{HashMap, HashSet};
 use std::net::IpAddr;
@@ -51,6 +52,8 @@ pub mod errno {
     pub const EBUSY: i32 = 16;
     /// No such device.
     pub const ENODEV: i32 = 19;
+    /// Invalid argument.
+    pub const EINVAL: i32 = 22;
     /// Too many open files in the system.
     pub const ENFILE: i32 = 23;
     /// Too many open files.
