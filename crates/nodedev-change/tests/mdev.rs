@@ -212,8 +212,9 @@ fn an_error_at_any_step_leaves_the_device_as_before_or_as_wanted() {
             let result = (case.act)(&kernel);
             assert!(kernel.was_hit(), "{} has fewer steps than it had", case.name);
             kernel.restart();
-            Engine::on(&kernel).recover().unwrap();
             let now = seen(&kernel);
+            Engine::on(&kernel).recover().unwrap();
+            assert_eq!(seen(&kernel), now, "{}: nothing is left to be recovered from", case.name);
             let at = format!("{} failed at step {step} with {result:?}", case.name);
             // What is seen to be done although the look at it failed is the one thing that may be told as an error.
             match result {

@@ -117,7 +117,9 @@ fn an_error_at_any_step_leaves_the_port_as_before_or_as_wanted() {
             kernel.fail_at(step, errno::EIO);
             let result = change(&kernel, act);
             kernel.restart();
+            let now = seen(&kernel);
             Engine::on(&kernel).recover().unwrap();
+            assert_eq!(seen(&kernel), now, "nothing is left to be recovered from");
             let (now, at) = (seen(&kernel), format!("{act:?} failed at step {step} with {result:?}"));
             match result {
                 Ok(_) => assert_eq!(now, after, "{at}"),
