@@ -231,7 +231,7 @@ fn tree() -> io::Result<Tree> {
 
 #[cfg(test)]
 mod tests {
-    use nodedev_driver::{Driver as _, ListFlags};
+    use nodedev_driver::{LibvirtCalls as _, ListFlags};
     use nodedev_host::HostDriver;
 
     use super::*;

@@ -575,7 +575,7 @@ fn archive(input: &[u8]) {
 
 /// Asks everything that a command can ask about a host.
 fn describe_all(root: nodedev_sys::Root) {
-    use nodedev_driver::{Driver as _, ListFlags, View, XmlFlags};
+    use nodedev_driver::{Changes as _, LibvirtCalls as _, ListFlags, Operations as _, View, XmlFlags};
     let driver = nodedev_host::HostDriver::new(root);
     for device in driver.list(ListFlags::empty()).unwrap_or_default() {
         let _ = driver.xml(device.name.as_str(), XmlFlags::empty());

@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 use std::time::Instant;
 
-use nodedev::{ConnectUri, Connection, DeviceName, Error, ErrorCode, Options, View, near_matches};
+use nodedev::{ConnectUri, Connection, DeviceName, Error, ErrorCode, ListFlags, Options, View, near_matches};
 
 use crate::args::Global;
 use crate::progress::Progress;
@@ -61,8 +61,8 @@ pub(crate) fn resolve<'a>(connection: &Connection, argument: &'a str) -> anyhow:
     };
     match argument.split_once(',') {
         Some((wwnn, wwpn)) if is_wwn(wwnn) && is_wwn(wwpn) => {
-            match connection.lookup_scsi_host_by_wwn(wwnn, wwpn) {
-                Ok(device) => Ok(device.name.as_str().to_owned().into()),
+            match connection.lookup_scsi_host_by_wwn(wwnn, wwpn, 0) {
+                Ok(name) => Ok(name.as_str().to_owned().into()),
                 // The answer that libvirt has for a pair that no host has.
                 Err(error) if error == Error::unknown_cause() => {
                     let what = format!("no SCSI host has the World Wide Names {wwnn} and {wwpn}");
@@ -81,9 +81,10 @@ pub(crate) fn explain(connection: &Connection, name: &str, error: Error) -> Erro
     if error.code() != ErrorCode::NO_NODE_DEVICE || error.help().is_some() {
         return error;
     }
-    let native: Vec<DeviceName> = match connection.entries(View::Native) {
+    let native: Vec<DeviceName> = match connection.devices().and_then(|devices| devices.entries(View::Native))
+    {
         Ok(entries) => entries.into_iter().map(|entry| entry.name).collect(),
-        Err(_) => connection.names(None).unwrap_or_default(),
+        Err(_) => connection.list_names(ListFlags::empty()).unwrap_or_default(),
     };
     if native.iter().any(|known| known.as_str() == name) {
         return error.with_help(format!("libvirt does not show this device; `nodedev show {name}` does"));

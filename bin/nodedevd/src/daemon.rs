@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use nodedev_driver::{Driver as _, Scope};
+use nodedev_driver::{Operations as _, Scope};
 use nodedev_host::HostDriver;
 use nodedev_model::{HandoverState, Handovers};
 use nodedev_server::{Access, AllowAll, Options, Service, Settings, Workers};

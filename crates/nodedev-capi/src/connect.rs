@@ -138,7 +138,7 @@ pub extern "C-unwind" fn virConnectGetURI(conn: ConnectPtr) -> *mut c_char {
 #[unsafe(no_mangle)]
 pub extern "C-unwind" fn virConnectGetHostname(conn: ConnectPtr) -> *mut c_char {
     Function::of_connections("virConnectGetHostname")
-        .on_connection(conn, |connection| try_copy(connection.source().host_name()?.to_bytes()))
+        .on_connection(conn, |connection| try_copy(connection.calls()?.host_name()?.as_bytes()))
 }
 
 /// Version of the hypervisor, which node devices have none of.
@@ -152,7 +152,7 @@ pub unsafe extern "C-unwind" fn virConnectGetVersion(conn: ConnectPtr, hyperviso
         if hypervisor.is_null() {
             return Err(function.null("hvVer"));
         }
-        let found = connection.source().version()?;
+        let found = connection.calls()?.version()?;
         // SAFETY: the caller's promise; it is not NULL.
         unsafe { hypervisor.write(number(found)) };
         Ok(0)
@@ -170,7 +170,7 @@ pub unsafe extern "C-unwind" fn virConnectGetLibVersion(conn: ConnectPtr, librar
         if library.is_null() {
             return Err(function.null("libVer"));
         }
-        let found = connection.source().library_version()?;
+        let found = connection.calls()?.library_version()?;
         // SAFETY: the caller's promise; it is not NULL.
         unsafe { library.write(number(found)) };
         Ok(0)

@@ -3,6 +3,9 @@
 use std::ffi::CString;
 use std::sync::{Arc, Mutex, PoisonError};
 
+use nodedev_driver::LibvirtCalls;
+
+use crate::c_memory::c_string;
 use crate::error::{Handler, SharedError};
 use crate::handle::{Handles, Keep};
 use crate::source::Source;
@@ -15,7 +18,7 @@ static CONNECTIONS: Handles<Entry, Connect> = Handles::new();
 /// A connection.
 pub(crate) struct Connection {
     handle: ConnectPtr,
-    source: Arc<dyn Source>,
+    source: Arc<Source>,
     /// The URI that the program opened.
     uri: CString,
     /// Name of the driver, once asked for.
@@ -57,7 +60,7 @@ pub(crate) fn find(handle: ConnectPtr) -> Option<Arc<Connection>> {
 }
 
 /// Makes a connection that the program holds one reference of.
-pub(crate) fn insert(source: Arc<dyn Source>, uri: CString, read_only: bool) -> ConnectPtr {
+pub(crate) fn insert(source: Arc<Source>, uri: CString, read_only: bool) -> ConnectPtr {
     let handle = Handles::<Entry, Connect>::next();
     let connection = Arc::new(Connection {
         handle,
@@ -143,8 +146,13 @@ impl Connection {
         self.handle
     }
 
-    pub(crate) fn source(&self) -> &dyn Source {
-        &*self.source
+    pub(crate) fn source(&self) -> &Source {
+        &self.source
+    }
+
+    /// libvirt's functions, as the source of the devices answers them.
+    pub(crate) fn calls(&self) -> nodedev_driver::Result<&dyn LibvirtCalls> {
+        self.source.calls()
     }
 
     pub(crate) fn uri(&self) -> &CString {
@@ -176,7 +184,7 @@ impl Connection {
         let mut kind = self.kind.lock().unwrap_or_else(PoisonError::into_inner);
         let kind = match &mut *kind {
             Some(kind) => kind,
-            none => none.insert(self.source.kind()?),
+            none => none.insert(c_string(self.source.calls()?.driver_type()?.as_bytes())),
         };
         Ok(kind.as_ptr())
     }

@@ -2,11 +2,11 @@
 
 #![expect(unsafe_code, reason = "functions for C")]
 
-use std::ffi::{CStr, CString, c_char, c_int, c_uint, c_void};
+use std::ffi::{CStr, c_char, c_int, c_uint, c_void};
 use std::ptr;
 use std::sync::Arc;
 
-use nodedev_driver::{Error, Result};
+use nodedev_driver::{CreateFlags, Error, ListFlags, Result, UpdateFlags, XmlFlags};
 
 use crate::c_memory::{copy, free, no_memory, text, try_copy};
 use crate::device::Device;
@@ -27,8 +27,8 @@ pub unsafe extern "C-unwind" fn virNodeNumOfDevices(
 ) -> c_int {
     Function::of_devices("virNodeNumOfDevices").on_connection(conn, |connection| {
         // SAFETY: the caller's promise.
-        let capability = unsafe { text(cap) };
-        count(connection.source().count(capability, flags)?)
+        let capability = unsafe { text(cap) }.map(CStr::to_string_lossy);
+        count(connection.calls()?.count_names(capability.as_deref(), flags)?)
     })
 }
 
@@ -48,8 +48,8 @@ pub unsafe extern "C-unwind" fn virNodeListDevices(
     function.on_connection(conn, |connection| {
         let room = Room::new(function, names, maxnames)?;
         // SAFETY: the caller's promise.
-        let capability = unsafe { text(cap) };
-        let found = connection.source().names(capability, room.most, flags)?;
+        let capability = unsafe { text(cap) }.map(CStr::to_string_lossy);
+        let found = connection.calls()?.names(capability.as_deref(), Some(room.most), flags)?;
         // SAFETY: the caller's promise.
         unsafe { room.fill(&found) }
     })
@@ -72,10 +72,11 @@ pub unsafe extern "C-unwind" fn virConnectListAllNodeDevices(
         unsafe { devices.write(ptr::null_mut()) };
     }
     function.on_connection(conn, |connection| {
+        let flags = ListFlags::from_bits_retain(flags);
         if devices.is_null() {
-            return count(connection.source().count_all(flags)?);
+            return count(connection.calls()?.count(flags)?);
         }
-        let found = connection.source().list_all(flags)?;
+        let found = connection.calls()?.list_names(flags)?;
         let number = count(found.len())?;
         // SAFETY: any size may be asked for; an array of names in memory is not so long that it overflows.
         let array =
@@ -111,8 +112,8 @@ pub unsafe extern "C-unwind" fn virNodeDeviceLookupByName(
     let function = Function::of_devices("virNodeDeviceLookupByName");
     function.on_connection(conn, |connection| {
         // SAFETY: the caller's promise.
-        let name = unsafe { given(function, "name", name) }?;
-        device::insert(function, connection, connection.source().lookup(name)?)
+        let name = unsafe { given(function, "name", name) }?.to_string_lossy();
+        device::insert(function, connection, connection.calls()?.lookup(&name)?)
     })
 }
 
@@ -131,7 +132,12 @@ pub unsafe extern "C-unwind" fn virNodeDeviceLookupSCSIHostByWWN(
     function.on_connection(conn, |connection| {
         // SAFETY: the caller's promise.
         let (wwnn, wwpn) = unsafe { (given(function, "wwnn", wwnn)?, given(function, "wwpn", wwpn)?) };
-        device::insert(function, connection, connection.source().lookup_by_wwn(wwnn, wwpn, flags)?)
+        let (wwnn, wwpn) = (wwnn.to_string_lossy(), wwpn.to_string_lossy());
+        device::insert(
+            function,
+            connection,
+            connection.calls()?.lookup_scsi_host_by_wwn(&wwnn, &wwpn, flags)?,
+        )
     })
 }
 
@@ -156,15 +162,16 @@ pub extern "C-unwind" fn virNodeDeviceGetParent(dev: NodeDevicePtr) -> *const c_
 /// A device's document; freed by the caller.
 #[unsafe(no_mangle)]
 pub extern "C-unwind" fn virNodeDeviceGetXMLDesc(dev: NodeDevicePtr, flags: c_uint) -> *mut c_char {
-    Function::of_devices("virNodeDeviceGetXMLDesc")
-        .on_device(dev, |device| try_copy(&device.connection().source().xml(device.name(), flags)?))
+    Function::of_devices("virNodeDeviceGetXMLDesc").on_device(dev, |device| {
+        try_copy(&device.calls()?.xml(&device.text(), XmlFlags::from_bits_retain(flags))?)
+    })
 }
 
 /// How many capabilities a device has.
 #[unsafe(no_mangle)]
 pub extern "C-unwind" fn virNodeDeviceNumOfCaps(dev: NodeDevicePtr) -> c_int {
     Function::of_devices("virNodeDeviceNumOfCaps")
-        .on_device(dev, |device| count(device.connection().source().count_capabilities(device.name())?))
+        .on_device(dev, |device| count(device.calls()?.count_capabilities(&device.text())?))
 }
 
 /// Names of a device's capabilities; each is freed by the caller. Returns how many there are, at most `maxnames`.
@@ -180,7 +187,7 @@ pub unsafe extern "C-unwind" fn virNodeDeviceListCaps(
     let function = Function::of_devices("virNodeDeviceListCaps");
     function.on_device(dev, |device| {
         let room = Room::new(function, names, maxnames)?;
-        let found = device.connection().source().capabilities(device.name(), room.most)?;
+        let found = device.calls()?.capabilities(&device.text(), Some(room.most))?;
         // SAFETY: the caller's promise.
         unsafe { room.fill(&found) }
     })
@@ -204,14 +211,14 @@ pub extern "C-unwind" fn virNodeDeviceFree(dev: NodeDevicePtr) -> c_int {
 #[unsafe(no_mangle)]
 pub extern "C-unwind" fn virNodeDeviceIsActive(dev: NodeDevicePtr) -> c_int {
     Function::of_devices("virNodeDeviceIsActive")
-        .on_device(dev, |device| Ok(device.connection().source().is_active(device.name())?.into()))
+        .on_device(dev, |device| Ok(device.calls()?.is_active(&device.text())?.into()))
 }
 
 /// Whether a device has a definition: 1 or 0.
 #[unsafe(no_mangle)]
 pub extern "C-unwind" fn virNodeDeviceIsPersistent(dev: NodeDevicePtr) -> c_int {
     Function::of_devices("virNodeDeviceIsPersistent")
-        .on_device(dev, |device| Ok(device.connection().source().is_persistent(device.name())?.into()))
+        .on_device(dev, |device| Ok(device.calls()?.is_persistent(&device.text())?.into()))
 }
 
 /// Whether a device is started with the host.
@@ -224,7 +231,7 @@ pub unsafe extern "C-unwind" fn virNodeDeviceGetAutostart(
     autostart: *mut c_int,
 ) -> c_int {
     Function::of_devices("virNodeDeviceGetAutostart").on_device(dev, |device| {
-        let found = device.connection().source().autostart(device.name())?;
+        let found = device.calls()?.autostart(&device.text())?;
         if !autostart.is_null() {
             // SAFETY: the caller's promise; it is not NULL.
             unsafe { autostart.write(found.into()) };
@@ -245,16 +252,14 @@ fn change(function: Function, device: NodeDevicePtr, run: impl FnOnce(&Arc<Devic
 #[unsafe(no_mangle)]
 pub extern "C-unwind" fn virNodeDeviceSetAutostart(dev: NodeDevicePtr, autostart: c_int) -> c_int {
     change(Function::of_devices("virNodeDeviceSetAutostart"), dev, |device| {
-        device.connection().source().set_autostart(device.name(), autostart != 0)
+        device.calls()?.set_autostart(&device.text(), autostart != 0)
     })
 }
 
 /// Takes a device from the host, for a guest. The misspelt name is libvirt's.
 #[unsafe(no_mangle)]
 pub extern "C-unwind" fn virNodeDeviceDettach(dev: NodeDevicePtr) -> c_int {
-    change(Function::of_devices("virNodeDeviceDettach"), dev, |device| {
-        device.connection().source().detach(device.name())
-    })
+    change(Function::of_devices("virNodeDeviceDettach"), dev, |device| device.calls()?.detach(&device.text()))
 }
 
 /// Takes a device from the host, for a kernel driver; NULL: the driver's choice.
@@ -269,8 +274,8 @@ pub unsafe extern "C-unwind" fn virNodeDeviceDetachFlags(
 ) -> c_int {
     change(Function::of_devices("virNodeDeviceDetachFlags"), dev, |device| {
         // SAFETY: the caller's promise.
-        let driver = unsafe { text(driver) };
-        device.connection().source().detach_flags(device.name(), driver, flags)
+        let driver = unsafe { text(driver) }.map(CStr::to_string_lossy);
+        device.calls()?.detach_flags(&device.text(), driver.as_deref(), flags)
     })
 }
 
@@ -278,23 +283,21 @@ pub unsafe extern "C-unwind" fn virNodeDeviceDetachFlags(
 #[unsafe(no_mangle)]
 pub extern "C-unwind" fn virNodeDeviceReAttach(dev: NodeDevicePtr) -> c_int {
     change(Function::of_devices("virNodeDeviceReAttach"), dev, |device| {
-        device.connection().source().reattach(device.name())
+        device.calls()?.reattach(&device.text())
     })
 }
 
 /// Resets a device.
 #[unsafe(no_mangle)]
 pub extern "C-unwind" fn virNodeDeviceReset(dev: NodeDevicePtr) -> c_int {
-    change(Function::of_devices("virNodeDeviceReset"), dev, |device| {
-        device.connection().source().reset(device.name())
-    })
+    change(Function::of_devices("virNodeDeviceReset"), dev, |device| device.calls()?.reset(&device.text()))
 }
 
 /// Removes an active device.
 #[unsafe(no_mangle)]
 pub extern "C-unwind" fn virNodeDeviceDestroy(dev: NodeDevicePtr) -> c_int {
     change(Function::of_devices("virNodeDeviceDestroy"), dev, |device| {
-        device.connection().source().destroy(device.name())
+        device.calls()?.destroy(&device.text())
     })
 }
 
@@ -302,7 +305,7 @@ pub extern "C-unwind" fn virNodeDeviceDestroy(dev: NodeDevicePtr) -> c_int {
 #[unsafe(no_mangle)]
 pub extern "C-unwind" fn virNodeDeviceUndefine(dev: NodeDevicePtr, flags: c_uint) -> c_int {
     change(Function::of_devices("virNodeDeviceUndefine"), dev, |device| {
-        device.connection().source().undefine(device.name(), flags)
+        device.calls()?.undefine(&device.text(), flags)
     })
 }
 
@@ -310,7 +313,7 @@ pub extern "C-unwind" fn virNodeDeviceUndefine(dev: NodeDevicePtr, flags: c_uint
 #[unsafe(no_mangle)]
 pub extern "C-unwind" fn virNodeDeviceCreate(dev: NodeDevicePtr, flags: c_uint) -> c_int {
     change(Function::of_devices("virNodeDeviceCreate"), dev, |device| {
-        device.connection().source().create(device.name(), flags)
+        device.calls()?.create(&device.text(), flags)
     })
 }
 
@@ -328,7 +331,7 @@ pub unsafe extern "C-unwind" fn virNodeDeviceUpdate(
     change(function, dev, |device| {
         // SAFETY: the caller's promise.
         let xml = unsafe { given(function, "xmlDesc", xml) }?;
-        device.connection().source().update(device.name(), xml, flags)
+        device.calls()?.update(&device.text(), xml.to_bytes(), UpdateFlags::from_bits_retain(flags))
     })
 }
 
@@ -347,7 +350,11 @@ pub unsafe extern "C-unwind" fn virNodeDeviceCreateXML(
         function.writes(connection)?;
         // SAFETY: the caller's promise.
         let xml = unsafe { given(function, "xmlDesc", xml) }?;
-        device::insert(function, connection, connection.source().create_xml(xml, flags)?)
+        device::insert(
+            function,
+            connection,
+            connection.calls()?.create_xml(xml.to_bytes(), CreateFlags::from_bits_retain(flags))?,
+        )
     })
 }
 
@@ -366,7 +373,11 @@ pub unsafe extern "C-unwind" fn virNodeDeviceDefineXML(
         function.writes(connection)?;
         // SAFETY: the caller's promise.
         let xml = unsafe { given(function, "xmlDesc", xml) }?;
-        device::insert(function, connection, connection.source().define_xml(xml, flags)?)
+        device::insert(
+            function,
+            connection,
+            connection.calls()?.define_xml(xml.to_bytes(), CreateFlags::from_bits_retain(flags))?,
+        )
     })
 }
 
@@ -459,10 +470,10 @@ impl Room {
     ///
     /// # Safety
     /// The array has room for `most` pointers.
-    unsafe fn fill(&self, found: &[CString]) -> Result<c_int> {
+    unsafe fn fill(&self, found: &[impl AsRef<str>]) -> Result<c_int> {
         let found = found.get(..self.most).unwrap_or(found);
         for (index, name) in found.iter().enumerate() {
-            let name = copy(name.to_bytes());
+            let name = copy(name.as_ref().as_bytes());
             // SAFETY: `index` is less than `most`.
             unsafe { self.names.add(index).write(name) };
             if name.is_null() {

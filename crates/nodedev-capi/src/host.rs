@@ -19,7 +19,7 @@ const IDENTITY_MAX: usize = 20;
 #[unsafe(no_mangle)]
 pub extern "C-unwind" fn virConnectGetCapabilities(conn: ConnectPtr) -> *mut c_char {
     Function::of_connections("virConnectGetCapabilities")
-        .on_connection(conn, |connection| try_copy(connection.source().host_capabilities()?.to_bytes()))
+        .on_connection(conn, |connection| try_copy(connection.calls()?.host_capabilities()?.as_bytes()))
 }
 
 /// How many processors a guest of a kind may have.
@@ -30,7 +30,8 @@ pub extern "C-unwind" fn virConnectGetCapabilities(conn: ConnectPtr) -> *mut c_c
 pub unsafe extern "C-unwind" fn virConnectGetMaxVcpus(conn: ConnectPtr, kind: *const c_char) -> c_int {
     Function::of_connections("virConnectGetMaxVcpus").on_connection(conn, |connection| {
         // SAFETY: the caller's promise.
-        connection.source().max_vcpus(unsafe { text(kind) })
+        let kind = unsafe { text(kind) }.map(CStr::to_string_lossy);
+        connection.calls()?.max_vcpus(kind.as_deref())
     })
 }
 
@@ -38,7 +39,7 @@ pub unsafe extern "C-unwind" fn virConnectGetMaxVcpus(conn: ConnectPtr, kind: *c
 #[unsafe(no_mangle)]
 pub extern "C-unwind" fn virConnectGetSysinfo(conn: ConnectPtr, flags: c_uint) -> *mut c_char {
     Function::of_connections("virConnectGetSysinfo")
-        .on_connection(conn, |connection| try_copy(connection.source().sysinfo(flags)?.to_bytes()))
+        .on_connection(conn, |connection| try_copy(connection.calls()?.sysinfo(flags)?.as_bytes()))
 }
 
 /// The machine's processors and memory.
@@ -52,7 +53,7 @@ pub unsafe extern "C-unwind" fn virNodeGetInfo(conn: ConnectPtr, info: *mut Node
         if info.is_null() {
             return Err(function.null("info"));
         }
-        let found = connection.source().host_info()?;
+        let found = connection.calls()?.host_info()?;
         let mut model = [0; 32];
         let name = found.architecture.unwrap_or_default();
         // The last byte stays NUL.

@@ -6,7 +6,7 @@ use nodedev::{ConnectUri, Connection, HostDriver};
 use nodedev_driver::{Error, ErrorCode, ErrorDomain, RemoteUri, Result, Transport};
 use nodedev_remote::{Options, RemoteDriver};
 
-use crate::source::{Kind, Local, Remote, Source};
+use crate::source::{Daemon, Kind, Source};
 
 /// What is opened where no URI is given, neither in the call nor in [`DEFAULT_URI`].
 const DEFAULT: &str = "nodedev:///system";
@@ -19,11 +19,11 @@ static THIS_MACHINE: Common = Mutex::new((0, Weak::new()));
 static TEST_DEFAULT: Common = Mutex::new((0, Weak::new()));
 
 /// What connections have in common, and the process that opened it: a child has a copy that no thread follows.
-type Common = Mutex<(u32, Weak<Local>)>;
+type Common = Mutex<(u32, Weak<Source>)>;
 
 /// What is open, and as which URI.
 pub(crate) struct Opened {
-    pub(crate) source: Arc<dyn Source>,
+    pub(crate) source: Arc<Source>,
     pub(crate) uri: String,
 }
 
@@ -37,7 +37,7 @@ pub(crate) fn open(uri: Option<&str>, read_only: bool) -> Result<Opened> {
     Ok(Opened { source, uri })
 }
 
-fn source(uri: &str, read_only: bool) -> Result<Arc<dyn Source>> {
+fn source(uri: &str, read_only: bool) -> Result<Arc<Source>> {
     if !uri.contains(':') {
         let detail = format!("URI '{uri}' does not include a driver name");
         return Err(Error::new(ErrorDomain::NONE, ErrorCode::NO_CONNECT, detail));
@@ -65,13 +65,13 @@ fn nobody_listens(error: &Error) -> bool {
     error.code() == ErrorCode::SYSTEM_ERROR && [libc::ENOENT, libc::ECONNREFUSED].contains(&errno)
 }
 
-fn local(parsed: &ConnectUri, kind: Kind) -> Result<Arc<dyn Source>> {
-    let driver = Connection::open_uri(parsed, &Options::default())?;
-    Ok(Arc::new(Local { driver, kind }))
+fn local(parsed: &ConnectUri, kind: Kind) -> Result<Arc<Source>> {
+    let connection = Connection::open_uri(parsed, &Options::default())?;
+    Ok(Arc::new(Source::Local { connection, kind }))
 }
 
 /// What all connections have in common: opened by the first, closed with the last.
-fn common(known: &Common, kind: Kind, open: impl FnOnce() -> Result<Connection>) -> Result<Arc<dyn Source>> {
+fn common(known: &Common, kind: Kind, open: impl FnOnce() -> Result<Connection>) -> Result<Arc<Source>> {
     let mut known = known.lock().unwrap_or_else(PoisonError::into_inner);
     let process = std::process::id();
     if let (opener, Some(local)) = (known.0, known.1.upgrade())
@@ -80,7 +80,7 @@ fn common(known: &Common, kind: Kind, open: impl FnOnce() -> Result<Connection>)
     {
         return Ok(local);
     }
-    let local = Arc::new(Local { driver: open()?, kind });
+    let local = Arc::new(Source::Local { connection: open()?, kind });
     *known = (process, Arc::downgrade(&local));
     Ok(local)
 }
@@ -93,10 +93,10 @@ fn this_machine() -> Result<Connection> {
     Ok(Connection::from_driver(driver))
 }
 
-fn remote(uri: &RemoteUri, read_only: bool) -> Result<Arc<dyn Source>> {
+fn remote(uri: &RemoteUri, read_only: bool) -> Result<Arc<Source>> {
     // As libvirt's library, it asks a daemon that says nothing only if the program wants that.
     let driver = RemoteDriver::open(uri, &Options { read_only, pings: None })?;
     let encrypted = uri.transport == Transport::Tls;
     let secure = encrypted || uri.transport == Transport::Unix;
-    Ok(Arc::new(Remote { driver, encrypted, secure }))
+    Ok(Arc::new(Source::Daemon(Daemon { driver, encrypted, secure })))
 }

@@ -2,30 +2,30 @@
 
 use crate::{CreateFlags, UpdateFlags};
 
-/// A change that [`Driver::plan_change`](crate::Driver::plan_change) is asked about, each as the call of the same name does it.
+/// A change that [`plan_change`](crate::Operations::plan_change) is asked about, each as the call of the same name does it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ChangeRequest<'a> {
-    /// [`Driver::create_xml`](crate::Driver::create_xml) with this document.
+    /// [`create_xml`](crate::LibvirtCalls::create_xml) with this document.
     Create {
         /// The document.
         xml: &'a [u8],
         /// Whether it is checked against the schema.
         flags: CreateFlags,
     },
-    /// [`Driver::define_xml`](crate::Driver::define_xml) with this document.
+    /// [`define_xml`](crate::LibvirtCalls::define_xml) with this document.
     Define {
         /// The document.
         xml: &'a [u8],
         /// Whether it is checked against the schema.
         flags: CreateFlags,
     },
-    /// [`Driver::create`](crate::Driver::create) of the device with this name.
+    /// [`create`](crate::LibvirtCalls::create) of the device with this name.
     Start(&'a str),
-    /// [`Driver::destroy`](crate::Driver::destroy) of the device with this name.
+    /// [`destroy`](crate::LibvirtCalls::destroy) of the device with this name.
     Destroy(&'a str),
-    /// [`Driver::undefine`](crate::Driver::undefine) of the device with this name.
+    /// [`undefine`](crate::LibvirtCalls::undefine) of the device with this name.
     Undefine(&'a str),
-    /// [`Driver::update`](crate::Driver::update).
+    /// [`update`](crate::LibvirtCalls::update).
     Update {
         /// Name of the device.
         name: &'a str,
@@ -34,7 +34,7 @@ pub enum ChangeRequest<'a> {
         /// What is changed: the device, its definition.
         flags: UpdateFlags,
     },
-    /// [`Driver::set_autostart`](crate::Driver::set_autostart).
+    /// [`set_autostart`](crate::LibvirtCalls::set_autostart).
     SetAutostart {
         /// Name of the device.
         name: &'a str,

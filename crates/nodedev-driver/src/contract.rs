@@ -10,7 +10,10 @@ use std::time::Duration;
 use nodedev_model::{Capability, CapabilityType, DeviceName, DeviceState, NodeDevice, Visibility};
 use nodedev_xml::{Dialect, Form, ParseOptions};
 
-use crate::{DeviceRef, Driver, Error, ErrorCode, ErrorDomain, ListFlags, Next, Revision, View, XmlFlags};
+use crate::{
+    DeviceRef, Devices, Driver, Error, ErrorCode, ErrorDomain, LibvirtCalls, ListFlags, Next, Revision, View,
+    XmlFlags,
+};
 
 /// What differs between drivers that keep the contract.
 #[derive(Debug, Clone)]
@@ -65,20 +68,21 @@ impl Expect {
 /// # Panics
 /// Where the driver breaks a promise.
 pub fn check(driver: &dyn Driver, expect: &Expect) {
-    let devices = lists(driver);
-    parents(driver, &devices, expect);
-    capabilities(driver, &devices, expect);
-    filters(driver, &devices);
-    documents(driver, &devices, expect);
-    bulk(driver, &devices);
+    let calls = driver.calls();
+    let devices = lists(calls);
+    parents(calls, &devices, expect);
+    capabilities(calls, &devices, expect);
+    filters(calls, &devices);
+    documents(calls, &devices, expect);
+    bulk(calls, &devices);
     unknown_names(driver, expect);
-    unknown_flags(driver, &devices, expect);
-    events(driver);
-    world_wide_names(driver, &devices, expect);
+    unknown_flags(calls, &devices, expect);
+    events(driver, expect);
+    world_wide_names(calls, &devices, expect);
     if expect.native_view {
         native_view(driver, &devices);
     } else if expect.entries {
-        let entries = driver.entries(View::Libvirt).expect("entries");
+        let entries = driver.changes().expect("changes").snapshot(View::Libvirt).expect("a snapshot").entries;
         let names = |device: &Known| device.device.name.clone();
         assert_eq!(
             entries.into_iter().map(|entry| entry.name).collect::<Vec<_>>(),
@@ -86,7 +90,8 @@ pub fn check(driver: &dyn Driver, expect: &Expect) {
         );
     } else {
         for view in [View::Libvirt, View::Native] {
-            assert_eq!(code(driver.entries(view)), ErrorCode::NO_SUPPORT);
+            let entries = driver.devices().and_then(|devices| devices.entries(view));
+            assert_eq!(code(entries), ErrorCode::NO_SUPPORT);
         }
     }
 }
@@ -103,23 +108,37 @@ fn code<T: Debug>(result: crate::Result<T>) -> ErrorCode {
 }
 
 /// Where changes are told at all, a snapshot is the list, and nothing has happened since it.
-fn events(driver: &dyn Driver) {
-    let mut watch = match driver.watch(None) {
-        Ok(watch) => watch,
+fn events(driver: &dyn Driver, expect: &Expect) {
+    match driver.calls().events() {
+        Ok(mut events) => {
+            assert_eq!(
+                events.next(Some(Duration::ZERO)),
+                Next::TimedOut,
+                "the devices do not change meanwhile"
+            );
+        }
+        Err(error) => assert_eq!(error.code(), ErrorCode::NO_SUPPORT, "{error}"),
+    }
+    let watched = driver.changes().and_then(|changes| Ok((changes, changes.watch(None)?)));
+    let (changes, mut watch) = match watched {
+        Ok(watched) => watched,
         Err(error) => {
             assert_eq!(error.code(), ErrorCode::NO_SUPPORT, "{error}");
             return;
         }
     };
     assert_eq!(watch.next(Some(Duration::ZERO)), Next::TimedOut, "the devices do not change meanwhile");
-    if let Some(revision) = driver.revision() {
+    if let Some(revision) = changes.revision() {
         assert_eq!(revision, watch.revision(), "revision and watch");
     }
     for view in [View::Libvirt, View::Native] {
-        match driver.snapshot(view) {
+        match changes.snapshot(view) {
             Ok(snapshot) => {
-                assert_eq!(Ok(snapshot.entries), driver.entries(view), "entries of a snapshot");
-                let mut since = driver.watch(Some(snapshot.revision)).expect("a watch since a snapshot");
+                if expect.native_view {
+                    let entries = driver.devices().expect("devices").entries(view);
+                    assert_eq!(Ok(snapshot.entries), entries, "entries of a snapshot");
+                }
+                let mut since = changes.watch(Some(snapshot.revision)).expect("a watch since a snapshot");
                 assert_eq!(since.next(Some(Duration::ZERO)), Next::TimedOut, "changes since a snapshot");
             }
             Err(error) => assert_eq!(error.code(), ErrorCode::NO_SUPPORT, "{error}"),
@@ -127,23 +146,32 @@ fn events(driver: &dyn Driver) {
     }
     let foreign = Revision { history: !watch.revision().history, number: 0 };
     assert_eq!(
-        code(driver.watch(Some(foreign))),
+        code(changes.watch(Some(foreign))),
         ErrorCode::OPERATION_INVALID,
         "a revision of another history"
     );
 }
 
 /// Lists, names and lookups name the same devices, each once, sorted.
-fn lists(driver: &dyn Driver) -> Vec<Known> {
+fn lists(driver: &dyn LibvirtCalls) -> Vec<Known> {
     let listed = driver.list(ListFlags::empty()).expect("list without flags");
-    let names = driver.names(None).expect("names");
+    let names = sorted(driver.names(None, None, 0));
     assert!(listed.is_sorted_by(|a, b| a.name < b.name), "list is sorted and each name occurs once");
-    assert_eq!(driver.list_names(ListFlags::empty()).as_ref(), Ok(&names), "list_names and names");
+    assert_eq!(sorted(driver.list_names(ListFlags::empty())), names, "list_names and names");
+    assert_eq!(driver.count(ListFlags::empty()), Ok(names.len()), "count and names");
+    assert_eq!(driver.count_names(None, 0), Ok(names.len()), "count_names and names");
+    for most in [0, 1, names.len()] {
+        let first = driver.names(None, Some(most), 0).expect("the first names");
+        assert_eq!(first.len(), most, "as many names as are wanted");
+        assert!(first.iter().all(|name| names.contains(name)), "the first of the same names");
+    }
     assert_eq!(listed.iter().map(|device| device.name.clone()).collect::<Vec<_>>(), names, "list and names");
-    assert!(driver.names(Some("no such capability")).expect("an unknown capability is no error").is_empty());
+    let unknown = Some("no such capability");
+    assert!(driver.names(unknown, None, 0).expect("an unknown capability is no error").is_empty());
+    assert_eq!(driver.count_names(unknown, 0), Ok(0));
     let known = |device: DeviceRef| {
         let name = device.name.as_str();
-        assert_eq!(driver.lookup(name).as_ref(), Ok(&device), "lookup of {name}");
+        assert_eq!(driver.lookup(name).as_ref(), Ok(&device.name), "lookup of {name}");
         let active = driver.is_active(name).expect("is_active");
         let persistent = driver.is_persistent(name).expect("is_persistent");
         let autostart = match driver.autostart(name) {
@@ -152,15 +180,26 @@ fn lists(driver: &dyn Driver) -> Vec<Known> {
         };
         assert!(active || persistent, "{name} exists or is defined");
         assert!(persistent || !autostart, "{name} starts with the host and has a definition");
-        let capabilities = driver.capabilities(name).expect("capabilities");
-        assert!(!capabilities.is_empty(), "{name} has a capability");
+        let told = driver.capabilities(name, None).expect("capabilities");
+        assert!(!told.is_empty(), "{name} has a capability");
+        assert_eq!(driver.count_capabilities(name), Ok(told.len()), "capabilities of {name}");
+        let first = driver.capabilities(name, Some(1)).expect("the first capability");
+        assert_eq!(first.as_slice(), told.get(..1).unwrap_or_default(), "the first capability of {name}");
+        let known = |kind: &std::borrow::Cow<'_, str>| kind.parse().expect("a type of libvirt's");
+        let capabilities = told.iter().map(known).collect();
         Known { state: DeviceState { active, persistent, autostart }, capabilities, device }
     };
     listed.into_iter().map(known).collect()
 }
 
+fn sorted(names: crate::Result<Vec<DeviceName>>) -> Vec<DeviceName> {
+    let mut names = names.expect("names");
+    names.sort_unstable();
+    names
+}
+
 /// Parents exist, and following them ends.
-fn parents(driver: &dyn Driver, devices: &[Known], expect: &Expect) {
+fn parents(driver: &dyn LibvirtCalls, devices: &[Known], expect: &Expect) {
     let parent_of: BTreeMap<&str, Option<&str>> = devices
         .iter()
         .map(|known| (known.device.name.as_str(), known.device.parent.as_ref().map(|parent| parent.as_str())))
@@ -182,9 +221,14 @@ fn parents(driver: &dyn Driver, devices: &[Known], expect: &Expect) {
 }
 
 /// The list of each capability holds the devices that have it.
-fn capabilities(driver: &dyn Driver, devices: &[Known], expect: &Expect) {
+fn capabilities(driver: &dyn LibvirtCalls, devices: &[Known], expect: &Expect) {
     for kind in CapabilityType::ALL {
-        let names = driver.names(Some(kind.as_str())).expect("names with a capability");
+        let names = sorted(driver.names(Some(kind.as_str()), None, 0));
+        assert_eq!(
+            driver.count_names(Some(kind.as_str()), 0),
+            Ok(names.len()),
+            "number of devices with {kind}"
+        );
         let listed = driver.list(ListFlags::capability(kind)).expect("list with a capability");
         assert_eq!(
             listed.into_iter().map(|device| device.name).collect::<Vec<_>>(),
@@ -205,7 +249,7 @@ fn capabilities(driver: &dyn Driver, devices: &[Known], expect: &Expect) {
 }
 
 /// Flags select by state as the single calls tell it, and combine with capabilities.
-fn filters(driver: &dyn Driver, devices: &[Known]) {
+fn filters(driver: &dyn LibvirtCalls, devices: &[Known]) {
     let states = [ListFlags::ACTIVE, ListFlags::INACTIVE, ListFlags::PERSISTENT, ListFlags::TRANSIENT];
     let pairs = [ListFlags::CAP_PCI_DEV | ListFlags::CAP_SCSI_HOST, ListFlags::CAP_MDEV, ListFlags::empty()];
     for set in 0..1 << states.len() {
@@ -221,12 +265,13 @@ fn filters(driver: &dyn Driver, devices: &[Known]) {
                 .map(|known| known.device.name.clone())
                 .collect();
             assert_eq!(listed, want, "list with {flags:?}");
+            assert_eq!(driver.count(flags), Ok(want.len()), "count with {flags:?}");
         }
     }
 }
 
 /// Documents are those of the device, and go through the parser to the same bytes.
-fn documents(driver: &dyn Driver, devices: &[Known], expect: &Expect) {
+fn documents(driver: &dyn LibvirtCalls, devices: &[Known], expect: &Expect) {
     for Known { device, state, capabilities } in devices {
         let name = device.name.as_str();
         let live = driver.xml(name, XmlFlags::empty()).expect("xml");
@@ -273,7 +318,7 @@ fn contains(text: &[u8], part: &[u8]) -> bool {
 }
 
 /// All documents in one call are the single ones, in the order of the list, and the caller can stop.
-fn bulk(driver: &dyn Driver, devices: &[Known]) {
+fn bulk(driver: &dyn LibvirtCalls, devices: &[Known]) {
     for (list, xml) in [
         (ListFlags::empty(), XmlFlags::empty()),
         (ListFlags::ACTIVE, XmlFlags::empty()),
@@ -308,21 +353,23 @@ fn bulk(driver: &dyn Driver, devices: &[Known]) {
 
 /// Every call says of an unknown name that there is no such device.
 fn unknown_names(driver: &dyn Driver, expect: &Expect) {
+    let calls = driver.calls();
     for name in ["no_such_device", "", "computer ", "../computer", "<&>'\"", "n\u{e4}me"] {
         let want = Error::no_device(expect.domain, name);
-        unknown(driver.lookup(name), &want);
-        unknown(driver.xml(name, XmlFlags::empty()), &want);
-        unknown(driver.xml(name, XmlFlags::INACTIVE), &want);
-        unknown(driver.parent(name), &want);
-        unknown(driver.capabilities(name), &want);
-        unknown(driver.is_active(name), &want);
-        unknown(driver.is_persistent(name), &want);
-        match driver.autostart(name) {
+        unknown(calls.lookup(name), &want);
+        unknown(calls.xml(name, XmlFlags::empty()), &want);
+        unknown(calls.xml(name, XmlFlags::INACTIVE), &want);
+        unknown(calls.parent(name), &want);
+        unknown(calls.capabilities(name, None), &want);
+        unknown(calls.count_capabilities(name), &want);
+        unknown(calls.is_active(name), &want);
+        unknown(calls.is_persistent(name), &want);
+        match calls.autostart(name) {
             Err(error) if error.code() == ErrorCode::NO_SUPPORT => {}
             autostart => unknown(autostart, &want),
         }
         if expect.native_view {
-            unknown(driver.device(name), &want);
+            unknown(driver.devices().expect("devices").device(name), &want);
         }
     }
 }
@@ -337,11 +384,12 @@ fn unknown<T: Debug>(result: crate::Result<T>, want: &Error) {
 }
 
 /// Flags that do not exist are refused before anything is looked up.
-fn unknown_flags(driver: &dyn Driver, devices: &[Known], expect: &Expect) {
+fn unknown_flags(driver: &dyn LibvirtCalls, devices: &[Known], expect: &Expect) {
     for bits in [1 << 24, 1 << 27, 0x0f00_0000] {
         let flags = ListFlags::from_bits_retain(bits | 1);
         let want = Error::unsupported_flags(expect.domain, bits, expect.list_function);
         assert_eq!(driver.list(flags), Err(want.clone()));
+        assert_eq!(driver.count(flags), Err(want.clone()));
         let visited = driver.visit_xml(flags, XmlFlags::empty(), &mut |name, _| panic!("{name} was visited"));
         assert_eq!(visited, Err(want));
     }
@@ -351,13 +399,13 @@ fn unknown_flags(driver: &dyn Driver, devices: &[Known], expect: &Expect) {
 }
 
 /// SCSI hosts are found by both World Wide Names, written exactly so.
-fn world_wide_names(driver: &dyn Driver, devices: &[Known], expect: &Expect) {
+fn world_wide_names(driver: &dyn LibvirtCalls, devices: &[Known], expect: &Expect) {
     if !expect.lookup_by_wwn {
-        let lookup = driver.lookup_scsi_host_by_wwn("2000000012341234", "1000000012341234");
+        let lookup = driver.lookup_scsi_host_by_wwn("2000000012341234", "1000000012341234", 0);
         assert_eq!(lookup, Err(Error::no_support("virNodeDeviceLookupSCSIHostByWWN")));
         return;
     }
-    assert_eq!(driver.lookup_scsi_host_by_wwn("no such", "name"), Err(Error::unknown_cause()));
+    assert_eq!(driver.lookup_scsi_host_by_wwn("no such", "name", 0), Err(Error::unknown_cause()));
     for known in devices.iter().filter(|known| known.capabilities.contains(&CapabilityType::FcHost)) {
         let name = known.device.name.as_str();
         let text = driver.xml(name, XmlFlags::empty()).expect("xml");
@@ -375,19 +423,20 @@ fn world_wide_names(driver: &dyn Driver, devices: &[Known], expect: &Expect) {
         });
         let Some((wwnn, wwpn)) = pair else { continue };
         assert_eq!(
-            driver.lookup_scsi_host_by_wwn(&wwnn, &wwpn).as_ref(),
-            Ok(&known.device),
+            driver.lookup_scsi_host_by_wwn(&wwnn, &wwpn, 0).as_ref(),
+            Ok(&known.device.name),
             "{name} by its names"
         );
         for (wwnn, wwpn) in [(wwnn.clone(), format!("0x{wwpn}")), (wwpn.clone(), "0".to_owned())] {
-            assert_eq!(driver.lookup_scsi_host_by_wwn(&wwnn, &wwpn), Err(Error::unknown_cause()));
+            assert_eq!(driver.lookup_scsi_host_by_wwn(&wwnn, &wwpn, 0), Err(Error::unknown_cause()));
         }
     }
 }
 
 /// The native view holds libvirt's, and tells the same of its devices.
 fn native_view(driver: &dyn Driver, devices: &[Known]) {
-    let libvirt = driver.entries(View::Libvirt).expect("entries");
+    let all = driver.devices().expect("devices");
+    let libvirt = all.entries(View::Libvirt).expect("entries");
     assert_eq!(libvirt.len(), devices.len(), "entries of libvirt's view");
     for (entry, known) in libvirt.iter().zip(devices) {
         assert_eq!((&entry.name, &entry.parent), (&known.device.name, &known.device.parent));
@@ -399,7 +448,7 @@ fn native_view(driver: &dyn Driver, devices: &[Known]) {
             entry.name
         );
     }
-    let native = driver.entries(View::Native).expect("entries of the native view");
+    let native = all.entries(View::Native).expect("entries of the native view");
     assert!(native.is_sorted_by(|a, b| a.name < b.name), "entries are sorted and each name occurs once");
     let names: BTreeSet<&DeviceName> = native.iter().map(|entry| &entry.name).collect();
     assert!(
@@ -413,13 +462,13 @@ fn native_view(driver: &dyn Driver, devices: &[Known]) {
             "parent of {}",
             entry.name
         );
-        let hidden = driver.lookup(entry.name.as_str()).is_err();
+        let hidden = driver.calls().lookup(entry.name.as_str()).is_err();
         assert_eq!(entry.visibility == Visibility::Native, hidden, "{} is in libvirt's view", entry.name);
     }
     for (view, entries) in [(View::Libvirt, &libvirt), (View::Native, &native)] {
         let mut seen = Vec::new();
-        let visited = driver.visit(view, &mut |device| {
-            described(driver, device);
+        let visited = all.visit(view, &mut |device| {
+            described(driver.calls(), all, device);
             seen.push(device.name.clone());
             ControlFlow::Continue(())
         });
@@ -431,19 +480,19 @@ fn native_view(driver: &dyn Driver, devices: &[Known]) {
         );
     }
     let mut count = 0;
-    let stopped = driver.visit(View::Native, &mut |_| {
+    let stopped = all.visit(View::Native, &mut |_| {
         count += 1;
         ControlFlow::Break(())
     });
     stopped.expect("visit");
     assert_eq!(count, native.len().min(1), "visit stops when told to");
-    driver.issues().expect("issues");
+    all.issues().expect("issues");
 }
 
 /// A device of a visit is the one that is described alone, and libvirt's document is written from it.
-fn described(driver: &dyn Driver, device: &NodeDevice) {
+fn described(driver: &dyn LibvirtCalls, all: &dyn Devices, device: &NodeDevice) {
     let name = device.name.as_str();
-    assert_eq!(driver.device(name).as_ref(), Ok(device), "{name} described alone and with all");
+    assert_eq!(all.device(name).as_ref(), Ok(device), "{name} described alone and with all");
     if device.visibility == Visibility::Libvirt {
         let form = if device.state.active { Form::Live } else { Form::Inactive };
         let xml = driver.xml(name, XmlFlags::empty()).expect("xml");

@@ -114,12 +114,17 @@ impl Error {
         )
     }
 
-    /// The driver lacks a call that libvirt has not got and that belongs to the native view (code 3); `what` is what was asked for.
-    pub fn no_native_call(what: &str) -> Self {
-        Self::no_support("native view").with_help(format!(
-            "libvirt's calls, with which a daemon is asked, have no {what}: run the command on the machine of the devices, or on a \
-             recording of it (--root)"
-        ))
+    /// The source does nothing to devices beyond libvirt's functions (code 3).
+    pub fn no_native_call() -> Self {
+        Self::no_support("native view").with_help(
+            "libvirt's calls, with which a daemon is asked, have nothing of this: run the command on the machine of the devices, or \
+             on a recording of it (--root)",
+        )
+    }
+
+    /// The driver lacks a function about connections or machines (code 3).
+    pub fn no_support_of_connection(function: &str) -> Self {
+        Self::new(ErrorDomain::DOMAIN, ErrorCode::NO_SUPPORT, function)
     }
 
     /// Nothing tells the driver of changes (code 3).

@@ -1,8 +1,20 @@
-//! How a device is handed over, where more is to be said than its name.
+//! Requests: what is to be done to a device, for whom, and by whose rules.
 
 use std::net::IpAddr;
 
-/// Whoever asks for a device ([`Driver::detach_for`](crate::Driver::detach_for)).
+/// By whose rules a device is handed over.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Rules {
+    /// Ours: a device is refused, too, whose IOMMU group the host still uses, so that no guest could have it; a reset that does nothing
+    /// is an error; the kernel is waited for as long as it takes.
+    #[default]
+    Strict,
+    /// libvirt's, for its clients: the rest of the group is theirs to see to; a name that libvirt gives and that is no driver's
+    /// (`vfio`) is the driver for VFIO; nobody waits longer than 30 seconds for the kernel.
+    Libvirt,
+}
+
+/// Whoever asks for a device.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Caller {
     /// Nothing is known.
@@ -14,7 +26,7 @@ pub enum Caller {
     Process(u32),
 }
 
-/// How a device is taken from the host ([`Driver::detach_with`](crate::Driver::detach_with)).
+/// How a device is taken from the host ([`Operations::detach_with`](crate::Operations::detach_with)).
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct DetachOptions {
     /// Name of the kernel driver that is to serve it, or of its module. Without one: the driver for VFIO that fits the device
@@ -26,27 +38,30 @@ pub struct DetachOptions {
     pub force: bool,
     /// Only say what would be done.
     pub dry_run: bool,
-    /// Address of the machine that whoever asks is connected to, if that is over a network: a device that the connection
-    /// leads through is refused.
-    pub connected_at: Option<IpAddr>,
+    /// Who asks, who may have come over a network: a device that their connection leads through is refused.
+    pub caller: Caller,
+    /// By whose rules.
+    pub rules: Rules,
 }
 
-/// What is asked of a device ([`Driver::explain`](crate::Driver::explain)).
+/// What is asked of a device ([`Operations::explain`](crate::Operations::explain)).
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct ExplainOptions {
     /// As [`DetachOptions::kernel_driver`].
     pub kernel_driver: Option<String>,
-    /// As [`DetachOptions::connected_at`].
-    pub connected_at: Option<IpAddr>,
+    /// As [`DetachOptions::caller`].
+    pub caller: Caller,
 }
 
-/// How a device is given back to the host ([`Driver::reattach_with`](crate::Driver::reattach_with)).
+/// How a device is given back to the host ([`Operations::reattach_with`](crate::Operations::reattach_with)).
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct ReattachOptions {
     /// Everything in the device's IOMMU group that is detached is given back.
     pub group: bool,
     /// Only say what would be done.
     pub dry_run: bool,
+    /// By whose rules.
+    pub rules: Rules,
 }
 
 /// How a device is reset ([`Driver::reset_with`](crate::Driver::reset_with)).
@@ -56,4 +71,6 @@ pub struct ResetOptions {
     pub force: bool,
     /// Only say what would be done.
     pub dry_run: bool,
+    /// By whose rules.
+    pub rules: Rules,
 }

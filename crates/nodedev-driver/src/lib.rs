@@ -1,6 +1,7 @@
 //! The interface that every source of node devices implements, and what its callers and implementations share.
 //!
-//! * [`Driver`]: the synchronous trait behind a connection. Each method names the libvirt function it stands for.
+//! * [`LibvirtCalls`]: libvirt's functions, which every source answers; [`Devices`], [`Changes`] and [`Operations`]: what most
+//!   sources have besides. [`Driver`] is what a connection holds: each of them, or that there is none.
 //! * [`ListFlags`], [`XmlFlags`] … : libvirt's flags with their numbers; [`ListFlags::selects`] is the one filter
 //!   that all drivers list with.
 //! * [`Error`]: libvirt's domain, code, level, message and strings, made from one table ([`ErrorCode::template`]).
@@ -12,9 +13,12 @@
 //!
 //! This crate touches no host: it reads no sysfs and opens no sockets.
 
+mod calls;
 mod change_request;
+mod changes;
 #[cfg(any(test, feature = "contract"))]
 pub mod contract;
+mod devices;
 mod document;
 mod driver;
 mod error;
@@ -23,22 +27,29 @@ mod flags;
 mod handover;
 mod host_info;
 mod lifecycles;
+mod operations;
+#[cfg(any(test, feature = "contract"))]
+mod refused;
 mod remote_uri;
 mod suggest;
 mod test_driver;
 mod uri;
 mod watch;
 
+pub use calls::{DeviceRef, LibvirtCalls, XmlVisitor};
 pub use change_request::ChangeRequest;
+pub use changes::{Changes, Snapshot};
+pub use devices::{DeviceVisitor, Devices, Entry, View};
 pub use document::parse_document;
-pub use driver::{DeviceRef, DeviceVisitor, Driver, Entry, Snapshot, View, XmlVisitor};
+pub use driver::Driver;
 pub use error::{Error, ErrorLevel, Result};
 pub use event::{Change, Event, InvalidRevision, LibvirtChange, LibvirtEvent, Revision};
 pub use flags::{CreateFlags, ListFlags, UpdateFlags, XmlFlags};
-pub use handover::{Caller, DetachOptions, ExplainOptions, ReattachOptions, ResetOptions};
+pub use handover::{Caller, DetachOptions, ExplainOptions, ReattachOptions, ResetOptions, Rules};
 pub use host_info::HostInfo;
 pub use lifecycles::Lifecycles;
-pub use nodedev_model::{ErrorCode, ErrorDomain};
+pub use nodedev_model::{DeviceName, ErrorCode, ErrorDomain, Text};
+pub use operations::Operations;
 pub use remote_uri::{RemoteUri, SocketMode, SshProxy, Transport, WantedAuth};
 pub use suggest::near_matches;
 pub use test_driver::TestDriver;

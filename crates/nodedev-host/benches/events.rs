@@ -11,7 +11,7 @@ mod feed;
 use std::path::Path;
 
 use criterion::{BatchSize, BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
-use nodedev_driver::{Driver, View, XmlFlags};
+use nodedev_driver::{Devices as _, LibvirtCalls, View, XmlFlags};
 use nodedev_host::HostDriver;
 use nodedev_sys::{Root, paths};
 use nodedev_testkit::synthetic::Host;

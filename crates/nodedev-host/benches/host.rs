@@ -9,7 +9,7 @@ use std::ops::ControlFlow;
 use std::path::Path;
 
 use criterion::{BatchSize, BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
-use nodedev_driver::{Driver, ListFlags, View, XmlFlags};
+use nodedev_driver::{Devices as _, LibvirtCalls, ListFlags, View, XmlFlags};
 use nodedev_host::HostDriver;
 use nodedev_sys::Root;
 use nodedev_testkit::synthetic::Host;

@@ -1,11 +1,11 @@
 //! Discovery of this machine's node devices.
 //!
-//! [`HostDriver`] looks at a host through a [`nodedev_sys::Root`] and answers the calls of [`nodedev_driver::Driver`].
+//! [`HostDriver`] looks at a host through a [`nodedev_sys::Root`] and answers what [`nodedev_driver::Driver`] asks for.
 //! It indexes eagerly (names, parents and kinds, from one pass over sysfs) and describes lazily: what a device's XML or
 //! JSON needs is read when it is asked for, so a description is always fresh.
 //!
 //! ```no_run
-//! use nodedev_driver::{Driver, ListFlags, XmlFlags};
+//! use nodedev_driver::{LibvirtCalls, ListFlags, XmlFlags};
 //! use nodedev_host::HostDriver;
 //! use nodedev_sys::Root;
 //!

@@ -50,7 +50,7 @@ fn check_parent(devices: &Devices<'_>, parent: Option<&DeviceName>) -> Result<()
     use CapabilityType as T;
     let refused = |detail: String| Error::new(ErrorDomain::NODEDEV, ErrorCode::CONFIG_UNSUPPORTED, detail);
     let Some(parent) = parent else { return Err(refused("missing parent device".into())) };
-    let Ok(capabilities) = devices.capabilities(parent.as_str()) else {
+    let Ok(capabilities) = devices.kinds(parent.as_str()) else {
         return Err(refused(format!("invalid parent device '{parent}'")));
     };
     let has_address = |kind: &T| matches!(kind, T::Pci | T::Css | T::ApMatrix | T::MdevTypes | T::Ccwgroup);
@@ -85,7 +85,7 @@ pub(crate) fn define_xml(devices: &Devices<'_>, xml: &[u8], flags: CreateFlags) 
 }
 
 pub(crate) fn destroy(devices: &Devices<'_>, name: &str) -> Result<Makeable> {
-    match makeable(devices.capabilities(name)?) {
+    match makeable(devices.kinds(name)?) {
         Some(Makeable::Mdev) if !devices.is_active(name)? => {
             Err(invalid(format!("Device '{name}' is not active")))
         }
@@ -98,7 +98,7 @@ pub(crate) fn undefine(devices: &Devices<'_>, name: &str) -> Result<()> {
     if !devices.is_persistent(name)? {
         return Err(invalid(format!("Node device '{name}' is not defined")));
     }
-    match makeable(devices.capabilities(name)?) {
+    match makeable(devices.kinds(name)?) {
         Some(Makeable::Mdev) => Ok(()),
         _ => Err(unsupported()),
     }
@@ -108,7 +108,7 @@ pub(crate) fn create(devices: &Devices<'_>, name: &str) -> Result<()> {
     if devices.is_active(name)? {
         return Err(invalid("Device is already active"));
     }
-    match makeable(devices.capabilities(name)?) {
+    match makeable(devices.kinds(name)?) {
         Some(Makeable::Mdev) => Ok(()),
         _ => Err(unsupported()),
     }
@@ -116,7 +116,7 @@ pub(crate) fn create(devices: &Devices<'_>, name: &str) -> Result<()> {
 
 /// Whether anything is to be changed at all.
 pub(crate) fn set_autostart(devices: &Devices<'_>, name: &str, autostart: bool) -> Result<bool> {
-    if makeable(devices.capabilities(name)?) != Some(Makeable::Mdev) {
+    if makeable(devices.kinds(name)?) != Some(Makeable::Mdev) {
         let detail = "Unsupported device type";
         return Err(Error::new(ErrorDomain::NODEDEV, ErrorCode::OPERATION_UNSUPPORTED, detail));
     }
@@ -133,7 +133,7 @@ pub(crate) fn update(
     flags: UpdateFlags,
 ) -> Result<NodeDevice> {
     flags.check(ErrorDomain::NODEDEV, "nodeDeviceUpdate")?;
-    let is_mdev = makeable(devices.capabilities(name)?) == Some(Makeable::Mdev);
+    let is_mdev = makeable(devices.kinds(name)?) == Some(Makeable::Mdev);
     let device = read(devices, xml, Mode::Existing, true)?;
     if is_mdev && kinds(&device).any(|kind| kind == CapabilityType::Mdev) {
         Ok(device)

@@ -5,7 +5,7 @@
 use std::path::Path;
 use std::process::Command;
 
-use nodedev_driver::{Driver, HostInfo};
+use nodedev_driver::{HostInfo, LibvirtCalls};
 use nodedev_host::HostDriver;
 use nodedev_sys::Root;
 use nodedev_testkit::tree::{Device, Tree};

@@ -6,7 +6,7 @@ use std::process::Command;
 use std::time::Duration;
 use std::{env, fs, io};
 
-use nodedev_driver::{Driver, View};
+use nodedev_driver::{Changes as _, Devices as _, View};
 use nodedev_host::HostDriver;
 use nodedev_host::live::Source;
 use nodedev_sys::{News, Root, Waker};

@@ -5,7 +5,9 @@
 mod common;
 
 use common::{capability, host, names, native_parent, open, pci, tree, xml};
-use nodedev_driver::{DetachOptions, Driver, ErrorCode, ExplainOptions, View};
+use nodedev_driver::{
+    DetachOptions, Devices as _, ErrorCode, ExplainOptions, LibvirtCalls, Operations as _, View,
+};
 use nodedev_model::{Capability, Visibility};
 use nodedev_testkit::tree::{Device, NodeKind};
 

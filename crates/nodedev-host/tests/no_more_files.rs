@@ -13,7 +13,7 @@ use std::sync::{Arc, Condvar, Mutex};
 use std::time::{Duration, Instant};
 
 use common::{host, open, pci, tree};
-use nodedev_driver::{Driver, Error, ListFlags, View, XmlFlags};
+use nodedev_driver::{Devices as _, Error, LibvirtCalls, ListFlags, View, XmlFlags};
 use nodedev_host::HostDriver;
 use nodedev_host::live::Source;
 use nodedev_sys::{News, Root, Waker};

@@ -6,7 +6,7 @@
 mod common;
 
 use common::{capability, host, open, pci, tree, xml};
-use nodedev_driver::Driver;
+use nodedev_driver::{Devices as _, LibvirtCalls};
 use nodedev_testkit::pci_bytes::Config;
 use nodedev_testkit::tree::{Device, NodeKind, Tree};
 

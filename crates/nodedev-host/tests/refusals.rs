@@ -1,7 +1,7 @@
 //! What calls that change the host refuse before anything is done: codes and texts are those that the real libvirt 11.3
 //! gave its Python binding on the recorded host kitchen-sink.
 
-use nodedev_driver::{CreateFlags, Driver, Result, UpdateFlags};
+use nodedev_driver::{CreateFlags, LibvirtCalls, Result, UpdateFlags};
 use nodedev_host::HostDriver;
 use nodedev_testkit::fixtures;
 
@@ -80,11 +80,11 @@ fn devices_in_the_wrong_state_or_of_the_wrong_kind_are_refused_as_libvirt_does()
     let unsupported = || (67, 22, UNSUPPORTED.to_owned());
     for name in [transient, net, "scsi_host21"] {
         let want = invalid(&format!("Node device '{name}' is not defined"));
-        assert_eq!(refusal(driver.undefine(name)), want);
+        assert_eq!(refusal(driver.undefine(name, 0)), want);
     }
-    assert_eq!(refusal(driver.undefine("computer")), unsupported());
+    assert_eq!(refusal(driver.undefine("computer", 0)), unsupported());
     for name in [transient, both, net, "computer"] {
-        assert_eq!(refusal(driver.create(name)), invalid("Device is already active"), "{name}");
+        assert_eq!(refusal(driver.create(name, 0)), invalid("Device is already active"), "{name}");
     }
     assert_eq!(refusal(driver.destroy(inactive)), invalid(&format!("Device '{inactive}' is not active")));
     for name in [net, "computer"] {

@@ -11,7 +11,7 @@ use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::symlink;
 
 use common::{capability, everything, host, names, net, open, pci, pci_below, tree, xml};
-use nodedev_driver::{Driver, ErrorCode, View};
+use nodedev_driver::{Devices as _, ErrorCode, LibvirtCalls, View};
 use nodedev_host::HostDriver;
 use nodedev_model::{Capability, PciCapability, PciExpress, PciHeader, StorageCapability};
 use nodedev_testkit::pci_bytes::Config;

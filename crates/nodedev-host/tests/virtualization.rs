@@ -7,7 +7,7 @@ mod common;
 use std::fs;
 
 use common::{capability, host, names, net, open, pci, tree, xml};
-use nodedev_driver::{Driver, Error, ListFlags, View, XmlFlags};
+use nodedev_driver::{Devices as _, Error, LibvirtCalls, ListFlags, View, XmlFlags};
 use nodedev_host::HostDriver;
 use nodedev_model::{Capability, MdevCapability, PciCapability};
 use nodedev_testkit::pci_bytes::Config;
@@ -168,7 +168,7 @@ fn types_of_mediated_devices_are_sorted_and_an_incomplete_one_is_reported() {
         .collect();
     assert_eq!(found, [("t-1".into(), Some("GRID T4-1B".into()), 16), ("t-2".into(), None, 3)]);
     assert_eq!(driver.issues().unwrap().len(), 2);
-    assert_eq!(driver.names(Some("mdev_types")).unwrap().len(), 1);
+    assert_eq!(driver.names(Some("mdev_types"), None, 0).unwrap().len(), 1);
 }
 
 #[test]
@@ -262,13 +262,13 @@ fn scsi_hosts_are_found_by_the_names_they_have_now() {
     port(&mut tree, 3, "0x2000000000000001", "0x1000000000000002");
     let driver = open(tree.root());
     let find = |port: &str| {
-        driver.lookup_scsi_host_by_wwn("2000000000000001", port).map(|device| device.name.as_str().to_owned())
+        driver.lookup_scsi_host_by_wwn("2000000000000001", port, 0).map(|name| name.as_str().to_owned())
     };
     assert_eq!(find("1000000000000001").unwrap(), "scsi_host1");
     assert_eq!(find("1000000000000002").unwrap(), "scsi_host2", "the first of two with the same names");
     assert_eq!(find("1000000000000009"), Err(Error::unknown_cause()));
     assert_eq!(
-        driver.lookup_scsi_host_by_wwn("0x2000000000000001", "0x1000000000000001"),
+        driver.lookup_scsi_host_by_wwn("0x2000000000000001", "0x1000000000000001", 0),
         Err(Error::unknown_cause())
     );
     // Names change while the driver runs, also after they were found once.

@@ -11,7 +11,7 @@ use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::symlink;
 
 use common::{everything, open, pci, tree};
-use nodedev_driver::Driver;
+use nodedev_driver::{Devices, LibvirtCalls};
 use nodedev_host::HostDriver;
 use nodedev_interop::made;
 use nodedev_record::{RecordOptions, record};

@@ -6,7 +6,7 @@
 mod common;
 
 use common::{everything, net, open, pci, tree};
-use nodedev_driver::{Driver, ExplainOptions};
+use nodedev_driver::{ExplainOptions, Operations as _};
 use nodedev_host::HostDriver;
 use nodedev_model::CapabilityType;
 use nodedev_record::{RecordOptions, record};

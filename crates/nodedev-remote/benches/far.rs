@@ -12,7 +12,7 @@ use std::sync::mpsc;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use nodedev_driver::{ConnectUri, Driver as _, ListFlags, XmlFlags};
+use nodedev_driver::{ConnectUri, LibvirtCalls as _, ListFlags, XmlFlags};
 use nodedev_remote::{Options, RemoteDriver};
 use nodedev_rpc::{
     AllDevices, Array, AuthType, AuthTypes, Call, Decoder, Number, OptionalText, Procedure, Reply, Str, Text,

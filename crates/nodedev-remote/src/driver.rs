@@ -1,17 +1,19 @@
+use std::borrow::Cow;
 use std::ops::ControlFlow;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, PoisonError};
 
 use nodedev_driver::{
-    CreateFlags, DeviceRef, Driver, Entry, Error, ErrorCode, ListFlags, RemoteUri, Result, Revision,
-    Snapshot, UpdateFlags, View, Watch, XmlFlags, XmlVisitor,
+    Changes, CreateFlags, DeviceRef, Devices, Driver, Error, ErrorCode, ErrorDomain, HostInfo, LibvirtCalls,
+    ListFlags, Operations, RemoteUri, Result, Revision, Snapshot, UpdateFlags, View, Watch, XmlFlags,
+    XmlVisitor,
 };
-use nodedev_model::{CapabilityType, DeviceName};
+use nodedev_model::{DeviceName, Text};
 use nodedev_rpc::bounds::{NODE_DEVICE_CAPS_LIST_MAX, NODE_DEVICE_LIST_MAX};
 use nodedev_rpc::{
-    Array, Autostart, Call, Detach, Device, DeviceFlags, Document, EventRegistration, Feature,
-    FeatureQuestion, ListAllDevices, ListCapabilities, ListDevices, NodeDeviceEventId, Number, Rpc, Str,
-    Update, Void, WorldWideNames, calls,
+    self as rpc, Array, Autostart, Call, CountDevices, Detach, Device, DeviceFlags, Document,
+    EventRegistration, Feature, FeatureQuestion, Flags, ListAllDevices, ListCapabilities, ListDevices,
+    NodeDeviceEventId, Number, OptionalText, Rpc, Str, Update, Void, WorldWideNames, calls,
 };
 
 use crate::end::End;
@@ -110,7 +112,7 @@ impl RemoteDriver {
         };
         if pings.is_some() {
             let call = Call::ConnectSupportsFeature(FeatureQuestion { feature: Feature::Keepalive });
-            let known = self.number::<calls::ConnectSupportsFeature>(&call)?;
+            let known = self.flag::<calls::ConnectSupportsFeature>(&call)?;
             if !known {
                 return Ok(false);
             }
@@ -148,17 +150,36 @@ impl RemoteDriver {
         failed.map_or(Ok(answers), Err)
     }
 
-    /// A device that a call gave the name of.
-    fn device(&self, name: DeviceName) -> Result<DeviceRef> {
-        let parent = self.parent(name.as_str())?;
-        Ok(DeviceRef { name, parent })
-    }
-
-    fn number<P>(&self, call: &Call<'_>) -> Result<bool>
+    fn flag<P>(&self, call: &Call<'_>) -> Result<bool>
     where
         P: for<'a> Rpc<Reply<'a> = Number>,
     {
         self.link.call::<P, _>(call, |reply| Ok(reply.number != 0))
+    }
+
+    fn count_of<P>(&self, call: &Call<'_>) -> Result<usize>
+    where
+        P: for<'a> Rpc<Reply<'a> = Number>,
+    {
+        self.link.call::<P, _>(call, |reply| {
+            usize::try_from(reply.number)
+                .map_err(|_| failure::violation(format_args!("{} is no count", reply.number)))
+        })
+    }
+
+    /// A call whose reply is the name of a device.
+    fn device_of<P>(&self, call: &Call<'_>) -> Result<DeviceName>
+    where
+        P: for<'a> Rpc<Reply<'a> = Device<'a>>,
+    {
+        self.link.call::<P, _>(call, |reply| to_name(reply.name))
+    }
+
+    fn text_of<P>(&self, call: &Call<'_>) -> Result<Text>
+    where
+        P: for<'a> Rpc<Reply<'a> = rpc::Text<'a>>,
+    {
+        self.link.call::<P, _>(call, |reply| Ok(Text::from(reply.text.as_bytes())))
     }
 
     /// A call whose reply says nothing.
@@ -175,7 +196,7 @@ fn text<'a>(text: &'a (impl AsRef<[u8]> + ?Sized)) -> Result<Str<'a>> {
 /// The name of a device as an argument. One with a NUL would be cut, and the call be about another device.
 fn device(name: &str) -> Result<Device<'_>> {
     if name.contains('\0') {
-        return Err(Error::no_device(nodedev_driver::ErrorDomain::NODEDEV, name));
+        return Err(Error::no_device(ErrorDomain::NODEDEV, name));
     }
     Ok(Device { name: text(name)? })
 }
@@ -195,17 +216,26 @@ fn to_name(name: Str<'_>) -> Result<DeviceName> {
     name.parse().map_err(failure::violation)
 }
 
-/// The names in an answer, sorted, each once.
+/// The names in an answer.
 fn to_names<const MAX: usize>(names: &Array<Str<'_>, MAX>) -> Result<Vec<DeviceName>> {
-    let mut names: Vec<DeviceName> = names.iter().map(|name| to_name(*name)).collect::<Result<_>>()?;
-    names.sort_unstable();
-    names.dedup();
-    Ok(names)
+    names.iter().map(|name| to_name(*name)).collect()
 }
 
-impl Driver for RemoteDriver {
-    fn list(&self, flags: ListFlags) -> Result<Vec<DeviceRef>> {
-        self.parents(&self.list_names(flags)?)
+/// How many names are asked for.
+fn limit(most: Option<usize>, max: usize, function: &str) -> Result<i32> {
+    let most = most.unwrap_or(max);
+    if most > max {
+        let detail = format!("too many remote strings: {most} > {max},in parameter 'names' for '{function}'");
+        return Err(Error::new(ErrorDomain::REMOTE, ErrorCode::RPC, detail));
+    }
+    // Not above a constant of the protocol.
+    Ok(i32::try_from(most).unwrap_or(i32::MAX))
+}
+
+impl LibvirtCalls for RemoteDriver {
+    fn count(&self, flags: ListFlags) -> Result<usize> {
+        let call = Call::ConnectListAllNodeDevices(ListAllDevices { need_results: 0, flags: flags.bits() });
+        self.link.call::<calls::ConnectListAllNodeDevices, _>(&call, |reply| Ok(reply.count as usize))
     }
 
     fn list_names(&self, flags: ListFlags) -> Result<Vec<DeviceName>> {
@@ -213,25 +243,31 @@ impl Driver for RemoteDriver {
         self.link.call::<calls::ConnectListAllNodeDevices, _>(&call, |reply| to_names(&reply.devices))
     }
 
-    fn names(&self, capability: Option<&str>) -> Result<Vec<DeviceName>> {
+    /// The parents are asked for in one pipelined pass.
+    fn list(&self, flags: ListFlags) -> Result<Vec<DeviceRef>> {
+        self.parents(&self.sorted(flags)?)
+    }
+
+    fn count_names(&self, capability: Option<&str>, flags: u32) -> Result<usize> {
         let capability = capability.map(text).transpose()?;
-        let max_names = i32::try_from(NODE_DEVICE_LIST_MAX).unwrap_or(i32::MAX);
-        let call = Call::NodeListDevices(ListDevices { capability, max_names, flags: 0 });
+        let call = Call::NodeNumOfDevices(CountDevices { capability, flags });
+        self.count_of::<calls::NodeNumOfDevices>(&call)
+    }
+
+    fn names(&self, capability: Option<&str>, most: Option<usize>, flags: u32) -> Result<Vec<DeviceName>> {
+        let max_names = limit(most, NODE_DEVICE_LIST_MAX, "virNodeListDevices")?;
+        let capability = capability.map(text).transpose()?;
+        let call = Call::NodeListDevices(ListDevices { capability, max_names, flags });
         self.link.call::<calls::NodeListDevices, _>(&call, |reply| to_names(&reply.names))
     }
 
-    fn lookup(&self, name: &str) -> Result<DeviceRef> {
-        let call = Call::NodeDeviceLookupByName(device(name)?);
-        let found = self.link.call::<calls::NodeDeviceLookupByName, _>(&call, |reply| to_name(reply.name))?;
-        self.device(found)
+    fn lookup(&self, name: &str) -> Result<DeviceName> {
+        self.device_of::<calls::NodeDeviceLookupByName>(&Call::NodeDeviceLookupByName(device(name)?))
     }
 
-    fn lookup_scsi_host_by_wwn(&self, wwnn: &str, wwpn: &str) -> Result<DeviceRef> {
-        let names = WorldWideNames { wwnn: text(wwnn)?, wwpn: text(wwpn)?, flags: 0 };
-        let call = Call::NodeDeviceLookupScsiHostByWwn(names);
-        let found =
-            self.link.call::<calls::NodeDeviceLookupScsiHostByWwn, _>(&call, |reply| to_name(reply.name))?;
-        self.device(found)
+    fn lookup_scsi_host_by_wwn(&self, wwnn: &str, wwpn: &str, flags: u32) -> Result<DeviceName> {
+        let names = WorldWideNames { wwnn: text(wwnn)?, wwpn: text(wwpn)?, flags };
+        self.device_of::<calls::NodeDeviceLookupScsiHostByWwn>(&Call::NodeDeviceLookupScsiHostByWwn(names))
     }
 
     fn xml(&self, name: &str, flags: XmlFlags) -> Result<Vec<u8>> {
@@ -244,29 +280,33 @@ impl Driver for RemoteDriver {
         self.link.call::<calls::NodeDeviceGetParent, _>(&call, |reply| reply.text.map(to_name).transpose())
     }
 
-    /// Types that this version does not know are left out.
-    fn capabilities(&self, name: &str) -> Result<Vec<CapabilityType>> {
-        let max_names = i32::try_from(NODE_DEVICE_CAPS_LIST_MAX).unwrap_or(i32::MAX);
+    fn count_capabilities(&self, name: &str) -> Result<usize> {
+        self.count_of::<calls::NodeDeviceNumOfCaps>(&Call::NodeDeviceNumOfCaps(device(name)?))
+    }
+
+    fn capabilities(&self, name: &str, most: Option<usize>) -> Result<Vec<Cow<'static, str>>> {
+        let max_names = limit(most, NODE_DEVICE_CAPS_LIST_MAX, "virNodeDeviceListCaps")?;
         let call = Call::NodeDeviceListCaps(ListCapabilities { name: device(name)?.name, max_names });
         self.link.call::<calls::NodeDeviceListCaps, _>(&call, |reply| {
-            Ok(reply.names.iter().filter_map(|name| name.to_str().ok()?.parse().ok()).collect())
+            Ok(reply.names.iter().map(|name| name.to_string_lossy().into_owned().into()).collect())
         })
     }
 
     fn is_active(&self, name: &str) -> Result<bool> {
-        self.number::<calls::NodeDeviceIsActive>(&Call::NodeDeviceIsActive(device(name)?))
+        self.flag::<calls::NodeDeviceIsActive>(&Call::NodeDeviceIsActive(device(name)?))
     }
 
     fn is_persistent(&self, name: &str) -> Result<bool> {
-        self.number::<calls::NodeDeviceIsPersistent>(&Call::NodeDeviceIsPersistent(device(name)?))
+        self.flag::<calls::NodeDeviceIsPersistent>(&Call::NodeDeviceIsPersistent(device(name)?))
     }
 
     fn autostart(&self, name: &str) -> Result<bool> {
-        self.number::<calls::NodeDeviceGetAutostart>(&Call::NodeDeviceGetAutostart(device(name)?))
+        self.flag::<calls::NodeDeviceGetAutostart>(&Call::NodeDeviceGetAutostart(device(name)?))
     }
 
+    /// The documents are asked for in one pipelined pass.
     fn visit_xml(&self, list: ListFlags, xml: XmlFlags, visit: &mut XmlVisitor<'_>) -> Result<()> {
-        let names = self.list_names(list)?;
+        let names = self.sorted(list)?;
         let flags = xml.bits();
         let texts = texts(&names)?;
         let calls = texts.iter().map(|name| Call::NodeDeviceGetXmlDesc(DeviceFlags { name: *name, flags }));
@@ -280,28 +320,26 @@ impl Driver for RemoteDriver {
         })
     }
 
-    fn create_xml(&self, xml: &[u8], flags: CreateFlags) -> Result<DeviceRef> {
-        let call = Call::NodeDeviceCreateXml(Document { xml: text(xml)?, flags: flags.bits() });
-        let made = self.link.call::<calls::NodeDeviceCreateXml, _>(&call, |reply| to_name(reply.name))?;
-        self.device(made)
+    fn create_xml(&self, xml: &[u8], flags: CreateFlags) -> Result<DeviceName> {
+        let document = Document { xml: text(xml)?, flags: flags.bits() };
+        self.device_of::<calls::NodeDeviceCreateXml>(&Call::NodeDeviceCreateXml(document))
     }
 
-    fn define_xml(&self, xml: &[u8], flags: CreateFlags) -> Result<DeviceRef> {
-        let call = Call::NodeDeviceDefineXml(Document { xml: text(xml)?, flags: flags.bits() });
-        let made = self.link.call::<calls::NodeDeviceDefineXml, _>(&call, |reply| to_name(reply.name))?;
-        self.device(made)
+    fn define_xml(&self, xml: &[u8], flags: CreateFlags) -> Result<DeviceName> {
+        let document = Document { xml: text(xml)?, flags: flags.bits() };
+        self.device_of::<calls::NodeDeviceDefineXml>(&Call::NodeDeviceDefineXml(document))
     }
 
     fn destroy(&self, name: &str) -> Result<()> {
         self.done::<calls::NodeDeviceDestroy>(&Call::NodeDeviceDestroy(device(name)?))
     }
 
-    fn undefine(&self, name: &str) -> Result<()> {
-        self.done::<calls::NodeDeviceUndefine>(&Call::NodeDeviceUndefine(device_flags(name, 0)?))
+    fn undefine(&self, name: &str, flags: u32) -> Result<()> {
+        self.done::<calls::NodeDeviceUndefine>(&Call::NodeDeviceUndefine(device_flags(name, flags)?))
     }
 
-    fn create(&self, name: &str) -> Result<()> {
-        self.done::<calls::NodeDeviceCreate>(&Call::NodeDeviceCreate(device_flags(name, 0)?))
+    fn create(&self, name: &str, flags: u32) -> Result<()> {
+        self.done::<calls::NodeDeviceCreate>(&Call::NodeDeviceCreate(device_flags(name, flags)?))
     }
 
     fn update(&self, name: &str, xml: &[u8], flags: UpdateFlags) -> Result<()> {
@@ -314,15 +352,14 @@ impl Driver for RemoteDriver {
         self.done::<calls::NodeDeviceSetAutostart>(&Call::NodeDeviceSetAutostart(wanted))
     }
 
-    fn detach(&self, name: &str, kernel_driver: Option<&str>) -> Result<()> {
-        let device = device(name)?;
-        match kernel_driver {
-            None => self.done::<calls::NodeDeviceDettach>(&Call::NodeDeviceDettach(device)),
-            Some(driver) => {
-                let detach = Detach { name: device.name, driver: Some(text(driver)?), flags: 0 };
-                self.done::<calls::NodeDeviceDetachFlags>(&Call::NodeDeviceDetachFlags(detach))
-            }
-        }
+    fn detach(&self, name: &str) -> Result<()> {
+        self.done::<calls::NodeDeviceDettach>(&Call::NodeDeviceDettach(device(name)?))
+    }
+
+    fn detach_flags(&self, name: &str, kernel_driver: Option<&str>, flags: u32) -> Result<()> {
+        let driver = kernel_driver.map(text).transpose()?;
+        let detach = Detach { name: device(name)?.name, driver, flags };
+        self.done::<calls::NodeDeviceDetachFlags>(&Call::NodeDeviceDetachFlags(detach))
     }
 
     fn reattach(&self, name: &str) -> Result<()> {
@@ -333,11 +370,61 @@ impl Driver for RemoteDriver {
         self.done::<calls::NodeDeviceReset>(&Call::NodeDeviceReset(device(name)?))
     }
 
-    /// Those of `nodedevd`, from the index alone; other daemons have not got them.
-    fn entries(&self, view: View) -> Result<Vec<Entry>> {
-        Ok(self.snapshot(view)?.entries)
+    fn events(&self) -> Result<Watch> {
+        self.libvirt_events(None)
     }
 
+    fn driver_type(&self) -> Result<Text> {
+        self.text_of::<calls::ConnectGetType>(&Call::ConnectGetType(Void))
+    }
+
+    fn version(&self) -> Result<u64> {
+        let call = Call::ConnectGetVersion(Void);
+        self.link.call::<calls::ConnectGetVersion, _>(&call, |reply| Ok(reply.version))
+    }
+
+    fn library_version(&self) -> Result<u64> {
+        let call = Call::ConnectGetLibVersion(Void);
+        self.link.call::<calls::ConnectGetLibVersion, _>(&call, |reply| Ok(reply.version))
+    }
+
+    fn host_name(&self) -> Result<Text> {
+        self.text_of::<calls::ConnectGetHostname>(&Call::ConnectGetHostname(Void))
+    }
+
+    fn host_capabilities(&self) -> Result<Text> {
+        self.text_of::<calls::ConnectGetCapabilities>(&Call::ConnectGetCapabilities(Void))
+    }
+
+    fn max_vcpus(&self, kind: Option<&str>) -> Result<i32> {
+        let call = Call::ConnectGetMaxVcpus(OptionalText { text: kind.map(text).transpose()? });
+        self.link.call::<calls::ConnectGetMaxVcpus, _>(&call, |reply| Ok(reply.number))
+    }
+
+    fn sysinfo(&self, flags: u32) -> Result<Text> {
+        self.text_of::<calls::ConnectGetSysinfo>(&Call::ConnectGetSysinfo(Flags { flags }))
+    }
+
+    /// What `virNodeGetInfo` has room for; the machine's name and UUID are not in it.
+    fn host_info(&self) -> Result<HostInfo> {
+        self.link.call::<calls::NodeGetInfo, _>(&Call::NodeGetInfo(Void), |info| {
+            let number = |number: i32| u32::try_from(number).unwrap_or_default();
+            Ok(HostInfo {
+                architecture: Some(String::from_utf8_lossy(info.model.text()).into_owned()),
+                memory_kib: info.memory_kib,
+                cpus: number(info.cpus),
+                mhz: number(info.mhz),
+                nodes: number(info.nodes),
+                sockets: number(info.sockets),
+                cores: number(info.cores),
+                threads: number(info.threads),
+                ..HostInfo::default()
+            })
+        })
+    }
+}
+
+impl Changes for RemoteDriver {
     /// Those of `nodedevd`, whose revisions hold across connections; other daemons have not got them.
     fn snapshot(&self, view: View) -> Result<Snapshot> {
         if !self.lacks_native.load(Ordering::Relaxed)
@@ -350,6 +437,10 @@ impl Driver for RemoteDriver {
             .with_help("only nodedevd has it; of libvirt's daemons, use `list`, `show` and `event`"))
     }
 
+    fn revision(&self) -> Option<Revision> {
+        None
+    }
+
     /// Revisions of `nodedevd` are its own, and hold across connections until it is restarted. Of other daemons they are
     /// those of this connection: a new one begins a new history.
     fn watch(&self, since: Option<Revision>) -> Result<Watch> {
@@ -359,21 +450,39 @@ impl Driver for RemoteDriver {
             }
             self.lacks_native.store(true, Ordering::Relaxed);
         }
-        self.events(since)
+        self.libvirt_events(since)
+    }
+}
+
+/// A daemon's devices are no values here: who wants some reads their documents.
+impl Driver for RemoteDriver {
+    fn calls(&self) -> &(dyn LibvirtCalls + 'static) {
+        self
+    }
+
+    fn devices(&self) -> Result<&dyn Devices> {
+        Err(Error::no_native_view())
+    }
+
+    fn changes(&self) -> Result<&dyn Changes> {
+        Ok(self)
+    }
+
+    fn operations(&self) -> Result<&dyn Operations> {
+        Err(Error::no_native_call())
     }
 }
 
 impl RemoteDriver {
-    /// What libvirt's events tell from now on, of `nodedevd` as of any daemon. A daemon of devices that never change serves
-    /// them, too, and tells nothing.
-    ///
-    /// # Errors
-    /// The daemon's, as it came; those of the connection.
-    pub fn watch_events(&self) -> Result<Watch> {
-        self.events(None)
+    /// The devices that flags select, sorted, each once.
+    fn sorted(&self, flags: ListFlags) -> Result<Vec<DeviceName>> {
+        let mut names = self.list_names(flags)?;
+        names.sort_unstable();
+        names.dedup();
+        Ok(names)
     }
 
-    fn events(&self, since: Option<Revision>) -> Result<Watch> {
+    fn libvirt_events(&self, since: Option<Revision>) -> Result<Watch> {
         let mut watched = self.watched.lock().unwrap_or_else(PoisonError::into_inner);
         // A daemon refuses a second registration for the same events.
         for event in WATCHED.into_iter().skip(*watched) {

@@ -119,7 +119,7 @@ impl Caller {
         if self.service.access.allows_all() {
             return Ok(());
         }
-        self.service.driver.lookup(name)?;
+        self.service.driver.calls().lookup(name)?;
         self.allowed(procedure, flags, Some(name))
     }
 
@@ -167,7 +167,7 @@ impl Caller {
     pub(crate) fn answer(&self, header: &Header, call: &Call<'_>) -> Answer {
         self.opened(call)?;
         let procedure = call.procedure();
-        let driver = &*self.service.driver;
+        let calls = self.service.driver.calls();
         let answer = match call {
             Call::NodeNumOfDevices(wanted) => {
                 self.allowed(procedure, 0, None)?;
@@ -195,15 +195,16 @@ impl Caller {
                 return list(header, &shown, &count);
             }
             Call::NodeDeviceLookupByName(Device { name }) => {
-                driver.lookup(&text(name))?;
+                calls.lookup(&text(name))?;
                 self.allowed(procedure, 0, Some(&text(name)))?;
                 Reply::NodeDeviceLookupByName(Device { name: *name })
             }
             Call::NodeDeviceLookupScsiHostByWwn(names) => {
                 no_flags(names.flags, "nodeDeviceLookupSCSIHostByWWN")?;
-                let found = driver.lookup_scsi_host_by_wwn(&text(&names.wwnn), &text(&names.wwpn))?;
-                self.allowed(procedure, 0, Some(found.name.as_str()))?;
-                let name = Str::truncated(found.name.as_str());
+                let found =
+                    calls.lookup_scsi_host_by_wwn(&text(&names.wwnn), &text(&names.wwpn), names.flags)?;
+                self.allowed(procedure, 0, Some(found.as_str()))?;
+                let name = Str::truncated(found.as_str());
                 return reply(header, &Reply::NodeDeviceLookupScsiHostByWwn(Device { name }));
             }
             Call::NodeDeviceGetXmlDesc(wanted) => {
@@ -211,41 +212,41 @@ impl Caller {
                 let flags = XmlFlags::from_bits_retain(wanted.flags);
                 flags.check(ErrorDomain::NODEDEV, "nodeDeviceGetXMLDesc")?;
                 self.allowed_with(procedure, 0, &name)?;
-                let xml = driver.xml(&name, flags)?;
+                let xml = calls.xml(&name, flags)?;
                 let text = Str::new(&xml).map_err(|_| Fault::unencodable())?;
                 return reply(header, &Reply::NodeDeviceGetXmlDesc(Text { text }));
             }
             Call::NodeDeviceGetParent(Device { name }) => {
                 let name = text(name);
-                driver.lookup(&name)?;
+                calls.lookup(&name)?;
                 self.allowed(procedure, 0, Some(&name))?;
-                let parent = driver.parent(&name)?;
+                let parent = calls.parent(&name)?;
                 let text = parent.as_ref().map(|parent| Str::truncated(parent.as_str()));
                 return reply(header, &Reply::NodeDeviceGetParent(OptionalText { text }));
             }
             Call::NodeDeviceNumOfCaps(Device { name }) => {
                 self.allowed_with(procedure, 0, &text(name))?;
-                Reply::NodeDeviceNumOfCaps(number(driver.capabilities(&text(name))?.len()))
+                Reply::NodeDeviceNumOfCaps(number(calls.count_capabilities(&text(name))?))
             }
             Call::NodeDeviceListCaps(wanted) => {
                 let too_many = Fault::too_many_capabilities_wanted;
                 let most = limit(wanted.max_names, NODE_DEVICE_CAPS_LIST_MAX, too_many)?;
                 self.allowed_with(procedure, 0, &text(&wanted.name))?;
-                let capabilities = driver.capabilities(&text(&wanted.name))?;
-                let names = Names::of(capabilities.iter().take(most).map(|kind| kind.as_str()));
+                let capabilities = calls.capabilities(&text(&wanted.name), Some(most))?;
+                let names = Names::of(capabilities.iter().map(|kind| &**kind));
                 return list(header, &names, &[]);
             }
             Call::NodeDeviceGetAutostart(Device { name }) => {
                 self.allowed_with(procedure, 0, &text(name))?;
-                Reply::NodeDeviceGetAutostart(flag(driver.autostart(&text(name))?))
+                Reply::NodeDeviceGetAutostart(flag(calls.autostart(&text(name))?))
             }
             Call::NodeDeviceIsPersistent(Device { name }) => {
                 self.allowed_with(procedure, 0, &text(name))?;
-                Reply::NodeDeviceIsPersistent(flag(driver.is_persistent(&text(name))?))
+                Reply::NodeDeviceIsPersistent(flag(calls.is_persistent(&text(name))?))
             }
             Call::NodeDeviceIsActive(Device { name }) => {
                 self.allowed_with(procedure, 0, &text(name))?;
-                Reply::NodeDeviceIsActive(flag(driver.is_active(&text(name))?))
+                Reply::NodeDeviceIsActive(flag(calls.is_active(&text(name))?))
             }
             Call::NodeDeviceDettach(_)
             | Call::NodeDeviceReAttach(_)

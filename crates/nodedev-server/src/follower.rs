@@ -76,7 +76,7 @@ impl Follower {
     }
 
     fn snapshot(&self) -> Option<(u64, Lifecycles)> {
-        match self.hub.driver().snapshot(View::Libvirt) {
+        match self.hub.driver().changes().and_then(|changes| changes.snapshot(View::Libvirt)) {
             Ok(snapshot) => Some((snapshot.revision.number, snapshot.entries.into_iter().collect())),
             Err(error) => {
                 tracing::error!(%error, "cannot look at all devices; changes that were missed can't be told");

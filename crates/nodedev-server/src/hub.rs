@@ -132,12 +132,12 @@ impl Hub {
 
     /// Begins to follow the driver.
     fn watch(&self) -> Option<Watch> {
-        let watch = match self.driver.watch(None) {
+        let watch = match self.driver.changes().and_then(|changes| changes.watch(None)) {
             Ok(watch) => Some(watch),
             Err(error) => {
                 tracing::debug!(%error, "there will be no events");
                 // The first look at all devices is then made here, and not by the first client's call.
-                if let Err(error) = self.driver.list(ListFlags::empty()) {
+                if let Err(error) = self.driver.calls().count(ListFlags::empty()) {
                     tracing::debug!(%error, "the devices can't be listed");
                 }
                 None
@@ -220,11 +220,12 @@ impl Hub {
         };
         self.wait_begun();
         if let Some(name) = device.filter(|name| name.as_bytes().len() > NAME_MAX) {
-            self.driver.lookup(&name.to_string_lossy())?;
+            self.driver.calls().lookup(&name.to_string_lossy())?;
         }
         let wanted = (kind, device.map(|name| name.as_bytes().into()));
         let mut all = self.lock_for(listener)?;
-        let since = self.driver.watch(None).map_or(0, |watch| watch.revision().number);
+        let watch = self.driver.changes().and_then(|changes| changes.watch(None));
+        let since = watch.map_or(0, |watch| watch.revision().number);
         reply(all.add(listener, identity, wanted, since)?);
         Ok(())
     }

@@ -106,7 +106,7 @@ impl Lists {
         };
         match is_announced {
             _ if self.is_recording => Some(AsOf::Recording),
-            true => driver.revision().map(AsOf::Revision),
+            true => driver.changes().ok()?.revision().map(AsOf::Revision),
             false => None,
         }
     }
@@ -120,7 +120,7 @@ impl Lists {
     /// The devices that `flags` select.
     pub(crate) fn get(&self, driver: &dyn Driver, flags: ListFlags) -> Result<Names, Error> {
         self.answer(driver, Question::Names(flags), || {
-            let devices = driver.list_names(flags)?;
+            let devices = driver.calls().list_names(flags)?;
             Ok(Names::of(devices.iter().map(|name| name.as_str())))
         })
     }

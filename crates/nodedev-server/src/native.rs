@@ -105,9 +105,9 @@ impl Caller {
     fn snapshot(&self, view: View) -> Result<Snapshot, Error> {
         let driver = &self.service.driver;
         if self.service.options.is_recording {
-            return Ok(Snapshot { revision: RECORDED, entries: driver.entries(view)? });
+            return Ok(Snapshot { revision: RECORDED, entries: driver.devices()?.entries(view)? });
         }
-        driver.snapshot(view)
+        driver.changes()?.snapshot(view)
     }
 
     fn reply_native(&self, header: &Header, reply: &NativeReply<'_>) -> Result<(), Failure> {

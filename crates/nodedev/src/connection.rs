@@ -2,14 +2,18 @@ use std::ops::Deref;
 use std::path::Path;
 use std::sync::Arc;
 
-use nodedev_driver::{ConnectUri, Driver, Error, ErrorDomain, Result, TestDriver, View};
+use nodedev_driver::{
+    Changes, ConnectUri, Devices, Driver, Error, ErrorDomain, LibvirtCalls, Operations, Result, TestDriver,
+    View,
+};
 use nodedev_host::HostDriver;
 use nodedev_remote::{Options, RemoteDriver};
 use nodedev_sys::{Operation, Root, SysError};
 
 use crate::daemon::Daemon;
 
-/// A connection to a source of node devices; every call of [`Driver`] can be made on it.
+/// A connection to a source of node devices: [`LibvirtCalls`] can be made on it, and [`devices`](Self::devices),
+/// [`changes`](Self::changes) and [`operations`](Self::operations) give what the source has besides.
 ///
 /// Connections are cheap to clone and can be used from several threads at once.
 ///
@@ -43,12 +47,12 @@ impl Connection {
     /// Opens the source that a parsed URI names; the options are for those of a daemon.
     ///
     /// ```no_run
-    /// use nodedev::{Connection, Options};
+    /// use nodedev::{Connection, ListFlags, Options};
     ///
     /// // Whoever only looks needs no more than the socket that everybody may use.
     /// let options = Options { read_only: true, ..Options::default() };
     /// let connection = Connection::open_uri(&"nodedev+unix:///system".parse()?, &options)?;
-    /// println!("{} devices", connection.names(None)?.len());
+    /// println!("{} devices", connection.count(ListFlags::empty())?);
     /// # Ok::<(), nodedev::Error>(())
     /// ```
     ///
@@ -70,6 +74,35 @@ impl Connection {
     /// The view that tells most of this source: the native one, but of a daemon, which has only libvirt's.
     pub fn fullest_view(&self) -> View {
         self.fullest_view
+    }
+
+    /// The devices as values.
+    ///
+    /// # Errors
+    /// [`Error::no_native_view`] of a source that has not got them.
+    pub fn devices(&self) -> Result<&dyn Devices> {
+        self.driver.devices()
+    }
+
+    /// What happens to devices.
+    ///
+    /// # Errors
+    /// [`Error::no_events`] of a source that nothing tells of changes.
+    pub fn changes(&self) -> Result<&dyn Changes> {
+        self.driver.changes()
+    }
+
+    /// What is done to devices, with more to choose than libvirt's functions have.
+    ///
+    /// # Errors
+    /// [`Error::no_native_call`] of a source that has libvirt's functions alone.
+    pub fn operations(&self) -> Result<&dyn Operations> {
+        self.driver.operations()
+    }
+
+    /// The driver behind the connection, which has these four.
+    pub fn driver(&self) -> &dyn Driver {
+        &*self.driver
     }
 
     /// Opens a recording: a folder that stands for `/` of a machine, or an archive of one.
@@ -99,9 +132,9 @@ impl Connection {
     /// A connection to a driver of one's own, which has the native view.
     ///
     /// ```
-    /// use nodedev::{Connection, TestDriver};
+    /// use nodedev::{Connection, ListFlags, TestDriver};
     /// let connection = Connection::from_driver(TestDriver::new());
-    /// assert_eq!(connection.names(None)?.len(), 4);
+    /// assert_eq!(connection.count(ListFlags::empty())?, 4);
     /// # Ok::<(), nodedev::Error>(())
     /// ```
     pub fn from_driver(driver: impl Driver + 'static) -> Self {
@@ -138,9 +171,9 @@ impl std::fmt::Debug for Connection {
 }
 
 impl Deref for Connection {
-    type Target = dyn Driver;
+    type Target = dyn LibvirtCalls;
 
     fn deref(&self) -> &Self::Target {
-        &*self.driver
+        self.driver.calls()
     }
 }

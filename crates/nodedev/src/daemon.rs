@@ -4,8 +4,8 @@ use std::collections::HashMap;
 use std::ops::ControlFlow;
 
 use nodedev_driver::{
-    CreateFlags, DeviceRef, DeviceVisitor, Driver, Entry, Error, ErrorCode, HostInfo, ListFlags, Result,
-    Revision, Snapshot, UpdateFlags, View, Watch, XmlFlags, XmlVisitor,
+    Changes, DeviceVisitor, Devices, Driver, Entry, Error, ErrorCode, LibvirtCalls, ListFlags, Operations,
+    Result, View, XmlFlags,
 };
 use nodedev_model::{Capability, CapabilityType, DeviceName, DeviceState, Issue, NodeDevice, Visibility};
 use nodedev_remote::RemoteDriver;
@@ -86,14 +86,14 @@ impl Daemon {
 }
 
 /// A list, if the daemon knows the flag: libvirt before 7.3 has none for active devices, before 10.1 none for persistent ones.
-fn known_list(driver: &dyn Driver, flag: ListFlags) -> Result<Option<Vec<DeviceName>>> {
+fn known_list(driver: &dyn LibvirtCalls, flag: ListFlags) -> Result<Option<Vec<DeviceName>>> {
     match driver.list_names(flag) {
         Err(error) if error.code() == ErrorCode::INVALID_ARG => Ok(None),
         names => names.map(Some),
     }
 }
 
-fn active(driver: &dyn Driver) -> Result<Vec<DeviceName>> {
+fn active(driver: &dyn LibvirtCalls) -> Result<Vec<DeviceName>> {
     match known_list(driver, ListFlags::ACTIVE)? {
         Some(names) => Ok(names),
         // Such a daemon has no others.
@@ -101,7 +101,7 @@ fn active(driver: &dyn Driver) -> Result<Vec<DeviceName>> {
     }
 }
 
-fn persistent(driver: &dyn Driver) -> Result<Vec<DeviceName>> {
+fn persistent(driver: &dyn LibvirtCalls) -> Result<Vec<DeviceName>> {
     if let Some(names) = known_list(driver, ListFlags::PERSISTENT)? {
         return Ok(names);
     }
@@ -121,47 +121,28 @@ fn persistent(driver: &dyn Driver) -> Result<Vec<DeviceName>> {
     failed.map_or(Ok(names), Err)
 }
 
-/// Calls that the wire has as they are.
-macro_rules! passed_on {
-    ($($name:ident($($argument:ident: $type:ty),*) -> $result:ty;)*) => {
-        $(fn $name(&self, $($argument: $type),*) -> Result<$result> {
-            self.0.$name($($argument),*)
-        })*
-    };
-}
-
 impl Driver for Daemon {
-    passed_on! {
-        list(flags: ListFlags) -> Vec<DeviceRef>;
-        list_names(flags: ListFlags) -> Vec<DeviceName>;
-        names(capability: Option<&str>) -> Vec<DeviceName>;
-        lookup(name: &str) -> DeviceRef;
-        lookup_scsi_host_by_wwn(wwnn: &str, wwpn: &str) -> DeviceRef;
-        xml(name: &str, flags: XmlFlags) -> Vec<u8>;
-        parent(name: &str) -> Option<DeviceName>;
-        capabilities(name: &str) -> Vec<CapabilityType>;
-        is_active(name: &str) -> bool;
-        is_persistent(name: &str) -> bool;
-        autostart(name: &str) -> bool;
-        visit_xml(list: ListFlags, xml: XmlFlags, visit: &mut XmlVisitor<'_>) -> ();
-        create_xml(xml: &[u8], flags: CreateFlags) -> DeviceRef;
-        define_xml(xml: &[u8], flags: CreateFlags) -> DeviceRef;
-        destroy(name: &str) -> ();
-        undefine(name: &str) -> ();
-        create(name: &str) -> ();
-        update(name: &str, xml: &[u8], flags: UpdateFlags) -> ();
-        set_autostart(name: &str, autostart: bool) -> ();
-        detach(name: &str, kernel_driver: Option<&str>) -> ();
-        reattach(name: &str) -> ();
-        reset(name: &str) -> ();
-        snapshot(view: View) -> Snapshot;
-        watch(since: Option<Revision>) -> Watch;
-        host_info() -> HostInfo;
+    fn calls(&self) -> &(dyn LibvirtCalls + 'static) {
+        &self.0
     }
 
+    fn devices(&self) -> Result<&dyn Devices> {
+        Ok(self)
+    }
+
+    fn changes(&self) -> Result<&dyn Changes> {
+        Ok(&self.0)
+    }
+
+    fn operations(&self) -> Result<&dyn Operations> {
+        Err(Error::no_native_call())
+    }
+}
+
+impl Devices for Daemon {
     fn entries(&self, view: View) -> Result<Vec<Entry>> {
         if view == View::Native {
-            return self.0.entries(view);
+            return Ok(self.0.snapshot(view)?.entries);
         }
         let mut entries = Vec::new();
         self.visit(view, &mut |device| {
@@ -218,8 +199,8 @@ mod tests {
         persistent: Result<bool>,
     }
 
-    impl Driver for Old {
-        fn list(&self, flags: ListFlags) -> Result<Vec<DeviceRef>> {
+    impl LibvirtCalls for Old {
+        fn list_names(&self, flags: ListFlags) -> Result<Vec<DeviceName>> {
             let unknown = flags.difference(self.known);
             if !unknown.is_empty() {
                 let function = "nodeConnectListAllNodeDevices";
@@ -230,37 +211,46 @@ mod tests {
                 ListFlags::ACTIVE => &["computer", "mdev_1"],
                 _ => &["computer", "mdev_1", "mdev_2"],
             };
-            let device = |name: &&str| DeviceRef { name: name.parse().expect("a name"), parent: None };
-            Ok(names.iter().map(device).collect())
+            Ok(names.iter().map(|name| name.parse().expect("a name")).collect())
         }
 
         fn is_persistent(&self, _name: &str) -> Result<bool> {
             self.persistent.clone()
         }
 
-        fn names(&self, _capability: Option<&str>) -> Result<Vec<DeviceName>> {
-            Err(Error::unknown_cause())
-        }
-
-        fn lookup(&self, _name: &str) -> Result<DeviceRef> {
-            Err(Error::unknown_cause())
-        }
-
-        fn xml(&self, _name: &str, _flags: XmlFlags) -> Result<Vec<u8>> {
-            Err(Error::unknown_cause())
-        }
-
-        fn parent(&self, _name: &str) -> Result<Option<DeviceName>> {
-            Err(Error::unknown_cause())
-        }
-
-        fn capabilities(&self, _name: &str) -> Result<Vec<CapabilityType>> {
-            Err(Error::unknown_cause())
-        }
-
-        fn is_active(&self, _name: &str) -> Result<bool> {
-            Err(Error::unknown_cause())
-        }
+        nodedev_driver::refused_calls!(
+            count,
+            count_names,
+            names,
+            lookup,
+            lookup_scsi_host_by_wwn,
+            xml,
+            parent,
+            count_capabilities,
+            capabilities,
+            is_active,
+            autostart,
+            create_xml,
+            define_xml,
+            destroy,
+            undefine,
+            create,
+            update,
+            set_autostart,
+            detach,
+            detach_flags,
+            reattach,
+            reset,
+            events,
+            driver_type,
+            version,
+            library_version,
+            host_name,
+            host_capabilities,
+            max_vcpus,
+            sysinfo,
+            host_info,
+        );
     }
 
     /// As a daemon prints them whose folders give the last first.

@@ -3,18 +3,20 @@
 //! A [`Connection`] is opened on this machine, on a recording of another one, or on libvirt's test driver, in this
 //! process and without a daemon; or on a daemon, here or elsewhere. It answers in two views:
 //!
-//! * libvirt's: [`list`](Driver::list), [`xml`](Driver::xml), [`parent`](Driver::parent) … give the names, documents
-//!   and errors of libvirt's node device API, byte for byte;
-//! * the native one: [`entries`](Driver::entries), [`device`](Driver::device), [`visit`](Driver::visit) give
-//!   [`NodeDevice`] values of every device, also of those that libvirt leaves out. A daemon has only libvirt's view:
-//!   values are read from its documents, and ask for [`View::Libvirt`].
+//! * libvirt's: [`LibvirtCalls`] ([`list`](LibvirtCalls::list), [`xml`](LibvirtCalls::xml), [`parent`](LibvirtCalls::parent) …)
+//!   give the names, documents and errors of libvirt's node device API, byte for byte;
+//! * the native one: [`Connection::devices`] ([`entries`](Devices::entries), [`device`](Devices::device),
+//!   [`visit`](Devices::visit)) gives [`NodeDevice`] values of every device, also of those that libvirt leaves out. A daemon has
+//!   only libvirt's view: values are read from its documents, and ask for [`View::Libvirt`].
+//!
+//! [`Connection::changes`] tells what happens to devices, [`Connection::operations`] hands them to guests and back.
 //!
 //! ```no_run
 //! use std::ops::ControlFlow;
 //! use nodedev::{Capability, Connection, View};
 //!
 //! let host = Connection::open("nodedev:///system")?;
-//! let issues = host.visit(View::Libvirt, &mut |device| {
+//! let issues = host.devices()?.visit(View::Libvirt, &mut |device| {
 //!     if let [Capability::Pci(pci)] = device.capabilities.as_slice() {
 //!         println!("{} in IOMMU group {:?}", pci.address, pci.iommu_group.as_ref().map(|group| group.number));
 //!     }
@@ -35,10 +37,11 @@ pub use nodedev_model::*;
 pub use nodedev_remote::{Options, Pings};
 pub use nodedev_sys::{Root, SysError};
 
-/// The address of this machine that this process's user is connected to over SSH, also behind `sudo`; `None` if there is no
-/// such connection. For [`DetachOptions::connected_at`]: who detaches the card that they are connected through is gone.
-pub fn ssh_address() -> Option<std::net::IpAddr> {
-    nodedev_sys::processes::ssh_address(&Root::live().ok()?, None)
+/// Who runs this process, for [`DetachOptions::caller`]: who is connected over SSH, also behind `sudo`, is not to detach the card that
+/// they are connected through.
+pub fn caller() -> Caller {
+    let connected_at = Root::live().ok().and_then(|root| nodedev_sys::processes::ssh_address(&root, None));
+    connected_at.map_or(Caller::Unknown, Caller::ConnectedAt)
 }
 
 /// Recording a host into an archive that [`Connection::open_root`] opens.

@@ -25,7 +25,7 @@ fn look(root: &Path) -> Result<BTreeSet<String>, Failure> {
         }
         names.insert(name.to_owned());
     }
-    host.issues().map_err(failed)?;
+    host.devices().and_then(|devices| devices.issues()).map_err(failed)?;
     Ok(names)
 }
 

@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 use std::{fs, io, thread};
 
 use nix::mount::{MsFlags, mount};
-use nodedev_driver::{Driver, Next, View, Watch};
+use nodedev_driver::{Changes as _, Devices as _, Next, View, Watch};
 use nodedev_host::HostDriver;
 use nodedev_host::live::Source;
 use nodedev_interop::Failure;

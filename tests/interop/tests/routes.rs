@@ -7,7 +7,7 @@ use std::process::Command;
 use std::sync::Arc;
 use std::time::Duration;
 
-use nodedev_driver::{DetachOptions, Driver};
+use nodedev_driver::{DetachOptions, Operations as _};
 use nodedev_host::HostDriver;
 use nodedev_interop::Failure;
 use nodedev_interop::network::{ip, private};

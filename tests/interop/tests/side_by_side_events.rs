@@ -3,7 +3,7 @@
 use std::process::{Command, Stdio};
 use std::{fs, thread};
 
-use nodedev_driver::{Driver, LibvirtEvent, Next, Watch};
+use nodedev_driver::{Changes as _, LibvirtEvent, Next, Watch};
 use nodedev_host::HostDriver;
 use nodedev_interop::Failure;
 use nodedev_interop::listener::{Listener, Running, SILENCE};

@@ -94,7 +94,9 @@ fn stop_after(wait: Duration, paths: &[String]) -> Result<(Duration, u64), Failu
             scope.spawn(|| {
                 // The connection stays as long as there is something to tell.
                 let Ok(connection) = Connection::open(&uri) else { return };
-                let Ok(mut watch) = connection.watch(None) else { return };
+                let Ok(mut watch) = connection.changes().and_then(|changes| changes.watch(None)) else {
+                    return;
+                };
                 while !matches!(watch.next(None), Next::Ended(_)) {
                     told.fetch_add(1, Ordering::Relaxed);
                 }

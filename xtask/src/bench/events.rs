@@ -108,7 +108,7 @@ impl Subject {
 /// Measures and prints the figures.
 pub(crate) fn run(options: &Options) -> Result<()> {
     let connection = Connection::open(&options.uri)?;
-    let mut watch = connection.watch(None)?;
+    let mut watch = connection.changes()?.watch(None)?;
     let complete = connection.list_names(ListFlags::empty())?;
     let subjects = subjects(&connection, &options.host)?;
     let mut sender = Sender::new()?;

@@ -17,13 +17,13 @@ pub(super) fn run(connection: &Connection, args: &CapsArgs, out: &mut Output) ->
     each(
         connection,
         &args.names,
-        |name| connection.capabilities(name),
+        |name| connection.capabilities(name, None),
         |name, types| {
             for kind in types {
                 if several {
                     write!(out, "{} ", printable(name))?;
                 }
-                out.text(kind.as_str())?;
+                out.text(&kind)?;
             }
             Ok(())
         },
@@ -32,7 +32,7 @@ pub(super) fn run(connection: &Connection, args: &CapsArgs, out: &mut Output) ->
 
 fn count(connection: &Connection, out: &mut Output) -> anyhow::Result<Exit> {
     for kind in CapabilityType::ALL {
-        let number = connection.names(Some(kind.as_str()))?.len();
+        let number = connection.count_names(Some(kind.as_str()), 0)?;
         let line = format!("{kind:<16}{number:>6}");
         if number == 0 {
             let line = out.paint(DIM, line).to_string();

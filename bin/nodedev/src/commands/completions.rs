@@ -39,7 +39,7 @@ pub(crate) fn answer() -> clap::error::Result<bool> {
 /// The names of this machine's devices. None, where it cannot be read: a shell has no place for errors.
 pub(crate) fn device_names() -> Vec<CompletionCandidate> {
     let Ok(connection) = Connection::open("nodedev:///system") else { return Vec::new() };
-    let entries = connection.entries(View::Native).unwrap_or_default();
+    let entries = connection.devices().and_then(|devices| devices.entries(View::Native)).unwrap_or_default();
     // What is no name of libvirt's could be a command to the shell.
     let is_plain = |name: &str| name.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_');
     entries

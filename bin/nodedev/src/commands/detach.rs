@@ -15,13 +15,15 @@ pub(super) fn run(connection: &Connection, args: &DetachArgs, out: &mut Output) 
         group: args.group,
         force: args.force,
         dry_run: args.telling.dry_run,
-        connected_at: nodedev::ssh_address(),
+        caller: nodedev::caller(),
+        ..DetachOptions::default()
     };
     if options.dry_run {
+        let operations = connection.operations()?;
         return each_at_once(
             connection,
             &args.devices.names,
-            |names, tell| connection.detach_each(names, &options, tell),
+            |names, tell| operations.detach_each(names, &options, tell),
             |name, plan| tell(out, &args.telling, name, &Some(plan), &WORDS),
         );
     }
@@ -30,8 +32,11 @@ pub(super) fn run(connection: &Connection, args: &DetachArgs, out: &mut Output) 
         connection,
         &args.devices.names,
         |name| {
-            native_or(connection.detach_with(name, &options), plain, || {
-                connection.detach(name, args.driver.as_deref())
+            let native =
+                connection.operations().and_then(|operations| operations.detach_with(name, &options));
+            native_or(native, plain, || match &args.driver {
+                None => connection.detach(name),
+                driver => connection.detach_flags(name, driver.as_deref(), 0),
             })
         },
         |name, told| tell(out, &args.telling, name, &told, &WORDS),

@@ -60,7 +60,7 @@ fn devices(
     let progress = Progress::start("describing", out);
     let mut devices = BTreeMap::new();
     let mut failure = None;
-    connection.visit(view, &mut |device| {
+    connection.devices()?.visit(view, &mut |device| {
         progress.step();
         let device = match (view, connection.fullest_view()) {
             (View::Libvirt, View::Native) => reduce_to_documents(device),

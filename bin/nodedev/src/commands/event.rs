@@ -20,12 +20,12 @@ pub(super) fn run(connection: &Connection, args: &EventArgs, out: &mut Output) -
         out.line(b"update")?;
         return Ok(Exit::Done);
     }
-    let watch = connection.watch(None)?;
+    let watch = connection.changes()?.watch(None)?;
     let device = match &args.device {
         Some(argument) => {
             let name = session::resolve(connection, argument)?;
             let found = connection.lookup(&name);
-            Some(found.map_err(|error| session::explain(connection, &name, error))?.name)
+            Some(found.map_err(|error| session::explain(connection, &name, error))?)
         }
         None => None,
     };

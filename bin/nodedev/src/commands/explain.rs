@@ -11,13 +11,14 @@ use crate::text::printable;
 /// Says whether guests can have devices, with all reasons. The status is 1 if one cannot be handed over just so.
 pub(super) fn run(connection: &Connection, args: &ExplainArgs, out: &mut Output) -> anyhow::Result<Exit> {
     let mut all_possible = true;
-    let options = ExplainOptions { kernel_driver: args.driver.clone(), connected_at: nodedev::ssh_address() };
+    let options = ExplainOptions { kernel_driver: args.driver.clone(), caller: nodedev::caller() };
     let all = if args.devices.all { pci_functions(connection)? } else { Vec::new() };
     let names = if args.devices.all { &all } else { &args.devices.names };
+    let operations = connection.operations()?;
     let exit = each_at_once(
         connection,
         names,
-        |names, tell| connection.explain_each(names, &options, tell),
+        |names, tell| operations.explain_each(names, &options, tell),
         |asked, explanation| {
             all_possible &= explanation.verdict == Verdict::Possible;
             if args.json {
@@ -35,7 +36,7 @@ pub(super) fn run(connection: &Connection, args: &ExplainArgs, out: &mut Output)
 
 /// Names of all devices that can be asked about.
 fn pci_functions(connection: &Connection) -> anyhow::Result<Vec<String>> {
-    let names = connection.names(Some(CapabilityType::Pci.as_str()))?;
+    let names = connection.names(Some(CapabilityType::Pci.as_str()), None, 0)?;
     Ok(names.into_iter().map(|name| name.as_str().to_owned()).collect())
 }
 

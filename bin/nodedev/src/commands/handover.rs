@@ -21,7 +21,7 @@ pub(super) fn run(
 }
 
 fn list(connection: &Connection, json: bool, out: &mut Output) -> anyhow::Result<Exit> {
-    let handovers = connection.handovers()?;
+    let handovers = connection.operations()?.handovers()?;
     if json {
         out.json(&handovers)?;
         out.line(b"")?;
@@ -76,7 +76,7 @@ fn served(binding: Option<&DriverBinding>, absent: &str) -> String {
 fn forget(connection: &Connection, names: &[String], out: &mut Output) -> anyhow::Result<Exit> {
     let mut tally = Tally::default();
     for name in names {
-        match connection.forget_handover(name) {
+        match connection.operations()?.forget_handover(name) {
             Ok(was) => {
                 let what = if was { "forgotten" } else { "had no entry" };
                 writeln!(out, "Device {} {what}", printable(name))?;

@@ -126,7 +126,7 @@ fn unknown_capability<'a>(word: &str, of: &str, more: impl IntoIterator<Item = &
 /// The selected devices with type and parent, sorted by name.
 fn entries(connection: &Connection, args: &ListArgs, wanted: &Wanted) -> anyhow::Result<Vec<Entry>> {
     let view = if args.extended { View::Native } else { View::Libvirt };
-    let mut entries = connection.entries(view)?;
+    let mut entries = connection.devices()?.entries(view)?;
     if !wanted.words.is_empty() {
         let known: BTreeSet<&str> = CapabilityType::ALL.iter().map(|kind| kind.as_str()).collect();
         let kinds: BTreeSet<&str> = entries.iter().map(|entry| &*entry.kind).collect();
@@ -159,7 +159,7 @@ fn caseless(a: &DeviceName, b: &DeviceName) -> std::cmp::Ordering {
     fn lower(name: &DeviceName) -> impl Iterator<Item = u8> {
         name.as_str().bytes().map(|byte| byte.to_ascii_lowercase())
     }
-    lower(a).cmp(lower(b))
+    lower(a).cmp(lower(b)).then_with(|| a.cmp(b))
 }
 
 fn table(entries: &[Entry], out: &mut Output) -> anyhow::Result<()> {
@@ -201,7 +201,7 @@ fn json<T: Serialize>(items: impl Iterator<Item = T>, out: &mut Output) -> anyho
 }
 
 fn issues(connection: &Connection, as_json: bool, out: &mut Output) -> anyhow::Result<Exit> {
-    let issues = connection.issues()?;
+    let issues = connection.devices()?.issues()?;
     if as_json {
         json(issues.iter(), out)?;
     } else {

@@ -18,14 +18,14 @@ pub(super) fn run(connection: &Connection, args: &ShowArgs, out: &mut Output) ->
         let exit = each(
             connection,
             &args.devices.names,
-            |name| connection.device(name),
+            |name| connection.devices()?.device(name),
             |_, device| writer.device(&device),
         )?;
         writer.end(None)?;
         return Ok(exit);
     }
     let mut failure = None;
-    let issues = connection.visit(connection.fullest_view(), &mut |device| {
+    let issues = connection.devices()?.visit(connection.fullest_view(), &mut |device| {
         progress.step();
         match writer.device(device) {
             Ok(()) => ControlFlow::Continue(()),

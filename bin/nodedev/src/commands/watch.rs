@@ -66,7 +66,7 @@ pub(super) enum Line<'a> {
 
 /// Prints each change until told to stop.
 pub(super) fn run(connection: &Connection, args: &WatchArgs, out: &mut Output) -> anyhow::Result<Exit> {
-    let mut watch = connection.watch(args.since)?;
+    let mut watch = connection.changes()?.watch(args.since)?;
     let mut seen = match args.since {
         Some(since) => since,
         None => picture(connection, &watch, args.json, out)?,
@@ -98,10 +98,10 @@ fn picture(
     as_json: bool,
     out: &mut Output,
 ) -> anyhow::Result<Revision> {
-    let snapshot = match connection.snapshot(View::Native) {
+    let snapshot = match connection.changes()?.snapshot(View::Native) {
         // A daemon of libvirt's: what happens while its devices are listed is told again, which does no harm.
         Err(error) if error.code() == ErrorCode::NO_SUPPORT => {
-            Snapshot { revision: watch.revision(), entries: connection.entries(View::Libvirt)? }
+            Snapshot { revision: watch.revision(), entries: connection.devices()?.entries(View::Libvirt)? }
         }
         snapshot => snapshot?,
     };

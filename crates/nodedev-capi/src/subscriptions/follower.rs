@@ -1,12 +1,11 @@
 //! The thread that follows a source's changes for those who subscribed. It calls nobody: it fills the mailbox.
 
 use std::collections::HashSet;
-use std::ffi::CString;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::Duration;
 
 use nodedev_driver::{Error, ErrorCode, ErrorDomain, Lifecycles, ListFlags, Next, Result, Stopper, Watch};
-use nodedev_model::DeviceState;
+use nodedev_model::{DeviceName, DeviceState};
 use nodedev_remote::End;
 
 use super::mailbox::{Mailbox, Message};
@@ -20,8 +19,8 @@ pub(super) struct Follower(Stopper);
 
 impl Follower {
     /// Follows what happens from now on.
-    pub(super) fn start(source: &Arc<dyn Source>, mailbox: &Arc<Mailbox>) -> Result<Self> {
-        let watch = source.watch()?;
+    pub(super) fn start(source: &Arc<Source>, mailbox: &Arc<Mailbox>) -> Result<Self> {
+        let watch = source.calls()?.events()?;
         let stopper = watch.stopper();
         // Neither may the source be kept open by the thread that it ends.
         let (source, mailbox) = (Arc::downgrade(source), Arc::clone(mailbox));
@@ -41,21 +40,21 @@ impl Drop for Follower {
 }
 
 /// Which devices there are. A daemon that is too old to know of definitions has none.
-fn devices(source: &dyn Source) -> Result<Lifecycles> {
-    let names = |flags: ListFlags| source.list_all(flags.bits());
-    let of_state = |flags| match names(flags) {
+fn devices(source: &Source) -> Result<Lifecycles> {
+    let calls = source.calls()?;
+    let of_state = |flags| match calls.list_names(flags) {
         Err(error) if error.code() == ErrorCode::INVALID_ARG => Ok(Vec::new()),
         names => names,
     };
     let persistent: HashSet<_> = of_state(ListFlags::PERSISTENT)?.into_iter().collect();
     let inactive: HashSet<_> = of_state(ListFlags::INACTIVE)?.into_iter().collect();
-    let state = |name: &CString| DeviceState {
+    let state = |name: &DeviceName| DeviceState {
         active: !inactive.contains(name),
         persistent: persistent.contains(name),
         autostart: false,
     };
-    let all = names(ListFlags::empty())?;
-    Ok(all.iter().filter_map(|name| Some((name.to_str().ok()?.parse().ok()?, state(name)))).collect())
+    let all = calls.list_names(ListFlags::empty())?;
+    Ok(all.into_iter().map(|name| (name.clone(), state(&name))).collect())
 }
 
 fn follow(mut watch: Watch, mailbox: &Mailbox, look: &dyn Fn() -> Option<Lifecycles>) {
@@ -108,7 +107,7 @@ struct Known {
 
 impl Ending {
     /// Has a mailbox told of the end, in place of the one before; at once if it has come.
-    pub(super) fn tell(self: &Arc<Self>, source: &dyn Source, mailbox: &Arc<Mailbox>) {
+    pub(super) fn tell(self: &Arc<Self>, source: &Source, mailbox: &Arc<Mailbox>) {
         let mut known = self.lock();
         known.mailbox = Arc::downgrade(mailbox);
         if let Some(end) = known.end {
@@ -119,7 +118,7 @@ impl Ending {
         drop(known);
         if !is_asked {
             let this = Arc::clone(self);
-            source.on_end(Box::new(move |end| this.has_come(end)));
+            source.on_end(move |end| this.has_come(end));
         }
     }
 
@@ -143,7 +142,6 @@ impl Ending {
 #[cfg(test)]
 mod tests {
     use nodedev_driver::{Change, EventLog, Happened, LibvirtChange, LibvirtEvent};
-    use nodedev_model::DeviceName;
 
     use super::*;
 

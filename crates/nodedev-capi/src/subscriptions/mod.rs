@@ -14,6 +14,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use follower::{Ending, Follower};
 use mailbox::{Mailbox, Message};
 use nodedev_driver::{Error, ErrorCode, ErrorDomain, LibvirtEvent, Result};
+use nodedev_model::DeviceName;
 use nodedev_remote::End;
 
 use crate::connection::{Connection, Needed};
@@ -96,7 +97,7 @@ struct Heir {
 
 /// Those who are to be told what happens on a connection.
 pub(crate) struct Subscriptions {
-    source: Arc<dyn Source>,
+    source: Arc<Source>,
     ending: Arc<Ending>,
     state: Mutex<State>,
     /// Held while the loop is asked to watch the mailbox or not to, which calls the program.
@@ -116,7 +117,7 @@ struct State {
 }
 
 impl Subscriptions {
-    pub(crate) fn new(source: Arc<dyn Source>) -> Self {
+    pub(crate) fn new(source: Arc<Source>) -> Self {
         Self { source, ending: Arc::default(), state: Mutex::default(), arranging: Mutex::new(()) }
     }
 
@@ -215,7 +216,7 @@ impl Subscriptions {
         // Without a loop the function is remembered, and nobody there to call it, as in libvirt.
         if event_loop::is_registered() {
             let mailbox = self.watched_mailbox()?;
-            self.ending.tell(&*self.source, &mailbox);
+            self.ending.tell(&self.source, &mailbox);
         }
         self.lock().heir = Some(Heir { callback, luggage: Luggage { opaque, free }, connection });
         Ok(())
@@ -292,7 +293,7 @@ impl Subscriptions {
         let round = Round::of(self);
         for message in mailbox.take() {
             match message {
-                Message::Device(name, event) => self.tell(name.as_str(), event),
+                Message::Device(name, event) => self.tell(&name, event),
                 Message::Ended(end) => self.tell_heir(end),
             }
         }
@@ -301,11 +302,11 @@ impl Subscriptions {
         luggage.into_iter().for_each(Luggage::free);
     }
 
-    fn tell(&self, name: &str, event: LibvirtEvent) {
+    fn tell(&self, name: &DeviceName, event: LibvirtEvent) {
         let (kind, number) = Event::of(event);
-        let Ok(name) = CString::new(name) else { return };
         let is_meant = |subscriber: &&Subscriber| {
-            let of_device = subscriber.device.as_ref().is_none_or(|device| *device == name);
+            let of_device =
+                subscriber.device.as_ref().is_none_or(|device| device.to_bytes() == name.as_str().as_bytes());
             !subscriber.ended && subscriber.event == kind && of_device
         };
         let meant: Vec<_> =

@@ -1,5 +1,6 @@
 //! The exported C functions as a driver, called as C calls them.
 
+use std::borrow::Cow;
 use std::ffi::{CStr, CString, c_char, c_int, c_void};
 use std::ptr;
 
@@ -8,9 +9,10 @@ use nodedev_capi::devices::*;
 use nodedev_capi::error::{virGetLastError, virSetErrorFunc};
 use nodedev_capi::types::{ConnectPtr, NodeDevicePtr, VirError};
 use nodedev_driver::{
-    CreateFlags, DeviceRef, Driver, Error, ErrorCode, ErrorDomain, ErrorLevel, ListFlags, Result, XmlFlags,
+    Changes, CreateFlags, DeviceRef, Devices, Driver, Error, ErrorCode, ErrorDomain, ErrorLevel,
+    LibvirtCalls, ListFlags, Operations, Result, XmlFlags,
 };
-use nodedev_model::{CapabilityType, DeviceName};
+use nodedev_model::DeviceName;
 
 /// A connection.
 #[derive(Debug)]
@@ -119,11 +121,11 @@ fn owned(text: *mut c_char) -> Result<Vec<u8>> {
     }
 }
 
-/// Names that a function puts into an array of as many places as it counted.
+/// Names that a function puts into an array of as many places as there are to be.
 fn names(count: c_int, list: impl FnOnce(*mut *mut c_char, c_int) -> c_int) -> Result<Vec<String>> {
     let mut array = vec![ptr::null_mut(); number(count)?];
     let listed = number(list(array.as_mut_ptr(), count))?;
-    assert_eq!(listed, array.len());
+    array.truncate(listed);
     array.into_iter().map(|name| Ok(String::from_utf8(owned(name)?).expect("UTF-8"))).collect()
 }
 
@@ -134,7 +136,7 @@ where
     names.iter().map(|name| name.parse().expect("a name")).collect()
 }
 
-impl Driver for CDriver {
+impl LibvirtCalls for CDriver {
     fn list(&self, flags: ListFlags) -> Result<Vec<DeviceRef>> {
         let mut array: *mut NodeDevicePtr = ptr::null_mut();
         // SAFETY: a pointer for the array is given.
@@ -157,29 +159,44 @@ impl Driver for CDriver {
         Ok(found)
     }
 
-    fn names(&self, capability: Option<&str>) -> Result<Vec<DeviceName>> {
+    fn count(&self, flags: ListFlags) -> Result<usize> {
+        // SAFETY: NULL is given, for which only the count comes back.
+        number(unsafe { virConnectListAllNodeDevices(self.0, ptr::null_mut(), flags.bits()) })
+    }
+
+    fn list_names(&self, flags: ListFlags) -> Result<Vec<DeviceName>> {
+        Ok(self.list(flags)?.into_iter().map(|device| device.name).collect())
+    }
+
+    fn count_names(&self, capability: Option<&str>, flags: u32) -> Result<usize> {
         let capability = capability.map(c_text);
         let capability = capability.as_ref().map_or(ptr::null(), |text| text.as_ptr());
+        // SAFETY: a text or NULL is given.
+        number(unsafe { virNodeNumOfDevices(self.0, capability, flags) })
+    }
+
+    fn names(&self, capability: Option<&str>, most: Option<usize>, flags: u32) -> Result<Vec<DeviceName>> {
+        let count = match most {
+            Some(most) => most,
+            None => self.count_names(capability, flags)?,
+        };
+        let capability = capability.map(c_text);
+        let capability = capability.as_ref().map_or(ptr::null(), |text| text.as_ptr());
+        let count = c_int::try_from(count).expect("few");
         // SAFETY: a text or NULL is given, and an array with the places that are said.
-        unsafe {
-            let count = virNodeNumOfDevices(self.0, capability, 0);
-            let found =
-                names(count, |array, places| virNodeListDevices(self.0, capability, array, places, 0))?;
-            let mut found: Vec<DeviceName> = all(found);
-            found.sort();
-            Ok(found)
-        }
+        let list = |array, places| unsafe { virNodeListDevices(self.0, capability, array, places, flags) };
+        names(count, list).map(all)
     }
 
-    fn lookup(&self, name: &str) -> Result<DeviceRef> {
-        self.device(name)?.reference()
+    fn lookup(&self, name: &str) -> Result<DeviceName> {
+        Ok(self.device(name)?.reference()?.name)
     }
 
-    fn lookup_scsi_host_by_wwn(&self, wwnn: &str, wwpn: &str) -> Result<DeviceRef> {
+    fn lookup_scsi_host_by_wwn(&self, wwnn: &str, wwpn: &str, flags: u32) -> Result<DeviceName> {
         let (wwnn, wwpn) = (c_text(wwnn), c_text(wwpn));
         // SAFETY: texts are given.
-        let found = unsafe { virNodeDeviceLookupSCSIHostByWWN(self.0, wwnn.as_ptr(), wwpn.as_ptr(), 0) };
-        Held::new(found)?.reference()
+        let found = unsafe { virNodeDeviceLookupSCSIHostByWWN(self.0, wwnn.as_ptr(), wwpn.as_ptr(), flags) };
+        Ok(Held::new(found)?.reference()?.name)
     }
 
     fn xml(&self, name: &str, flags: XmlFlags) -> Result<Vec<u8>> {
@@ -190,11 +207,19 @@ impl Driver for CDriver {
         Ok(self.device(name)?.reference()?.parent)
     }
 
-    fn capabilities(&self, name: &str) -> Result<Vec<CapabilityType>> {
+    fn count_capabilities(&self, name: &str) -> Result<usize> {
+        number(virNodeDeviceNumOfCaps(self.device(name)?.0))
+    }
+
+    fn capabilities(&self, name: &str, most: Option<usize>) -> Result<Vec<Cow<'static, str>>> {
         let device = self.device(name)?;
-        let count = virNodeDeviceNumOfCaps(device.0);
+        let count = match most {
+            Some(most) => c_int::try_from(most).expect("few"),
+            None => virNodeDeviceNumOfCaps(device.0),
+        };
         // SAFETY: an array with the places that are said is given.
-        names(count, |array, places| unsafe { virNodeDeviceListCaps(device.0, array, places) }).map(all)
+        let list = |array, places| unsafe { virNodeDeviceListCaps(device.0, array, places) };
+        Ok(names(count, list)?.into_iter().map(Cow::Owned).collect())
     }
 
     fn is_active(&self, name: &str) -> Result<bool> {
@@ -213,13 +238,54 @@ impl Driver for CDriver {
         Ok(autostart != 0)
     }
 
-    fn create_xml(&self, xml: &[u8], flags: CreateFlags) -> Result<DeviceRef> {
+    fn create_xml(&self, xml: &[u8], flags: CreateFlags) -> Result<DeviceName> {
         let xml = CString::new(xml).expect("tests use no NUL");
         // SAFETY: a text is given.
-        Held::new(unsafe { virNodeDeviceCreateXML(self.0, xml.as_ptr(), flags.bits()) })?.reference()
+        Ok(Held::new(unsafe { virNodeDeviceCreateXML(self.0, xml.as_ptr(), flags.bits()) })?
+            .reference()?
+            .name)
     }
 
     fn destroy(&self, name: &str) -> Result<()> {
         number(virNodeDeviceDestroy(self.device(name)?.0)).map(|_| ())
+    }
+
+    nodedev_driver::refused_calls!(
+        define_xml,
+        undefine,
+        create,
+        update,
+        set_autostart,
+        detach,
+        detach_flags,
+        reattach,
+        reset,
+        events,
+        driver_type,
+        version,
+        library_version,
+        host_name,
+        host_capabilities,
+        max_vcpus,
+        sysinfo,
+        host_info,
+    );
+}
+
+impl Driver for CDriver {
+    fn calls(&self) -> &(dyn LibvirtCalls + 'static) {
+        self
+    }
+
+    fn devices(&self) -> Result<&dyn Devices> {
+        Err(Error::no_native_view())
+    }
+
+    fn changes(&self) -> Result<&dyn Changes> {
+        Err(Error::no_events())
+    }
+
+    fn operations(&self) -> Result<&dyn Operations> {
+        Err(Error::no_native_call())
     }
 }

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use nodedev_capi::devices::*;
 use nodedev_capi::event_loop::*;
 use nodedev_capi::types::{ConnectPtr, NodeDeviceEventCallback, NodeDeviceLifecycleCallback, NodeDevicePtr};
-use nodedev_driver::{CreateFlags, Driver as _};
+use nodedev_driver::{CreateFlags, LibvirtCalls as _};
 
 use crate::c_driver::{CDriver, last_error};
 
@@ -137,7 +137,7 @@ fn events_come_by_the_programs_loop_and_in_order() {
     assert_eq!(register(&driver, 0, lifecycle, 6), -1, "the same function for the same");
     assert_eq!(last_error().message(), "invalid argument: event callback already tracked");
     let made = driver.create_xml(VHBA.as_bytes(), CreateFlags::empty()).expect("a virtual port");
-    let name = made.name.as_str();
+    let name = made.as_str();
     let want = [&format!("{name} 0 0 4"), &format!("once {name} 0"), "still here", "freed 5"];
     assert_eq!(run_until(4), want);
     driver.destroy(name).expect("it is there");
@@ -160,9 +160,9 @@ fn events_come_by_the_programs_loop_and_in_order() {
     };
     assert_eq!(other, 2);
     let made = driver.create_xml(VHBA.as_bytes(), CreateFlags::empty()).expect("a virtual port");
-    assert_eq!(run_until(1), [format!("{} 0 0 4", made.name)]);
-    driver.destroy(made.name.as_str()).expect("it is there");
-    assert_eq!(run_until(1), [format!("{} 1 0 4", made.name)]);
+    assert_eq!(run_until(1), [format!("{} 0 0 4", made)]);
+    driver.destroy(made.as_str()).expect("it is there");
+    assert_eq!(run_until(1), [format!("{} 1 0 4", made)]);
 
     // What was given is given back at once when nothing is running, and the connection can be closed then.
     assert_eq!(virConnectNodeDeviceEventDeregisterAny(driver.handle(), 0), 0);

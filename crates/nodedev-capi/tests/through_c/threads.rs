@@ -9,7 +9,7 @@ use nodedev_capi::connect::{virConnectClose, virConnectRef};
 use nodedev_capi::devices::*;
 use nodedev_capi::error::virGetLastErrorCode;
 use nodedev_capi::types::NodeDevicePtr;
-use nodedev_driver::{Driver as _, ListFlags, XmlFlags};
+use nodedev_driver::{LibvirtCalls as _, ListFlags, XmlFlags};
 
 const THREADS: usize = 16;
 

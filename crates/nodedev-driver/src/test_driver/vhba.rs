@@ -8,7 +8,7 @@ use nodedev_model::{
 use nodedev_xml::{Mode, WwnGenerator};
 
 use super::{DOMAIN, default_set::host_name};
-use crate::{CreateFlags, DeviceRef, Error, ErrorDomain, Result, parse_document};
+use crate::{CreateFlags, Error, ErrorDomain, Result, parse_document};
 
 type Devices = BTreeMap<DeviceName, NodeDevice>;
 
@@ -17,13 +17,13 @@ const PATTERN: u32 = 11;
 const COPY: u32 = 12;
 
 /// Makes `scsi_host12` from `scsi_host11` and the World Wide Names of a document.
-pub(super) fn create(devices: &mut Devices, xml: &[u8], flags: CreateFlags) -> Result<DeviceRef> {
+pub(super) fn create(devices: &mut Devices, xml: &[u8], flags: CreateFlags) -> Result<DeviceName> {
     let validate = flags.contains(CreateFlags::VALIDATE);
     let wanted = parse_document(xml, Mode::Create, validate, WwnGenerator::OUI_TEST)?;
     let Some(fc_host) = fc_host(&wanted).cloned() else {
         return Err(Error::internal(ErrorDomain::NODEDEV, "Device is not a fibre channel HBA"));
     };
-    let parent = choose_parent(devices, &wanted)?;
+    choose_parent(devices, &wanted)?;
     let pattern = host_name(PATTERN);
     let Some(mut device) = devices.get(&pattern).cloned() else {
         return Err(Error::no_device(DOMAIN, pattern.as_str()));
@@ -38,8 +38,8 @@ pub(super) fn create(devices: &mut Devices, xml: &[u8], flags: CreateFlags) -> R
             own.wwpn.clone_from(&fc_host.wwpn);
         }
     }
-    let created = DeviceRef { name: device.name.clone(), parent: Some(parent) };
-    devices.insert(device.name.clone(), device);
+    let created = device.name.clone();
+    devices.insert(created.clone(), device);
     Ok(created)
 }
 

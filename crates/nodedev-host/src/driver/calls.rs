@@ -1,55 +1,57 @@
-//! The calls of the trait.
+//! libvirt's functions.
 
-use std::ops::ControlFlow;
+use std::borrow::Cow;
 use std::sync::PoisonError;
 
-use nodedev_change::{MdevAct, ResetRequest, Survey};
 use nodedev_driver::{
-    Caller, ChangeRequest, CreateFlags, DetachOptions, DeviceRef, DeviceVisitor, Driver, Entry, Error,
-    ErrorDomain, ExplainOptions, HostInfo, ListFlags, ReattachOptions, ResetOptions, Result, Revision,
-    Snapshot, UpdateFlags, View, Watch, XmlFlags, XmlVisitor,
+    Caller, Changes as _, CreateFlags, DetachOptions, DeviceRef, Error, ErrorDomain, HostInfo,
+    LIBVIRT_VERSION, LibvirtCalls, ListFlags, Operations as _, ReattachOptions, ResetOptions, Result, Rules,
+    UpdateFlags, View, Watch, XmlFlags, XmlVisitor,
 };
-use nodedev_model::{
-    CapabilityType, ChangePlan, DeviceName, Explanation, FcHost, HandoverPlan, Handovers, Issue, NodeDevice,
-    Text, Visibility,
-};
-use nodedev_sys::paths::{self, basename};
+use nodedev_model::{CapabilityType, DeviceName, FcHost, NodeDevice, Text, Visibility};
+use nodedev_sys::paths::basename;
 use nodedev_xml::Form;
 
-use super::change_error::told;
-use super::{HostDriver, exhausted, exhausted_at_host, reference};
+use super::{HostDriver, exhausted};
 use crate::classify::Kind;
 use crate::describe::scsi;
 use crate::host_info;
-use crate::index::{COMPUTER, Index};
 use crate::kernel::Issues;
-use crate::making::{mdev, vhba};
+use crate::making::{KnownDevices as _, mdev, vhba};
 use crate::refuse::{self, Makeable};
-use crate::shared::{Known, view_entry};
+use crate::shared::Known;
 
-impl Driver for HostDriver {
+impl LibvirtCalls for HostDriver {
     fn list(&self, flags: ListFlags) -> Result<Vec<DeviceRef>> {
         self.select(flags, true)
+    }
+
+    fn count(&self, flags: ListFlags) -> Result<usize> {
+        Ok(self.select(flags, false)?.len())
     }
 
     fn list_names(&self, flags: ListFlags) -> Result<Vec<DeviceName>> {
         Ok(self.select(flags, false)?.into_iter().map(|device| device.name).collect())
     }
 
-    fn names(&self, capability: Option<&str>) -> Result<Vec<DeviceName>> {
-        let flags = match capability.map(str::parse::<CapabilityType>) {
-            None => ListFlags::empty(),
-            Some(Ok(kind)) => ListFlags::capability(kind),
-            Some(Err(_)) => return Ok(Vec::new()),
-        };
-        self.list_names(flags)
+    fn count_names(&self, capability: Option<&str>, flags: u32) -> Result<usize> {
+        no_flags(flags, "nodeNumOfDevices")?;
+        with_capability(capability).map_or(Ok(0), |flags| self.count(flags))
     }
 
-    fn lookup(&self, name: &str) -> Result<DeviceRef> {
-        self.with(name, |index, id| reference(index, id, index.parent(id, View::Libvirt)))
+    fn names(&self, capability: Option<&str>, most: Option<usize>, flags: u32) -> Result<Vec<DeviceName>> {
+        no_flags(flags, "nodeListDevices")?;
+        let mut names = with_capability(capability).map_or(Ok(Vec::new()), |flags| self.list_names(flags))?;
+        names.truncate(most.unwrap_or(usize::MAX));
+        Ok(names)
     }
 
-    fn lookup_scsi_host_by_wwn(&self, wwnn: &str, wwpn: &str) -> Result<DeviceRef> {
+    fn lookup(&self, name: &str) -> Result<DeviceName> {
+        self.with(name, |index, id| index.entry(id).name.clone())
+    }
+
+    fn lookup_scsi_host_by_wwn(&self, wwnn: &str, wwpn: &str, flags: u32) -> Result<DeviceName> {
+        no_flags(flags, "nodeDeviceLookupSCSIHostByWWN")?;
         let issues = Issues::default();
         let key = (Text::from(wwnn), Text::from(wwpn));
         let names_of = |path: &[u8]| match scsi::fibre_channel(self.root(), basename(path), &issues).0 {
@@ -98,8 +100,13 @@ impl Driver for HostDriver {
         })
     }
 
-    fn capabilities(&self, name: &str) -> Result<Vec<CapabilityType>> {
-        Ok(self.describe(self.with(name, Known::copy)?)?.capability_types().collect())
+    fn count_capabilities(&self, name: &str) -> Result<usize> {
+        Ok(self.kinds(name)?.len())
+    }
+
+    fn capabilities(&self, name: &str, most: Option<usize>) -> Result<Vec<Cow<'static, str>>> {
+        let kinds = self.kinds(name)?.into_iter().take(most.unwrap_or(usize::MAX));
+        Ok(kinds.map(|kind| kind.as_str().into()).collect())
     }
 
     fn is_active(&self, name: &str) -> Result<bool> {
@@ -139,7 +146,7 @@ impl Driver for HostDriver {
         Ok(())
     }
 
-    fn create_xml(&self, xml: &[u8], flags: CreateFlags) -> Result<DeviceRef> {
+    fn create_xml(&self, xml: &[u8], flags: CreateFlags) -> Result<DeviceName> {
         let wanted = refuse::create_xml(self, xml, flags)?;
         self.serves("virNodeDeviceCreateXML")?;
         match wanted {
@@ -148,7 +155,7 @@ impl Driver for HostDriver {
         }
     }
 
-    fn define_xml(&self, xml: &[u8], flags: CreateFlags) -> Result<DeviceRef> {
+    fn define_xml(&self, xml: &[u8], flags: CreateFlags) -> Result<DeviceName> {
         let wanted = refuse::define_xml(self, xml, flags)?;
         self.serves("virNodeDeviceDefineXML")?;
         mdev::define(self.maker(), &wanted)
@@ -163,13 +170,15 @@ impl Driver for HostDriver {
         }
     }
 
-    fn undefine(&self, name: &str) -> Result<()> {
+    fn undefine(&self, name: &str, flags: u32) -> Result<()> {
+        no_flags(flags, "nodeDeviceUndefine")?;
         refuse::undefine(self, name)?;
         self.serves("virNodeDeviceUndefine")?;
         mdev::undefine(self.maker(), name)
     }
 
-    fn create(&self, name: &str) -> Result<()> {
+    fn create(&self, name: &str, flags: u32) -> Result<()> {
+        no_flags(flags, "nodeDeviceCreate")?;
         refuse::create(self, name)?;
         self.serves("virNodeDeviceCreate")?;
         mdev::start(self.maker(), name)
@@ -189,197 +198,87 @@ impl Driver for HostDriver {
         Ok(())
     }
 
-    fn detach(&self, name: &str, kernel_driver: Option<&str>) -> Result<()> {
-        self.detach_for(name, kernel_driver, Caller::Unknown)
+    fn detach(&self, name: &str) -> Result<()> {
+        self.detach_with(name, &for_this_process(None)).map(drop)
     }
 
-    fn detach_for(&self, name: &str, kernel_driver: Option<&str>, caller: Caller) -> Result<()> {
-        let with_flags = kernel_driver.is_some();
-        self.serves(if with_flags { "virNodeDeviceDetachFlags" } else { "virNodeDeviceDettach" })?;
-        self.detach_for_libvirt(name, kernel_driver, caller)
+    fn detach_flags(&self, name: &str, kernel_driver: Option<&str>, flags: u32) -> Result<()> {
+        // None are known.
+        if flags != 0 {
+            return Err(Error::no_support("virNodeDeviceDetachFlags"));
+        }
+        self.serves("virNodeDeviceDetachFlags")?;
+        self.detach_with(name, &for_this_process(kernel_driver)).map(drop)
     }
 
     fn reattach(&self, name: &str) -> Result<()> {
-        self.serves("virNodeDeviceReAttach")?;
-        self.reattach_for_libvirt(name)
+        let options = ReattachOptions { rules: Rules::Libvirt, ..ReattachOptions::default() };
+        self.reattach_with(name, &options).map(drop)
     }
 
     fn reset(&self, name: &str) -> Result<()> {
-        self.serves("virNodeDeviceReset")?;
-        let request = ResetRequest { as_libvirt: true, ..ResetRequest::default() };
-        self.reset_device(name, &request).map(drop)
+        self.reset_with(name, &ResetOptions { rules: Rules::Libvirt, ..ResetOptions::default() }).map(drop)
     }
 
-    fn reset_with(&self, name: &str, options: &ResetOptions) -> Result<HandoverPlan> {
-        let ResetOptions { force, dry_run } = *options;
-        self.reset_device(name, &ResetRequest { force, dry_run, as_libvirt: false })
+    fn events(&self) -> Result<Watch> {
+        self.watch(None)
     }
 
-    fn plan_change(&self, request: &ChangeRequest<'_>) -> Result<ChangePlan> {
-        let maker = self.maker();
-        match *request {
-            ChangeRequest::Create { xml, flags } => match refuse::create_xml(self, xml, flags)? {
-                (Makeable::Mdev, device) => mdev::plan_new(maker, &device),
-                (Makeable::Vhba, device) => vhba::plan_new(maker, &device),
-            },
-            ChangeRequest::Define { xml, flags } => {
-                mdev::plan_definition(maker, &refuse::define_xml(self, xml, flags)?)
-            }
-            ChangeRequest::Start(name) => {
-                refuse::create(self, name)?;
-                mdev::plan_act(maker, name, &MdevAct::Start)
-            }
-            ChangeRequest::Destroy(name) => match refuse::destroy(self, name)? {
-                Makeable::Mdev => mdev::plan_act(maker, name, &MdevAct::Destroy),
-                Makeable::Vhba => vhba::plan_delete(maker, name),
-            },
-            ChangeRequest::Undefine(name) => {
-                refuse::undefine(self, name)?;
-                mdev::plan_act(maker, name, &MdevAct::Undefine)
-            }
-            ChangeRequest::Update { name, xml, flags } => {
-                mdev::plan_update(maker, name, &refuse::update(self, name, xml, flags)?, flags)
-            }
-            ChangeRequest::SetAutostart { name, autostart } => {
-                let is_change = refuse::set_autostart(self, name, autostart)?;
-                let plan = mdev::plan_act(maker, name, &MdevAct::SetAutostart(autostart))?;
-                Ok(if is_change { plan } else { plan.unchanged() })
-            }
-        }
+    fn driver_type(&self) -> Result<Text> {
+        Ok("nodedev".into())
     }
 
-    fn explain(&self, name: &str, options: &ExplainOptions) -> Result<Explanation> {
-        self.explain_seen(&Survey::at(self.operations(), options.connected_at), name, options)
+    fn version(&self) -> Result<u64> {
+        Err(Error::no_support_of_connection("virConnectGetVersion"))
     }
 
-    fn explain_each(
-        &self,
-        names: &[&str],
-        options: &ExplainOptions,
-        tell: &mut dyn FnMut(&str, Result<Explanation>) -> ControlFlow<()>,
-    ) {
-        let survey = Survey::at(self.operations(), options.connected_at);
-        for name in names {
-            if tell(name, self.explain_seen(&survey, name, options)).is_break() {
-                break;
-            }
-        }
+    fn library_version(&self) -> Result<u64> {
+        Ok(LIBVIRT_VERSION)
     }
 
-    fn detach_each(
-        &self,
-        names: &[&str],
-        options: &DetachOptions,
-        tell: &mut dyn FnMut(&str, Result<HandoverPlan>) -> ControlFlow<()>,
-    ) {
-        // What one device is detached of is not what was seen before any more.
-        let survey = options.dry_run.then(|| Survey::at(self.operations(), options.connected_at));
-        for name in names {
-            if tell(name, self.detach_device(name, options, survey.as_ref())).is_break() {
-                break;
-            }
-        }
+    fn host_name(&self) -> Result<Text> {
+        let name = host_info::read(self.root()).hostname;
+        name.map(Text::from).ok_or_else(|| Error::no_support_of_connection("virConnectGetHostname"))
     }
 
-    fn detach_with(&self, name: &str, options: &DetachOptions) -> Result<HandoverPlan> {
-        self.detach_device(name, options, None)
+    fn host_capabilities(&self) -> Result<Text> {
+        Ok(host_info::read(self.root()).capabilities_xml().into())
     }
 
-    fn reattach_with(&self, name: &str, options: &ReattachOptions) -> Result<HandoverPlan> {
-        self.reattach_device(name, options)
+    fn max_vcpus(&self, _kind: Option<&str>) -> Result<i32> {
+        Err(Error::no_support_of_connection("virConnectGetMaxVcpus"))
     }
 
-    fn handovers(&self) -> Result<Handovers> {
-        self.operations().handovers().map_err(told)
-    }
-
-    fn forget_handover(&self, name: &str) -> Result<bool> {
-        self.forget(name)
-    }
-
-    fn recover_handovers(&self) -> Result<Vec<Issue>> {
-        self.operations().recover().map_err(told)
-    }
-
-    fn entries(&self, view: View) -> Result<Vec<Entry>> {
-        self.complete()?;
-        Ok(entries(&self.shared.index(), view))
-    }
-
-    fn device(&self, name: &str) -> Result<NodeDevice> {
-        self.describe_by(&self.describer().natively(), self.with_any(name, Known::copy)?)
-    }
-
-    fn visit(&self, view: View, visit: &mut DeviceVisitor<'_>) -> Result<Vec<Issue>> {
-        let issues = Issues::default();
-        let describer = self.describer_of_all()?.natively();
-        let mut scratch = Vec::new();
-        for name in self.all_names(view)? {
-            let Some(known) = self.shared.known(&name) else { continue };
-            let Some(device) = describer.describe(known, &issues) else { continue };
-            report_replaced(&device, &mut scratch, &issues);
-            if visit(&device).is_break() {
-                break;
-            }
-        }
-        if let Some(number) = issues.exhausted() {
-            return Err(exhausted_at_host(number));
-        }
-        let mut all = self.shared.all_issues();
-        all.extend(issues.into_inner());
-        all.sort_unstable();
-        all.dedup();
-        Ok(all)
-    }
-
-    fn snapshot(&self, view: View) -> Result<Snapshot> {
-        self.follow()?;
-        // Changes come into the index and into the history together, while nobody else has the index.
-        let index = self.shared.index();
-        Ok(Snapshot { revision: self.shared.log.revision(), entries: entries(&index, view) })
-    }
-
-    fn revision(&self) -> Option<Revision> {
-        let is_followed = self.shared.is_followed() && !self.shared.log.has_ended();
-        is_followed.then(|| self.shared.log.revision())
-    }
-
-    fn watch(&self, since: Option<Revision>) -> Result<Watch> {
-        self.follow()?;
-        self.shared.log.watch(since)
+    fn sysinfo(&self, _flags: u32) -> Result<Text> {
+        Err(Error::no_support_of_connection("virConnectGetSysinfo"))
     }
 
     fn host_info(&self) -> Result<HostInfo> {
         Ok(host_info::read(self.root()))
     }
+}
 
-    fn issues(&self) -> Result<Vec<Issue>> {
-        self.visit(View::Native, &mut |_| ControlFlow::Continue(()))
+/// Refuses flags of a function that has none.
+fn no_flags(flags: u32, function: &str) -> Result<()> {
+    if flags == 0 { Ok(()) } else { Err(Error::unsupported_flags(ErrorDomain::NODEDEV, flags, function)) }
+}
+
+/// What selects the devices with a capability; nothing where there can be none, as nobody knows it.
+fn with_capability(capability: Option<&str>) -> Option<ListFlags> {
+    match capability.map(str::parse::<CapabilityType>) {
+        None => Some(ListFlags::empty()),
+        Some(kind) => kind.ok().map(ListFlags::capability),
     }
 }
 
-fn entries(index: &Index, view: View) -> Vec<Entry> {
-    let parents = index.parents(view);
-    let shown = index.sorted().filter(|&id| index.shows(id, view));
-    shown
-        .map(|id| view_entry(index, id, parents.get(id as usize).copied().filter(|_| id != COMPUTER)))
-        .collect()
-}
-
-/// Reports texts of a device that are not UTF-8: its document has something else in their places.
-fn report_replaced(device: &NodeDevice, scratch: &mut Vec<u8>, issues: &Issues) {
-    if device.visibility == Visibility::Native {
-        return;
+/// What libvirt's function asks for in a program that calls it in this process.
+fn for_this_process(kernel_driver: Option<&str>) -> DetachOptions {
+    DetachOptions {
+        kernel_driver: kernel_driver.map(str::to_owned),
+        caller: Caller::Process(std::process::id()),
+        rules: Rules::Libvirt,
+        ..DetachOptions::default()
     }
-    let before = issues.len();
-    for element in nodedev_xml::replaced_texts(scratch, device) {
-        let path = device.syspath.as_ref().map_or_else(|| format!("/{}", paths::DMI), ToString::to_string);
-        issues.push(
-            path,
-            format!("the text of '{element}' is not UTF-8; XML has U+FFFD in the place of its bytes"),
-        );
-    }
-    issues.attribute(before, &device.name);
 }
 
 /// Writes a device as its state asks for: an inactive one is described by its definition.

@@ -1,6 +1,7 @@
 mod calls;
 mod change_error;
-mod changes;
+mod devices;
+mod operations;
 
 pub(crate) use change_error::told;
 
@@ -18,7 +19,7 @@ use crate::describe::{Describer, nested};
 use crate::index::{Id, Index};
 use crate::kernel::Issues;
 use crate::live::{FollowStats, Follower, Source};
-use crate::making::Maker;
+use crate::making::{KnownDevices, Maker};
 use crate::scan::Uevents;
 use crate::shared::{Known, Shared};
 
@@ -39,8 +40,8 @@ pub struct HostDriver {
 
 impl HostDriver {
     /// A driver for a host. The first call reads what names, parents and kinds of all devices need. This index is not
-    /// kept up to date with what happens on the host later, until a call of [`watch`](nodedev_driver::Driver::watch) or
-    /// [`snapshot`](nodedev_driver::Driver::snapshot) asks for it; descriptions are always fresh.
+    /// kept up to date with what happens on the host later, until a call of [`watch`](nodedev_driver::Changes::watch) or
+    /// [`snapshot`](nodedev_driver::Changes::snapshot) asks for it; descriptions are always fresh.
     pub fn new(root: Root) -> Self {
         Self {
             shared: Arc::new(Shared::new(root)),
@@ -116,14 +117,14 @@ impl HostDriver {
 
     /// Refuses a call of libvirt's that would change a recording, as a driver that lacks the function.
     fn serves(&self, function: &str) -> Result<()> {
-        if self.operations().is_changeable() {
+        if self.engine().is_changeable() {
             return Ok(());
         }
         Err(Error::no_support(function).with_help("leave out --root to change this machine"))
     }
 
     fn maker(&self) -> Maker<'_> {
-        Maker { devices: self, engine: self.operations() }
+        Maker { devices: self, engine: self.engine() }
     }
 
     fn describer(&self) -> Describer<'_> {
@@ -228,6 +229,12 @@ impl HostDriver {
             Some(Candidate { device: reference(&index, id, parents.get(id as usize).copied()), doubt })
         };
         index.sorted().filter_map(candidate).collect()
+    }
+}
+
+impl KnownDevices for HostDriver {
+    fn kinds(&self, name: &str) -> Result<Vec<CapabilityType>> {
+        Ok(self.describe(self.with(name, Known::copy)?)?.capability_types().collect())
     }
 }
 

@@ -3,7 +3,7 @@
 use std::ops::Not as _;
 
 use nodedev_change::{Mdev, MdevAct, OpsError};
-use nodedev_driver::{DeviceRef, Error, ErrorCode, ErrorDomain, Result, UpdateFlags};
+use nodedev_driver::{Error, ErrorCode, ErrorDomain, Result, UpdateFlags};
 use nodedev_model::{Capability, ChangePlan, DeviceName, MdevCapability, MdevConfig, NodeDevice, Uuid};
 use nodedev_sys::paths::basename;
 
@@ -104,7 +104,7 @@ pub(crate) fn plan_new(maker: Maker<'_>, device: &NodeDevice) -> Result<ChangePl
     plan(maker, &wanted.mdev(maker)?, &MdevAct::Create(&wanted.config))
 }
 
-pub(crate) fn start_new(maker: Maker<'_>, device: &NodeDevice) -> Result<DeviceRef> {
+pub(crate) fn start_new(maker: Maker<'_>, device: &NodeDevice) -> Result<DeviceName> {
     let wanted = Wanted::of(maker.devices, device)?;
     let waiter = Waiter::new(maker.devices)?;
     let mdev = wanted.mdev(maker)?;
@@ -139,7 +139,7 @@ pub(crate) fn plan_definition(maker: Maker<'_>, device: &NodeDevice) -> Result<C
     plan(maker, &wanted.mdev(maker)?, &MdevAct::Define(&wanted.config))
 }
 
-pub(crate) fn define(maker: Maker<'_>, device: &NodeDevice) -> Result<DeviceRef> {
+pub(crate) fn define(maker: Maker<'_>, device: &NodeDevice) -> Result<DeviceName> {
     let wanted = Wanted::of(maker.devices, device)?;
     let waiter = Waiter::new(maker.devices)?;
     let config = &wanted.config;
@@ -151,7 +151,7 @@ pub(crate) fn define(maker: Maker<'_>, device: &NodeDevice) -> Result<DeviceRef>
         is_so.then(|| devices.lookup(name.as_str()).ok())?
     };
     // It is defined, whether or not that has been noticed.
-    Ok(waiter.wait(NOTICE, defined).unwrap_or(DeviceRef { parent: device.parent.clone(), name }))
+    Ok(waiter.wait(NOTICE, defined).unwrap_or(name.clone()))
 }
 
 /// What is done with a device that exists, by its name alone.

@@ -10,15 +10,25 @@ pub(crate) mod vhba;
 use std::time::{Duration, Instant};
 
 use nodedev_change::Engine;
-use nodedev_driver::{Driver, Next, Result, Watch};
+use nodedev_driver::{Changes, LibvirtCalls, Next, Result, Watch};
+use nodedev_model::CapabilityType;
 
 /// How long a device that was made may take to appear (libvirt's time).
 const APPEARANCE: Duration = Duration::from_secs(60);
 /// How long the index may take to know of what is done already.
 const NOTICE: Duration = Duration::from_secs(5);
 
+/// What making devices asks of an index: which devices there are, whether it knows of something yet, and news.
+pub(crate) trait KnownDevices: LibvirtCalls + nodedev_driver::Devices + Changes {
+    /// The types of a device's capabilities.
+    ///
+    /// # Errors
+    /// There is no such device, or it cannot be looked at.
+    fn kinds(&self, name: &str) -> Result<Vec<CapabilityType>>;
+}
+
 /// What is known of a host's devices, with its news.
-pub(crate) type Devices<'a> = dyn Driver + 'a;
+pub(crate) type Devices<'a> = dyn KnownDevices + 'a;
 
 /// A host on which devices are made: what is known of those that it has, and what changes it.
 #[derive(Clone, Copy)]

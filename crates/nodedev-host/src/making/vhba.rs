@@ -1,7 +1,7 @@
 //! Virtual Fibre Channel ports (NPIV): which port one is made on, and which one a device is.
 
 use nodedev_change::{OpsError, Vport, VportAct};
-use nodedev_driver::{DeviceRef, Error, ErrorCode, ErrorDomain, ListFlags, Result};
+use nodedev_driver::{Error, ErrorCode, ErrorDomain, ListFlags, Result};
 use nodedev_model::{Capability, ChangePlan, DeviceName, NodeDevice, ScsiHostCapability, Text};
 
 use super::{APPEARANCE, Devices, Maker, Waiter};
@@ -42,13 +42,13 @@ pub(crate) fn plan_new(maker: Maker<'_>, device: &NodeDevice) -> Result<ChangePl
     maker.engine.change_vport(&wanted(maker, device)?.vport, VportAct::Create, true).map_err(told)
 }
 
-pub(crate) fn create(maker: Maker<'_>, device: &NodeDevice) -> Result<DeviceRef> {
+pub(crate) fn create(maker: Maker<'_>, device: &NodeDevice) -> Result<DeviceName> {
     let Wanted { vport, host, node, port } = wanted(maker, device)?;
     let waiter = Waiter::new(maker.devices)?;
     let appeared = match maker.engine.change_vport(&vport, VportAct::Create, false) {
         Ok(_) => {
             let (node, port) = vport.names();
-            let found = |devices: &Devices<'_>| devices.lookup_scsi_host_by_wwn(node, port).ok();
+            let found = |devices: &Devices<'_>| devices.lookup_scsi_host_by_wwn(node, port, 0).ok();
             waiter.wait(APPEARANCE, found)
         }
         Err(OpsError::ChangeNotReached { .. }) => None,

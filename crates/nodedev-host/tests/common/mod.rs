@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use std::ops::ControlFlow;
 use std::path::Path;
 
-use nodedev_driver::{Driver, View, XmlFlags};
+use nodedev_driver::{Devices as _, LibvirtCalls, View, XmlFlags};
 use nodedev_host::HostDriver;
 use nodedev_model::{Capability, Issue, NodeDevice, Visibility};
 use nodedev_sys::Root;

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use nodedev_driver::{Driver, ExplainOptions};
+use nodedev_driver::{ExplainOptions, Operations as _};
 use nodedev_testkit::fake_kernel::{FakeKernel, errno};
 use nodedev_testkit::tree::{Device, NodeKind, Tree};
 

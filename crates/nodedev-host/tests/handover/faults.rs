@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use nodedev_driver::Driver;
+use nodedev_driver::{LibvirtCalls, Operations as _};
 use nodedev_model::HandoverState;
 use nodedev_sys::HostAccess;
 use nodedev_testkit::fake_kernel::{FakeKernel, errno};
@@ -25,7 +25,7 @@ struct Case {
 }
 
 fn detach(kernel: &Arc<FakeKernel>, address: &str, driver: Option<&str>) -> nodedev_driver::Result<()> {
-    program(kernel).detach(&name(address), driver)
+    program(kernel).detach_flags(&name(address), driver, 0)
 }
 
 const CASES: &[Case] = &[
@@ -414,14 +414,14 @@ fn what_failed_already_does_not_keep_others_waiting_but_who_wants_it() {
     let kernel = host();
     kernel.refusing("vfio-pci");
     kernel.refusing("igb");
-    program(&kernel).detach(&name(ONE), None).unwrap_err();
+    program(&kernel).detach(&name(ONE)).unwrap_err();
     kernel.accepting("vfio-pci");
     let waited = |act: &dyn Fn()| {
         let before = kernel.waited();
         act();
         kernel.waited() - before
     };
-    let of_another = waited(&|| program(&kernel).detach(&name(UNUSED), None).unwrap());
+    let of_another = waited(&|| program(&kernel).detach(&name(UNUSED)).unwrap());
     assert!(of_another < Duration::from_secs(1), "{of_another:?}");
     let of_itself = waited(&|| drop(program(&kernel).reattach(&name(ONE)).unwrap_err()));
     assert!(of_itself > Duration::from_secs(15), "{of_itself:?}");
@@ -444,7 +444,7 @@ fn the_module_of_the_original_driver_is_loaded_to_undo_a_detach() {
         let program_of_it = program(&kernel);
         kernel.restart();
         kernel.crash_at(step);
-        if program_of_it.detach(&name(UNUSED), None).is_ok() {
+        if program_of_it.detach(&name(UNUSED)).is_ok() {
             break;
         }
         kernel.restart();
@@ -483,7 +483,7 @@ fn a_driver_that_does_not_take_the_device_is_undone() {
     {
         let kernel = host();
         kernel.refusing("vfio-pci");
-        let error = program(&kernel).detach(&name(address), None).unwrap_err();
+        let error = program(&kernel).detach(&name(address)).unwrap_err();
         assert_eq!(
             error.message(),
             format!("internal error: PCI device {address} is bound to no driver and not to driver vfio-pci")
@@ -510,7 +510,7 @@ fn an_undo_that_fails_too_is_an_error_of_its_own_and_is_tried_again_later() {
     let kernel = host();
     kernel.refusing("vfio-pci");
     kernel.refusing("igb");
-    let error = program(&kernel).detach(&name(ONE), None).unwrap_err();
+    let error = program(&kernel).detach(&name(ONE)).unwrap_err();
     assert_eq!(error.code().0, 9, "{error}");
     assert!(error.message().contains("could not be given back to igb"), "{error}");
     assert!(error.help().is_some_and(|help| help.contains("nodedev reattach")), "{error:?}");

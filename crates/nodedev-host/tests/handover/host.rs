@@ -4,7 +4,7 @@ use std::os::unix::fs::symlink;
 use std::path::Path;
 use std::sync::Arc;
 
-use nodedev_driver::{DetachOptions, Driver, Error, ExplainOptions, ReattachOptions};
+use nodedev_driver::{DetachOptions, Error, ExplainOptions, LibvirtCalls, Operations as _, ReattachOptions};
 use nodedev_host::HostDriver;
 use nodedev_model::{Effect, Explanation, FindingKind, HandoverState, Handovers, Outcome};
 use nodedev_sys::Root;
@@ -136,7 +136,7 @@ pub(crate) fn is_needed(kernel: &Arc<FakeKernel>, situation: &str, kind: Finding
     let want = format!("PCI device {UNUSED} is needed by the host: {told}");
     assert!(error.message().contains(&want), "{situation}: {error}");
     assert_eq!((error.code().0, error.help().is_some()), (55, true), "{situation}");
-    assert_eq!(program(kernel).detach(&name(UNUSED), None).unwrap_err(), error, "{situation}");
+    assert_eq!(program(kernel).detach(&name(UNUSED)).unwrap_err(), error, "{situation}");
     assert_eq!(kernel.writes(), [], "{situation}");
     detach(kernel, PINNED, false).expect(situation);
     detach(kernel, UNUSED, true).expect(situation);

@@ -3,7 +3,7 @@
 use std::fs;
 use std::sync::Arc;
 
-use nodedev_driver::{Driver, Result};
+use nodedev_driver::{LibvirtCalls, Operations as _, Result};
 use nodedev_model::HandoverState;
 use nodedev_sys::HostAccess;
 use nodedev_testkit::fake_kernel::FakeKernel;
@@ -78,14 +78,14 @@ fn a_detach_that_was_done_but_for_its_entry_is_finished_and_its_entry_is_as_if_n
     let kernel = interrupted(
         &mut 1,
         host,
-        |kernel| program(kernel).detach(&name(PINNED), None),
+        |kernel| program(kernel).detach(&name(PINNED)),
         |kernel| served(kernel, PINNED) == detached() && has(kernel, &[PINNED], DETACHING),
     );
     edit(&kernel, PINNED, "problem", json!("it was not known how it would end"));
     assert_eq!(recovered(&kernel), [FINISHED]);
     assert_eq!(served(&kernel, PINNED), detached());
     let undisturbed = host();
-    program(&undisturbed).detach(&name(PINNED), None).unwrap();
+    program(&undisturbed).detach(&name(PINNED)).unwrap();
     for kernel in [&kernel, &undisturbed] {
         let entry = entry(kernel, PINNED);
         assert_eq!(entry["state"], "detached");
@@ -100,13 +100,13 @@ fn a_second_detach_that_is_undone_leaves_the_entry_of_the_first() {
     let twice = || {
         let kernel = host();
         kernel.driver("pci-stub", &[]).unwrap();
-        program(&kernel).detach(&name(PINNED), None).unwrap();
+        program(&kernel).detach(&name(PINNED)).unwrap();
         kernel
     };
     let kernel = interrupted(
         &mut 1,
         twice,
-        |kernel| program(kernel).detach(&name(PINNED), Some("pci-stub")),
+        |kernel| program(kernel).detach_flags(&name(PINNED), Some("pci-stub"), 0),
         |kernel| kernel.bound(PINNED).is_none() && has(kernel, &[PINNED], DETACHING),
     );
     edit(&kernel, PINNED, "problem", json!("it could not be undone"));
@@ -195,7 +195,7 @@ fn giving_back(first: &mut usize, start: impl Fn() -> Arc<FakeKernel>) -> Arc<Fa
         first,
         || {
             let kernel = start();
-            program(&kernel).detach(&name(PINNED), None).unwrap();
+            program(&kernel).detach(&name(PINNED)).unwrap();
             kernel
         },
         |kernel| program(kernel).reattach(&name(PINNED)),
@@ -266,7 +266,7 @@ fn the_module_of_the_original_driver_is_loaded_also_where_nothing_but_the_probe_
     let kernel = interrupted(
         &mut 1,
         start,
-        |kernel| program(kernel).detach(&name(UNUSED), None),
+        |kernel| program(kernel).detach(&name(UNUSED)),
         |kernel| kernel.bound(UNUSED).is_none() && has(kernel, &[UNUSED], DETACHING),
     );
     kernel.write(format!("sys/bus/pci/devices/{UNUSED}/driver_override").as_bytes(), b"e1000e\n").unwrap();
@@ -280,7 +280,7 @@ fn the_module_of_the_original_driver_is_loaded_also_where_nothing_but_the_probe_
 #[test]
 fn whoever_wants_the_device_ends_first_what_was_interrupted() {
     let kernel = giving_back(&mut 1, || over(tree_with(&[PINNED])));
-    program(&kernel).detach(&name(PINNED), None).unwrap();
+    program(&kernel).detach(&name(PINNED)).unwrap();
     assert_eq!(served(&kernel, PINNED), detached());
     assert!(has(&kernel, &[PINNED], HandoverState::Detached));
     assert_eq!(entry(&kernel, PINNED)["original"], binding("uio"));

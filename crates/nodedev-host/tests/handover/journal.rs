@@ -3,7 +3,7 @@
 use std::fs;
 use std::sync::Arc;
 
-use nodedev_driver::{DetachOptions, Driver};
+use nodedev_driver::{DetachOptions, LibvirtCalls, Operations as _};
 use nodedev_model::{FindingKind, HandoverState};
 use nodedev_sys::HostAccess;
 use nodedev_testkit::fake_kernel::FakeKernel;
@@ -22,7 +22,7 @@ fn entry(kernel: &FakeKernel, address: &str) -> std::path::PathBuf {
 fn interrupted(address: &str) -> Arc<FakeKernel> {
     let interrupted_at = |step: usize| {
         let kernel = host();
-        program(&kernel).detach(&name(address), None).unwrap();
+        program(&kernel).detach(&name(address)).unwrap();
         kernel.restart();
         kernel.crash_at(step);
         let _ = program(&kernel).reattach(&name(address));
@@ -42,7 +42,7 @@ fn an_operation_that_somebody_else_recovered_before_its_locks_were_taken_is_left
         let driver = program(&other);
         assert_eq!(driver.recover_handovers().unwrap().len(), 1);
         driver.reattach(&name(PINNED)).unwrap();
-        driver.detach(&name(PINNED), Some("vfio-pci")).unwrap();
+        driver.detach_flags(&name(PINNED), Some("vfio-pci"), 0).unwrap();
         driver.reattach(&name(PINNED)).unwrap();
     });
     let writes = kernel.writes().len();
@@ -58,7 +58,7 @@ fn an_operation_that_somebody_else_recovered_before_its_locks_were_taken_is_left
         let driver = program(&other);
         driver.recover_handovers().unwrap();
         driver.reattach(&name(PINNED)).unwrap();
-        driver.detach(&name(PINNED), None).unwrap();
+        driver.detach(&name(PINNED)).unwrap();
         fs::copy(entry(&other, PINNED), other.folder().join("left")).unwrap();
     });
     assert_eq!(program(&kernel).recover_handovers().unwrap(), []);
@@ -72,7 +72,7 @@ fn an_entry_is_void_when_somebody_else_bound_another_driver_meanwhile() {
     let kernel = host();
     kernel.driver("nvme", &[]).unwrap();
     let driver = program(&kernel);
-    driver.detach(&name(PINNED), None).unwrap();
+    driver.detach(&name(PINNED)).unwrap();
     let address = format!("{PINNED}\n");
     for (file, value) in [
         (format!("devices/{PINNED}/driver_override"), "nvme\n"),
@@ -83,7 +83,7 @@ fn an_entry_is_void_when_somebody_else_bound_another_driver_meanwhile() {
     }
     assert_eq!(served(&kernel, PINNED), is(Some("nvme"), "nvme"));
     // What it is taken from now is what it is given back to, and not what it was taken from before.
-    driver.detach(&name(PINNED), None).unwrap();
+    driver.detach(&name(PINNED)).unwrap();
     assert_eq!(served(&kernel, PINNED), detached());
     driver.reattach(&name(PINNED)).unwrap();
     assert_eq!(served(&kernel, PINNED), is(Some("nvme"), "nvme"));
@@ -102,7 +102,7 @@ fn an_entry_is_void_for_every_other_device_in_the_slot() {
         let kernel = host();
         kernel.driver("natural", &[PINNED]).unwrap();
         let driver = program(&kernel);
-        driver.detach(&name(PINNED), None).unwrap();
+        driver.detach(&name(PINNED)).unwrap();
         kernel.unplug(PINNED).unwrap();
         let mut again = Tree::create(kernel.folder()).unwrap();
         let device = function(PINNED).link("iommu_group", "kernel/iommu_groups/9");
@@ -114,7 +114,7 @@ fn an_entry_is_void_for_every_other_device_in_the_slot() {
         driver.reattach(&name(PINNED)).unwrap();
         assert_eq!(served(&kernel, PINNED), is(Some("natural"), "(null)"), "{attribute}");
         // Also where it is detached: what is given back then is what this one had.
-        driver.detach(&name(PINNED), None).unwrap();
+        driver.detach(&name(PINNED)).unwrap();
         driver.reattach(&name(PINNED)).unwrap();
         assert_eq!(served(&kernel, PINNED), is(Some("natural"), "(null)"), "{attribute}");
     }
@@ -178,7 +178,7 @@ fn the_console_does_not_keep_a_card_that_vfio_has() {
     assert!(!plan.findings.iter().any(|finding| finding.kind == FindingKind::HostConsole), "{plan:?}");
     assert_eq!(kernel.bound(card).as_deref(), Some("pci-stub"));
     assert_eq!(journal(&program(&kernel)).len(), 1);
-    program(&kernel).detach(&name(UNUSED), None).unwrap();
+    program(&kernel).detach(&name(UNUSED)).unwrap();
 }
 
 /// An entry as it was written before entries had a kind.
@@ -191,7 +191,7 @@ fn of_version_1(kernel: &FakeKernel, state: &str) {
 #[test]
 fn an_entry_of_the_first_version_gives_back_what_it_knows_and_is_recovered_from() {
     let kernel = host();
-    program(&kernel).detach(&name(PINNED), None).unwrap();
+    program(&kernel).detach(&name(PINNED)).unwrap();
     of_version_1(&kernel, "detached");
     assert_eq!(journal(&program(&kernel)), [(PINNED.into(), HandoverState::Detached)]);
     program(&kernel).reattach(&name(PINNED)).unwrap();
@@ -204,7 +204,7 @@ fn an_entry_of_the_first_version_gives_back_what_it_knows_and_is_recovered_from(
     assert_eq!((served(&kernel, PINNED), journal(&program(&kernel))), (is(Some("uio"), "uio"), Vec::new()));
 
     // All had been written.
-    program(&kernel).detach(&name(PINNED), None).unwrap();
+    program(&kernel).detach(&name(PINNED)).unwrap();
     of_version_1(&kernel, "detaching");
     let issues = program(&kernel).recover_handovers().unwrap();
     assert!(issues[0].problem.contains("finished"), "{issues:?}");

@@ -2,7 +2,7 @@
 
 use std::fs;
 
-use nodedev_driver::{DetachOptions, Driver, ExplainOptions};
+use nodedev_driver::{DetachOptions, ExplainOptions, LibvirtCalls, Operations as _};
 use nodedev_host::HostDriver;
 use nodedev_model::{Effect, Finding, FindingKind, Verdict};
 use nodedev_sys::{DeviceNode, NodeKind};
@@ -179,7 +179,7 @@ fn a_kernel_without_overrides_cannot_hand_devices_over() {
     let error = program(&kernel).detach_with(&name(UNUSED), &options).unwrap_err();
     assert!(error.message().ends_with(&format!("the kernel has no driver_override for PCI device {UNUSED}")));
     assert!(error.help().is_some_and(|help| help.contains("Linux 3.16")), "{error:?}");
-    program(&kernel).detach(&name(PINNED), None).unwrap();
+    program(&kernel).detach(&name(PINNED)).unwrap();
 }
 
 #[test]
@@ -369,7 +369,7 @@ fn who_has_a_group_does_not_have_what_a_driver_of_the_host_only_keeps_or_that_do
     let is_used = |kernel: &std::sync::Arc<FakeKernel>, address: &str| {
         explain(kernel, address).findings.iter().any(|finding| finding.kind == FindingKind::InUse)
     };
-    program(&kernel).detach(&name(UNUSED), None).unwrap();
+    program(&kernel).detach(&name(UNUSED)).unwrap();
     process(kernel.folder(), 42, "qemu", &["/dev/vfio/1", "/dev/vfio/7", "/dev/vfio/8"]);
     for (address, want) in [(UNUSED, true), (STUBBED, false), (BRIDGE, false)] {
         assert_eq!(is_used(&kernel, address), want, "{address}");

@@ -1,6 +1,8 @@
 //! Devices that do not answer: their configuration space reads as ones only.
 
-use nodedev_driver::{DetachOptions, Driver, ExplainOptions, View, XmlFlags};
+use nodedev_driver::{
+    DetachOptions, Devices as _, ExplainOptions, LibvirtCalls, Operations as _, View, XmlFlags,
+};
 use nodedev_model::{Capability, Effect, FindingKind, PciPower, Verdict};
 use nodedev_testkit::tree::{Device, Tree};
 

@@ -2,7 +2,8 @@
 
 use std::net::IpAddr;
 
-use nodedev_driver::{Caller, DetachOptions, Driver, ExplainOptions};
+use nodedev_driver::{Caller, DetachOptions, ExplainOptions, LibvirtCalls, Operations as _, Rules};
+use nodedev_host::HostDriver;
 use nodedev_model::{Effect, FindingKind, Outcome, Verdict};
 use nodedev_sys::HostAccess;
 use nodedev_testkit::tree::{Device, NodeKind, Tree};
@@ -11,6 +12,12 @@ use crate::host::{
     BRIDGE, MOUNTS, NO_DISK, ONE, PINNED, TWO, UNUSED, built, detach, detached, disk, function, host,
     journal, name, over, partition, process, program, served, tree,
 };
+
+/// As libvirt's clients detach, for somebody.
+fn detach_for(driver: &HostDriver, name: &str, caller: Caller) -> nodedev_driver::Result<()> {
+    let options = DetachOptions { caller, rules: Rules::Libvirt, ..DetachOptions::default() };
+    driver.detach_with(name, &options).map(drop)
+}
 
 #[test]
 fn a_bridge_is_refused_also_by_force() {
@@ -35,7 +42,7 @@ fn a_device_that_a_guest_has_open_is_refused_with_who_it_is_also_by_force() {
         let driver = program(&kernel);
         for error in [
             detach(&kernel, UNUSED, true).unwrap_err(),
-            driver.detach(&name(UNUSED), None).unwrap_err(),
+            driver.detach(&name(UNUSED)).unwrap_err(),
             driver.reattach(&name(UNUSED)).unwrap_err(),
             driver.reset(&name(UNUSED)).unwrap_err(),
         ] {
@@ -55,11 +62,11 @@ fn a_host_without_iommu_is_refused_in_libvirts_words_but_for_drivers_that_need_n
     tree.add(&function(UNUSED)).unwrap();
     let kernel = over(tree);
     kernel.driver("pci-stub", &[]).unwrap();
-    let error = program(&kernel).detach(&name(UNUSED), None).unwrap_err();
+    let error = program(&kernel).detach(&name(UNUSED)).unwrap_err();
     let want = "argument unsupported: VFIO device assignment is currently not supported on this system";
     assert_eq!((error.code().0, error.message()), (74, want));
     assert!(error.help().unwrap().contains("intel_iommu=on"));
-    program(&kernel).detach(&name(UNUSED), Some("pci-stub")).unwrap();
+    program(&kernel).detach_flags(&name(UNUSED), Some("pci-stub"), 0).unwrap();
 }
 
 #[test]
@@ -76,8 +83,8 @@ fn a_device_of_a_group_that_the_host_uses_is_refused_to_people_and_only_warned_o
     assert_eq!(detach(&kernel, TWO, false).unwrap(), Outcome::Changed);
 
     let kernel = host();
-    program(&kernel).detach(&name(ONE), None).unwrap();
-    program(&kernel).detach(&name(TWO), None).unwrap();
+    program(&kernel).detach(&name(ONE)).unwrap();
+    program(&kernel).detach(&name(TWO)).unwrap();
     assert_eq!((served(&kernel, ONE), served(&kernel, TWO)), (detached(), detached()));
 }
 
@@ -85,9 +92,9 @@ fn a_device_of_a_group_that_the_host_uses_is_refused_to_people_and_only_warned_o
 fn the_host_does_not_get_a_device_of_a_group_that_a_guest_has_another_of() {
     let kernel = host();
     let driver = program(&kernel);
-    driver.detach(&name(ONE), Some("vfio-pci")).unwrap();
+    driver.detach_flags(&name(ONE), Some("vfio-pci"), 0).unwrap();
     kernel.driver("pci-stub", &[]).unwrap();
-    driver.detach(&name(TWO), Some("pci-stub")).unwrap();
+    driver.detach_flags(&name(TWO), Some("pci-stub"), 0).unwrap();
     process(kernel.folder(), 77, "qemu", &["/dev/vfio/devices/vfio0"]);
     let error = driver.reattach(&name(TWO)).unwrap_err();
     assert!(error.message().contains("a guest has another device of IOMMU group 7"), "{error}");
@@ -165,7 +172,7 @@ fn disks_that_the_host_uses_are_found_through_everything_that_is_built_upon_them
         assert!(error.message().contains(told), "{case}: {error}");
         assert_eq!(kernel.writes(), [], "{case}");
         // libvirt's clients are kept from it as well.
-        assert_eq!(program(&kernel).detach(&name(UNUSED), None).unwrap_err(), error, "{case}");
+        assert_eq!(program(&kernel).detach(&name(UNUSED)).unwrap_err(), error, "{case}");
         detach(&kernel, UNUSED, true).unwrap();
     }
 }
@@ -276,31 +283,33 @@ fn the_interface_of_the_callers_connection_is_found_below_bridges_bonds_and_vlan
         ("192.0.2.1", "your connection to 192.0.2.1 is through br0, of which eth0 is a part"),
         ("2001:db8::1", "your connection to 2001:db8::1 is through eth0"),
     ] {
-        let connected_at = Some(address(at));
-        let options = DetachOptions { connected_at, ..DetachOptions::default() };
+        let caller = Caller::ConnectedAt(address(at));
+        let options = DetachOptions { caller, ..DetachOptions::default() };
         let error = driver.detach_with(&name(UNUSED), &options).unwrap_err();
         assert_eq!(error.code().0, 55, "{error}");
         assert!(error.message().ends_with(&format!("{UNUSED} is needed by the host: {told}")), "{error}");
-        let caller = Caller::ConnectedAt(address(at));
-        assert_eq!(driver.detach_for(&name(UNUSED), None, caller).unwrap_err(), error);
-        let options = ExplainOptions { connected_at, ..ExplainOptions::default() };
+        assert_eq!(detach_for(&driver, &name(UNUSED), caller).unwrap_err(), error);
+        let options = ExplainOptions { caller, ..ExplainOptions::default() };
         let explanation = driver.explain(&name(UNUSED), &options).unwrap();
         assert_eq!(explanation.findings[0].kind, FindingKind::HostNetwork);
     }
     assert_eq!(kernel.writes(), []);
-    let relay = driver.detach_for(&name(UNUSED), None, Caller::Process(77)).unwrap_err();
+    let relay = detach_for(&driver, &name(UNUSED), Caller::Process(77)).unwrap_err();
     assert!(
         relay.message().ends_with("your connection to 192.0.2.1 is through br0, of which eth0 is a part"),
         "{relay}"
     );
     // Nobody else is kept from it, nor from another device.
-    driver.detach_for(&name(UNUSED), None, Caller::Process(78)).unwrap();
+    detach_for(&driver, &name(UNUSED), Caller::Process(78)).unwrap();
     driver.reattach(&name(UNUSED)).unwrap();
-    driver.detach_for(&name(PINNED), None, Caller::ConnectedAt(address("192.0.2.1"))).unwrap();
-    driver.detach_for(&name(UNUSED), None, Caller::ConnectedAt(address("127.0.0.1"))).unwrap();
+    detach_for(&driver, &name(PINNED), Caller::ConnectedAt(address("192.0.2.1"))).unwrap();
+    detach_for(&driver, &name(UNUSED), Caller::ConnectedAt(address("127.0.0.1"))).unwrap();
     driver.reattach(&name(UNUSED)).unwrap();
-    let options =
-        DetachOptions { connected_at: Some(address("192.0.2.1")), force: true, ..DetachOptions::default() };
+    let options = DetachOptions {
+        caller: Caller::ConnectedAt(address("192.0.2.1")),
+        force: true,
+        ..DetachOptions::default()
+    };
     driver.detach_with(&name(UNUSED), &options).unwrap();
 }
 
@@ -372,7 +381,7 @@ fn what_the_host_needs_of_a_virtual_function_it_needs_of_the_physical_one() {
         assert_eq!(error.code().0, 55, "{error}");
         let want = format!("PCI device {pf} has the virtual function {vf}, which {told}");
         assert!(error.message().ends_with(&want), "{error}");
-        assert_eq!(program(&kernel).detach(&name(pf), None).unwrap_err(), error);
+        assert_eq!(program(&kernel).detach(&name(pf)).unwrap_err(), error);
         assert_eq!(kernel.writes(), []);
         detach(&kernel, pf, true).unwrap();
     }
@@ -385,7 +394,7 @@ fn a_device_that_the_host_has_begun_to_use_is_not_given_to_another_driver() {
     tree.file(MOUNTS, NO_DISK).unwrap();
     let kernel = over(tree);
     let driver = program(&kernel);
-    driver.detach(&name(UNUSED), None).unwrap();
+    driver.detach(&name(UNUSED)).unwrap();
     // An administrator gives it to a driver that it did not have before, and mounts what is on it.
     kernel.driver("nvme", &[]).unwrap();
     let address = format!("{UNUSED}\n");
@@ -459,7 +468,7 @@ fn an_explanation_says_what_detaching_would_say_and_more() {
     assert_eq!(free.verdict, Verdict::Possible);
     assert_eq!(kernel.writes(), []);
     assert_eq!(driver.explain("computer", &ExplainOptions::default()).unwrap_err().code().0, 8);
-    driver.detach(&name(UNUSED), None).unwrap();
+    driver.detach(&name(UNUSED)).unwrap();
     let again = driver.explain(&name(UNUSED), &ExplainOptions::default()).unwrap();
     assert!(again.findings.iter().any(|finding| finding.kind == FindingKind::Detached));
     assert_eq!(journal(&driver).len(), 1);

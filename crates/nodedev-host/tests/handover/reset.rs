@@ -1,6 +1,6 @@
 //! Devices are reset, and nobody else is.
 
-use nodedev_driver::{Driver, ResetOptions};
+use nodedev_driver::{LibvirtCalls, Operations as _, ResetOptions};
 use nodedev_model::{Effect, Outcome};
 use nodedev_sys::HostAccess;
 use nodedev_testkit::tree::Device;
@@ -59,7 +59,7 @@ fn no_way_to_reset_is_an_error_but_for_libvirts_clients_of_a_device_that_vfio_ha
     ] {
         assert_eq!((error.code().0, error.message()), (1, want));
     }
-    driver.detach(&name(UNUSED), None).unwrap();
+    driver.detach(&name(UNUSED)).unwrap();
     assert!(driver.reset_with(&name(UNUSED), &ResetOptions::default()).is_err());
     driver.reset(&name(UNUSED)).unwrap();
     assert_eq!(kernel.resets(), [""; 0]);
@@ -72,10 +72,10 @@ fn a_whole_bus_is_reset_only_when_nobody_uses_anything_on_it() {
     let kernel = over(tree);
     kernel.driver("pci-stub", &[]).unwrap();
     let driver = program(&kernel);
-    driver.detach(&name(ONE), None).unwrap();
+    driver.detach(&name(ONE)).unwrap();
     let error = driver.reset_with(&name(ONE), &ResetOptions::default()).unwrap_err();
     assert!(error.message().contains("Active 0000:03:00.1 devices on bus with 0000:03:00.0"), "{error}");
-    driver.detach(&name(TWO), Some("pci-stub")).unwrap();
+    driver.detach_flags(&name(TWO), Some("pci-stub"), 0).unwrap();
     let lock = kernel.try_lock(format!("run/nodedev/handover/{TWO}.lock").as_bytes()).unwrap();
     let error = driver.reset_with(&name(ONE), &ResetOptions::default()).unwrap_err();
     assert!(error.message().ends_with("another process is changing PCI device 0000:03:00.1"), "{error}");

@@ -2,7 +2,9 @@
 
 use std::sync::Arc;
 
-use nodedev_driver::{DetachOptions, Driver, ExplainOptions, ReattachOptions, ResetOptions};
+use nodedev_driver::{
+    DetachOptions, ExplainOptions, LibvirtCalls, Operations as _, ReattachOptions, ResetOptions,
+};
 use nodedev_model::{Effect, FindingKind, Outcome, Verdict};
 use nodedev_testkit::fake_kernel::FakeKernel;
 use nodedev_testkit::tree::Tree;
@@ -39,7 +41,7 @@ fn a_device_that_a_driver_of_the_host_provides_for_vfio_stays_with_it() {
         assert_eq!((found.kind, found.effect), (FindingKind::ProvidesVfioItself, Effect::Note), "{driver}");
         assert!(found.problem.contains(driver), "{}", found.problem);
         // libvirt's clients succeed, as before; nothing is taken back either.
-        host.detach(&name(UNUSED), None).unwrap();
+        host.detach(&name(UNUSED)).unwrap();
         host.reattach(&name(UNUSED)).unwrap();
         let back = host.reattach_with(&name(UNUSED), &ReattachOptions::default()).unwrap();
         assert_eq!(back.outcome, Outcome::Unchanged, "{driver}");
@@ -59,7 +61,7 @@ fn it_is_taken_from_its_driver_only_by_name_and_by_force() {
         let options = DetachOptions { kernel_driver: Some("vfio-pci".into()), ..DetachOptions::default() };
         for error in [
             host.detach_with(&name(UNUSED), &options).unwrap_err(),
-            host.detach(&name(UNUSED), Some("vfio-pci")).unwrap_err(),
+            host.detach_flags(&name(UNUSED), Some("vfio-pci"), 0).unwrap_err(),
         ] {
             let told = format!("is served for VFIO by driver {driver} of the host itself");
             assert!(error.message().contains(&told), "{error}");
@@ -86,7 +88,7 @@ fn a_guest_that_has_it_open_keeps_it_from_everybody() {
         DetachOptions { kernel_driver: Some("vfio-pci".into()), force: true, ..DetachOptions::default() };
     for error in [
         host.detach_with(&name(UNUSED), &forced).unwrap_err(),
-        host.detach(&name(UNUSED), None).unwrap_err(),
+        host.detach(&name(UNUSED)).unwrap_err(),
         host.reset_with(&name(UNUSED), &ResetOptions::default()).unwrap_err(),
     ] {
         assert!(error.message().ends_with("PCI device 0000:04:00.0 is in use"), "{error}");
@@ -127,8 +129,8 @@ fn a_driver_whose_name_has_the_word_is_one_of_the_host_if_it_provides_nothing() 
     assert_eq!(guest.as_deref(), Some("vfio-pci"));
     assert!(!kinds.contains(&FindingKind::Detached) && !kinds.contains(&FindingKind::ProvidesVfioItself));
     // It needs no IOMMU, which this device does not have.
-    host.detach(&name(UNUSED), Some("igb")).unwrap();
-    host.detach(&name(UNUSED), Some("no_vfio_here")).unwrap();
+    host.detach_flags(&name(UNUSED), Some("igb"), 0).unwrap();
+    host.detach_flags(&name(UNUSED), Some("no_vfio_here"), 0).unwrap();
     assert_eq!(served(&kernel, UNUSED), is(Some("no_vfio_here"), "no_vfio_here"));
 }
 
@@ -147,7 +149,7 @@ fn a_driver_that_is_to_be_bound_is_for_vfio_if_the_modules_say_so() {
         }
         let kernel = over(tree);
         kernel.driver("xe_vfio_pci", &[]).unwrap();
-        let told = program(&kernel).detach(&name(UNUSED), Some("xe_vfio_pci"));
+        let told = program(&kernel).detach_flags(&name(UNUSED), Some("xe_vfio_pci"), 0);
         assert_eq!(told.is_err_and(|error| error.code().0 == 74), refused, "{aliases}{holders}");
     }
 }

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use nodedev_driver::{DetachOptions, Driver, ResetOptions};
+use nodedev_driver::{DetachOptions, LibvirtCalls, Operations as _, ResetOptions};
 use nodedev_model::{Effect, FindingKind, Outcome, Verdict};
 use nodedev_testkit::fake_kernel::FakeKernel;
 use nodedev_testkit::tree::{Device, NodeKind, Tree};
@@ -389,7 +389,7 @@ fn a_program_that_drives_the_device_itself_keeps_it_whatever_is_wanted() {
     let kernel = over(tree);
     kernel.driver("uio_pci_generic", &[]).unwrap();
     let host = program(&kernel);
-    host.detach(&name(UNUSED), Some("uio_pci_generic")).unwrap();
+    host.detach_flags(&name(UNUSED), Some("uio_pci_generic"), 0).unwrap();
     process(kernel.folder(), 4243, "dpdk-testpmd", &["/dev/uio0"]);
     let error = host.reattach(&name(UNUSED)).unwrap_err();
     assert!(error.help().unwrap().contains("process 4243 (dpdk-testpmd)"), "{error:?}");
@@ -440,7 +440,7 @@ fn what_helps_without_an_iommu_is_what_helps_on_that_machine() {
         tree.add(&function(UNUSED)).unwrap();
         tree.file("proc/sys/kernel/arch", format!("{architecture}\n").as_bytes()).unwrap();
         tree.file("proc/cpuinfo", processors.as_bytes()).unwrap();
-        let error = program(&over(tree)).detach(&name(UNUSED), None).unwrap_err();
+        let error = program(&over(tree)).detach(&name(UNUSED)).unwrap_err();
         let help = error.help().unwrap();
         assert!(help.contains(want), "{architecture}: {help}");
         assert_eq!(
@@ -468,11 +468,11 @@ fn xens_first_domain_is_told_to_use_xens_own_driver() {
         let told = explain(&kernel, UNUSED);
         let found = told.findings.iter().find(|found| found.kind == FindingKind::OtherHypervisor).unwrap();
         assert_eq!(found.problem.contains("dom0"), first, "{found:?}");
-        let error = program(&kernel).detach(&name(UNUSED), None).unwrap_err();
+        let error = program(&kernel).detach(&name(UNUSED)).unwrap_err();
         let help = error.help().unwrap();
         assert_eq!(help.contains("pciback"), first, "{help}");
         assert!(!help.contains("intel_iommu"), "{help}");
-        program(&kernel).detach(&name(UNUSED), Some("pciback")).unwrap();
+        program(&kernel).detach_flags(&name(UNUSED), Some("pciback"), 0).unwrap();
         assert_eq!(kernel.bound(UNUSED).as_deref(), Some("pciback"));
     }
 }

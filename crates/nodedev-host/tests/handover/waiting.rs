@@ -3,7 +3,9 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use nodedev_driver::{DetachOptions, Driver, ExplainOptions, ReattachOptions, ResetOptions};
+use nodedev_driver::{
+    DetachOptions, ExplainOptions, LibvirtCalls, Operations as _, ReattachOptions, ResetOptions,
+};
 use nodedev_model::{FindingKind, Handover, HandoverState, Verdict};
 use nodedev_testkit::fake_kernel::FakeKernel;
 use nodedev_testkit::tree::{Device, NodeKind};
@@ -59,7 +61,7 @@ fn a_person_is_told_whom_the_kernel_waits_for_and_the_operation_ends_when_that_p
         let problem = &explained.findings[0].problem;
         assert_eq!(*problem, format!("PCI device {PINNED} is being detached: {WHO}"));
         // Others are not kept waiting by it.
-        program(&kernel).detach(&name(UNUSED), None).unwrap();
+        program(&kernel).detach(&name(UNUSED)).unwrap();
         end(kernel.folder(), 77);
         kernel.release();
         detaching.join().unwrap().unwrap();
@@ -73,7 +75,7 @@ fn a_client_is_told_after_a_while_and_the_device_stays_locked_until_the_kernel_c
     for released_to_recovery in [true, false] {
         let kernel = host();
         kernel.hang("uio/unbind");
-        let error = program(&kernel).detach(&name(PINNED), None).unwrap_err();
+        let error = program(&kernel).detach(&name(PINNED)).unwrap_err();
         assert_eq!(error.code().0, 68, "{error}");
         assert!(error.message().contains("the change of PCI device 0000:05:00.0 is not done"), "{error}");
         assert!(error.help().is_some_and(|help| help.contains("handover list")), "{error:?}");
@@ -83,7 +85,7 @@ fn a_client_is_told_after_a_while_and_the_device_stays_locked_until_the_kernel_c
         assert_eq!((shown.state, shown.busy), (HandoverState::Detaching, Some(true)));
         assert_eq!(shown.problem.as_deref(), Some(WHO));
         // The program that began it is gone, and nobody else gets the device.
-        let again = program(&kernel).detach(&name(PINNED), None).unwrap_err();
+        let again = program(&kernel).detach(&name(PINNED)).unwrap_err();
         assert_eq!(again.code().0, 68, "{again}");
         assert!(again.message().contains(WHO), "{again}");
         assert_eq!(program(&kernel).recover_handovers().unwrap(), []);
@@ -94,7 +96,7 @@ fn a_client_is_told_after_a_while_and_the_device_stays_locked_until_the_kernel_c
             assert_eq!(served(&kernel, PINNED), is(Some("uio"), "uio"), "it was undone");
             assert_eq!(journal(&program(&kernel)), []);
         }
-        program(&kernel).detach(&name(PINNED), None).unwrap();
+        program(&kernel).detach(&name(PINNED)).unwrap();
         assert_eq!(served(&kernel, PINNED), detached());
         program(&kernel).reattach(&name(PINNED)).unwrap();
         assert_eq!(served(&kernel, PINNED), is(Some("uio"), "uio"));
@@ -104,7 +106,7 @@ fn a_client_is_told_after_a_while_and_the_device_stays_locked_until_the_kernel_c
 #[test]
 fn nothing_more_is_written_while_the_kernel_does_not_come_back_be_it_by_a_recovery() {
     let kernel = host();
-    program(&kernel).detach(&name(PINNED), None).unwrap();
+    program(&kernel).detach(&name(PINNED)).unwrap();
     // The driver that it is given back to looks at it, and does not come to an end.
     kernel.hang("drivers_probe");
     let error = program(&kernel).reattach(&name(PINNED)).unwrap_err();
@@ -113,7 +115,7 @@ fn nothing_more_is_written_while_the_kernel_does_not_come_back_be_it_by_a_recove
     let writes = kernel.writes();
     for _ in 0..2 {
         assert_eq!(program(&kernel).recover_handovers().unwrap(), []);
-        let error = program(&kernel).detach(&name(PINNED), None).unwrap_err();
+        let error = program(&kernel).detach(&name(PINNED)).unwrap_err();
         assert_eq!(error.code().0, 68, "{error}");
     }
     for dry in [
@@ -147,7 +149,7 @@ fn interrupted_while_giving_back() -> Arc<FakeKernel> {
     (1..200)
         .find_map(|step| {
             let kernel = host();
-            program(&kernel).detach(&name(PINNED), None).unwrap();
+            program(&kernel).detach(&name(PINNED)).unwrap();
             kernel.restart();
             kernel.crash_at(step);
             let _ = program(&kernel).reattach(&name(PINNED));
@@ -160,7 +162,7 @@ fn interrupted_while_giving_back() -> Arc<FakeKernel> {
 #[test]
 fn giving_back_and_resetting_wait_in_the_same_way() {
     let kernel = host();
-    program(&kernel).detach(&name(PINNED), None).unwrap();
+    program(&kernel).detach(&name(PINNED)).unwrap();
     kernel.hang("vfio-pci/unbind");
     let error = program(&kernel).reattach(&name(PINNED)).unwrap_err();
     assert_eq!(error.code().0, 68, "{error}");
@@ -191,7 +193,7 @@ fn a_reset_of_a_detached_device_waits_too_and_leaves_its_entry_as_it_was() {
     tree.add(&card).unwrap();
     let kernel = over(tree);
     let card = name("0000:06:00.0");
-    program(&kernel).detach(&card, None).unwrap();
+    program(&kernel).detach(&card).unwrap();
     let before = entry(&kernel).unwrap();
     kernel.hang("0000:06:00.0/reset");
     assert_eq!(program(&kernel).reset(&card).unwrap_err().code().0, 68);

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use nodedev_driver::{DetachOptions, Driver, ReattachOptions};
+use nodedev_driver::{DetachOptions, LibvirtCalls, Operations as _, ReattachOptions};
 use nodedev_model::{HandoverState, Outcome, StepAction};
 use nodedev_testkit::fake_kernel::FakeKernel;
 
@@ -19,7 +19,7 @@ fn what_was_there_is_what_comes_back() {
         let kernel = host();
         let driver = program(&kernel);
         assert_eq!(served(&kernel, address), before);
-        driver.detach(&name(address), None).unwrap();
+        driver.detach(&name(address)).unwrap();
         assert_eq!(served(&kernel, address), detached(), "{address}");
         assert_eq!(journal(&driver), [(address.to_owned(), HandoverState::Detached)]);
         // By another program, which knows only the journal.
@@ -38,7 +38,7 @@ fn a_driver_that_the_kernel_would_not_choose_comes_back_all_the_same() {
     let kernel = over(tree);
     kernel.driver("natural", &["0000:06:00.0"]).unwrap();
     let driver = program(&kernel);
-    driver.detach(&name("0000:06:00.0"), None).unwrap();
+    driver.detach(&name("0000:06:00.0")).unwrap();
     driver.reattach(&name("0000:06:00.0")).unwrap();
     assert_eq!(served(&kernel, "0000:06:00.0"), is(Some("chosen_by_hand"), "(null)"));
 }
@@ -48,9 +48,9 @@ fn detaching_again_for_another_driver_keeps_what_is_given_back() {
     let kernel = host();
     kernel.driver("pci-stub", &[]).unwrap();
     let driver = program(&kernel);
-    driver.detach(&name(UNUSED), None).unwrap();
-    driver.detach(&name(UNUSED), None).unwrap();
-    driver.detach(&name(UNUSED), Some("pci-stub")).unwrap();
+    driver.detach(&name(UNUSED)).unwrap();
+    driver.detach(&name(UNUSED)).unwrap();
+    driver.detach_flags(&name(UNUSED), Some("pci-stub"), 0).unwrap();
     assert_eq!(served(&kernel, UNUSED), is(Some("pci-stub"), "pci-stub"));
     driver.reattach(&name(UNUSED)).unwrap();
     assert_eq!(served(&kernel, UNUSED), is(None, "(null)"));
@@ -60,7 +60,7 @@ fn detaching_again_for_another_driver_keeps_what_is_given_back() {
 fn what_is_so_already_is_unchanged_and_nothing_is_written() {
     let kernel = host();
     let driver = program(&kernel);
-    driver.detach(&name(UNUSED), None).unwrap();
+    driver.detach(&name(UNUSED)).unwrap();
     let writes = kernel.writes().len();
     let options = DetachOptions::default();
     assert_eq!(driver.detach_with(&name(UNUSED), &options).unwrap().outcome, Outcome::Unchanged);
@@ -124,7 +124,7 @@ fn a_device_that_was_unplugged_and_plugged_in_again_is_given_back_and_another_on
         let kernel = host();
         kernel.driver("natural", &[PINNED]).unwrap();
         let driver = program(&kernel);
-        driver.detach(&name(PINNED), None).unwrap();
+        driver.detach(&name(PINNED)).unwrap();
         kernel.unplug(PINNED).unwrap();
         let error = driver.reattach(&name(PINNED)).unwrap_err();
         assert_eq!(error.code().0, 38, "{error}");
@@ -149,7 +149,7 @@ fn a_device_that_was_unplugged_and_plugged_in_again_is_given_back_and_another_on
 fn entries_of_another_boot_are_dropped() {
     let kernel = host();
     let driver = program(&kernel);
-    driver.detach(&name(UNUSED), None).unwrap();
+    driver.detach(&name(UNUSED)).unwrap();
     std::fs::write(kernel.folder().join("proc/sys/kernel/random/boot_id"), "another\n").unwrap();
     assert_eq!(driver.recover_handovers().unwrap().len(), 1);
     assert_eq!(journal(&driver), []);
@@ -168,7 +168,7 @@ fn modules_are_loaded_where_the_driver_or_the_original_one_is_missing() {
     assert_eq!(served(&kernel, UNUSED), is(Some("mlx5-vfio"), "mlx5-vfio"));
     assert_eq!(done.devices[0].after.as_ref().unwrap().kernel_driver.as_deref(), Some("mlx5-vfio"));
     // Its driver was a module's, which somebody unloads meanwhile.
-    driver.detach(&name(UNUSED), None).unwrap();
+    driver.detach(&name(UNUSED)).unwrap();
     assert_eq!(served(&kernel, UNUSED), detached());
     driver.reattach(&name(UNUSED)).unwrap();
     assert_eq!(served(&kernel, UNUSED), is(None, "(null)"));
@@ -200,16 +200,16 @@ fn a_named_driver_has_no_module_loaded_but_one_with_a_driver_of_pci() {
         kernel.module(module, driver);
     }
     for name_of_it in ["dccp", "ext4", "fs-ext4", "fs_ext4", "char-major-89-1", "net-pf-2-proto-0-type-6"] {
-        let error = program(&kernel).detach(&name(UNUSED), Some(name_of_it)).unwrap_err();
+        let error = program(&kernel).detach_flags(&name(UNUSED), Some(name_of_it), 0).unwrap_err();
         assert!(error.message().contains("does not implement any pci driver"), "{name_of_it}: {error}");
     }
     assert_eq!(kernel.writes(), [], "no module was loaded");
     for driver in ["e1000e", "pci-stub"] {
-        program(&kernel).detach(&name(UNUSED), Some(driver)).unwrap();
+        program(&kernel).detach_flags(&name(UNUSED), Some(driver), 0).unwrap();
         assert_eq!(kernel.bound(UNUSED).as_deref(), Some(driver));
     }
     // What is not there is said in modprobe's words.
-    let error = program(&kernel).detach(&name(PINNED), Some("nosuch")).unwrap_err();
+    let error = program(&kernel).detach_flags(&name(PINNED), Some("nosuch"), 0).unwrap_err();
     assert!(error.message().contains("Module nosuch not found"), "{error}");
 }
 
@@ -225,7 +225,7 @@ fn the_drivers_module_of_the_host_is_loaded_again_to_give_a_device_back() {
     write("sys/bus/pci/drivers_probe".into(), UNUSED);
     write(format!("sys/bus/pci/devices/{UNUSED}/driver_override"), "\n");
     let driver = program(&kernel);
-    driver.detach(&name(UNUSED), None).unwrap();
+    driver.detach(&name(UNUSED)).unwrap();
     std::fs::remove_dir_all(kernel.folder().join("sys/bus/pci/drivers/e1000e")).unwrap();
     std::fs::remove_dir_all(kernel.folder().join("sys/module/e1000e")).unwrap();
     let dry = ReattachOptions { dry_run: true, ..ReattachOptions::default() };
@@ -237,7 +237,7 @@ fn the_drivers_module_of_the_host_is_loaded_again_to_give_a_device_back() {
     driver.reattach(&name(UNUSED)).unwrap();
     assert_eq!(served(&kernel, UNUSED), is(Some("e1000e"), "(null)"));
 
-    driver.detach(&name(UNUSED), None).unwrap();
+    driver.detach(&name(UNUSED)).unwrap();
     std::fs::remove_dir_all(kernel.folder().join("sys/bus/pci/drivers/e1000e")).unwrap();
     std::fs::remove_dir_all(kernel.folder().join("sys/module/e1000e")).unwrap();
     kernel.remove_module("e1000e");
@@ -258,7 +258,7 @@ fn the_variant_driver_that_the_modules_name_is_taken() {
     tree.file("lib/modules/6.12.0/modules.alias", aliases).unwrap();
     let kernel = over(tree);
     kernel.module("igb_vfio_pci", "igb-vfio-pci");
-    program(&kernel).detach(&name(UNUSED), None).unwrap();
+    program(&kernel).detach(&name(UNUSED)).unwrap();
     assert_eq!(served(&kernel, UNUSED), is(Some("igb-vfio-pci"), "igb-vfio-pci"));
 }
 
@@ -307,7 +307,7 @@ fn bad_input_is_refused_in_libvirts_words_and_nothing_is_written() {
         (&unused, Some("-r"), 1, 0, unknown("_r", no_name)),
         (&unused, Some(""), 1, 0, unknown("", no_name)),
     ] {
-        let error = driver.detach(device, kernel_driver).unwrap_err();
+        let error = driver.detach_flags(device, kernel_driver, 0).unwrap_err();
         assert_eq!(message(&error), (code, domain, text.as_str()), "{device} {kernel_driver:?}");
     }
     assert_eq!(driver.reattach("computer").unwrap_err().code().0, 8);
@@ -320,7 +320,7 @@ fn devices_of_a_recording_are_planned_for_and_never_changed() {
     let kernel = host();
     let recording = nodedev_host::HostDriver::new(nodedev_sys::Root::open(kernel.folder()).unwrap());
     // libvirt's clients are told what a daemon without these calls says.
-    assert_eq!(recording.detach(&name(UNUSED), None).unwrap_err().code().0, 3);
+    assert_eq!(recording.detach(&name(UNUSED)).unwrap_err().code().0, 3);
     assert_eq!(recording.reattach(&name(UNUSED)).unwrap_err().code().0, 3);
     assert_eq!(recording.reset(&name(UNUSED)).unwrap_err().code().0, 3);
     let error = recording.detach_with(&name(UNUSED), &DetachOptions::default()).unwrap_err();
@@ -336,7 +336,7 @@ fn a_damaged_entry_is_reported_refused_and_can_be_forgotten() {
     for content in ["", "{", "[]", "{\"version\":1}", "\u{0}\u{1}", &"[".repeat(100_000)] {
         let kernel = host();
         let driver = program(&kernel);
-        driver.detach(&name(UNUSED), None).unwrap();
+        driver.detach(&name(UNUSED)).unwrap();
         let path = kernel.folder().join(format!("run/nodedev/handover/{UNUSED}.json"));
         let good = std::fs::read_to_string(&path).unwrap();
         std::fs::write(&path, content).unwrap();
@@ -347,7 +347,7 @@ fn a_damaged_entry_is_reported_refused_and_can_be_forgotten() {
         assert!(error.help().is_some_and(|help| help.contains("nodedev handover forget")), "{error:?}");
         assert_eq!(served(&kernel, UNUSED), detached());
         // Another device is not concerned.
-        driver.detach(&name(PINNED), None).unwrap();
+        driver.detach(&name(PINNED)).unwrap();
         assert!(driver.forget_handover(UNUSED).unwrap());
         assert!(!driver.forget_handover(&name(UNUSED)).unwrap());
         assert!(driver.forget_handover("nosuch").is_err());
@@ -370,7 +370,7 @@ fn two_programs_at_once_leave_a_device_whole() {
             scope.spawn(|| {
                 let driver = program(&kernel);
                 for _ in 0..10 {
-                    driver.detach(&name(PINNED), None).unwrap();
+                    driver.detach(&name(PINNED)).unwrap();
                     driver.reattach(&name(PINNED)).unwrap();
                 }
             });
@@ -395,7 +395,7 @@ fn many_detached_devices_make_no_operation_longer() {
     let mut steps = Vec::new();
     for address in &addresses {
         kernel.restart();
-        driver.detach(&name(address), None).unwrap();
+        driver.detach(&name(address)).unwrap();
         steps.push(kernel.steps());
     }
     // The first one looks for what was interrupted.

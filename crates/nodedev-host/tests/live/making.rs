@@ -10,7 +10,8 @@ use std::thread::JoinHandle;
 use std::time::Duration;
 
 use nodedev_driver::{
-    CreateFlags, Driver, Error, LibvirtEvent, ListFlags, Next, UpdateFlags, Watch, XmlFlags,
+    Changes as _, CreateFlags, Error, LibvirtCalls, LibvirtEvent, ListFlags, Next, UpdateFlags, Watch,
+    XmlFlags,
 };
 use nodedev_host::HostDriver;
 use nodedev_sys::Root;
@@ -210,7 +211,7 @@ fn mdev(uuid: Option<&str>, type_id: &str, attributes: &str) -> Vec<u8> {
 }
 
 fn define(host: &Host, xml: &[u8]) -> String {
-    host.driver.define_xml(xml, CreateFlags::empty()).unwrap().name.as_str().to_owned()
+    host.driver.define_xml(xml, CreateFlags::empty()).unwrap().as_str().to_owned()
 }
 
 #[test]
@@ -247,10 +248,10 @@ fn a_mediated_device_is_defined_started_changed_stopped_and_forgotten() {
     );
     assert_eq!(state(&host), (false, true, true), "autostart is not lost");
 
-    host.driver.create(NAME).unwrap();
+    host.driver.create(NAME, 0).unwrap();
     assert_eq!(host.ran(), [format!("start --parent=0000:00:03.0 --uuid={UUID}")]);
     assert_eq!(state(&host), (true, true, true));
-    let error = host.driver.create(NAME).unwrap_err();
+    let error = host.driver.create(NAME, 0).unwrap_err();
     assert_eq!(error.message(), "Requested operation is not valid: Device is already active");
 
     let update = |flags| host.driver.update(NAME, &existing("3"), flags);
@@ -265,7 +266,7 @@ fn a_mediated_device_is_defined_started_changed_stopped_and_forgotten() {
     update(UpdateFlags::empty()).unwrap();
     assert!(host.ran()[0].ends_with("--live"), "without flags, what is running is changed");
 
-    host.driver.undefine(NAME).unwrap();
+    host.driver.undefine(NAME, 0).unwrap();
     assert_eq!(host.ran(), [format!("undefine --parent=0000:00:03.0 --uuid={UUID}")]);
     assert_eq!(state(&host), (true, false, false));
     let error = update_error(&host, UpdateFlags::CONFIG);
@@ -296,8 +297,8 @@ fn update_error(host: &Host, flags: UpdateFlags) -> String {
 fn a_transient_mediated_device_comes_with_its_call_and_goes() {
     let host = Host::new();
     let made = host.driver.create_xml(&mdev(None, "t-1", ""), CreateFlags::empty()).unwrap();
-    assert_eq!(made.name.as_str(), MADE_UP);
-    assert_eq!(made.parent.unwrap().as_str(), "pci_0000_00_03_0");
+    assert_eq!(made.as_str(), MADE_UP);
+    assert_eq!(host.driver.parent(MADE_UP).unwrap().unwrap().as_str(), "pci_0000_00_03_0");
     assert_eq!(
         host.ran(),
         ["start --parent=0000:00:03.0 --jsonfile=/dev/stdin --uuid=11111111-2222-3333-4444-555555555555"]
@@ -367,8 +368,8 @@ fn what_mdevctl_refuses_is_told_in_its_words_and_changes_nothing() {
         driver.define_xml(&new, flags).map(drop),
         "internal error: Unable to define mediated device: no, \n",
     );
-    fails(driver.create(NAME), "internal error: Unable to create mediated device: no, \n");
-    fails(driver.undefine(NAME), "internal error: Unable to undefine mediated device: no, \n");
+    fails(driver.create(NAME, 0), "internal error: Unable to create mediated device: no, \n");
+    fails(driver.undefine(NAME, 0), "internal error: Unable to undefine mediated device: no, \n");
     fails(
         driver.set_autostart(NAME, true),
         &format!("internal error: Unable to set autostart on '{NAME}': no, \n"),
@@ -379,7 +380,7 @@ fn what_mdevctl_refuses_is_told_in_its_words_and_changes_nothing() {
         "internal error: Unable to modify mediated device: no, \n",
     );
     host.refuse(Some(""));
-    fails(driver.create(NAME), "internal error: Unable to create mediated device: Unknown error");
+    fails(driver.create(NAME, 0), "internal error: Unable to create mediated device: Unknown error");
     host.refuse(None);
     assert_eq!(
         update_error(&host, UpdateFlags::LIVE),
@@ -418,7 +419,7 @@ fn a_virtual_port_is_made_on_the_port_that_is_meant_and_deleted() {
     ] {
         let made = host.driver.create_xml(&vhba(parent, NAMES), CreateFlags::empty());
         let made = made.unwrap_or_else(|error| panic!("{parent}: {error}"));
-        assert_eq!(made.name.as_str(), "scsi_host6");
+        assert_eq!(made.as_str(), "scsi_host6");
         let xml = String::from_utf8(host.driver.xml("scsi_host6", XmlFlags::empty()).unwrap()).unwrap();
         assert!(xml.contains("<wwpn>2101001b32a9da5e</wwpn>"), "{xml}");
         host.driver.destroy("scsi_host6").unwrap();
@@ -431,7 +432,7 @@ fn a_virtual_port_is_made_on_the_port_that_is_meant_and_deleted() {
     }
     // Names that are left out are made up.
     let made = host.driver.create_xml(&vhba("", ""), CreateFlags::empty()).unwrap();
-    let xml = String::from_utf8(host.driver.xml(made.name.as_str(), XmlFlags::empty()).unwrap()).unwrap();
+    let xml = String::from_utf8(host.driver.xml(made.as_str(), XmlFlags::empty()).unwrap()).unwrap();
     assert!(xml.contains("<wwnn>5001a4a"), "{xml}");
 }
 

@@ -219,7 +219,7 @@ fn whatever_comes_the_index_is_as_a_fresh_look_makes_it() {
         let mut live = Live::of(&[]);
         // As sysfs has it whether or not there are devices.
         fs::create_dir_all(live.sys("devices/a")).unwrap();
-        live.start = nodedev_driver::Driver::snapshot(&live.driver, View::Native).unwrap();
+        live.start = nodedev_driver::Changes::snapshot(&live.driver, View::Native).unwrap();
         let places = PLACES.iter().map(|&(path, kind)| Place { path, kind, there: false }).collect();
         let mut kernel = Kernel { live, random: Random::new(seed), places, renamed: false };
         for _ in 0..CHANGES {

@@ -2,7 +2,7 @@
 
 use std::fs;
 
-use nodedev_driver::{Driver, View, XmlFlags};
+use nodedev_driver::{Changes as _, Devices as _, LibvirtCalls, View, XmlFlags};
 use nodedev_sys::link::LinkAddress;
 use nodedev_testkit::tree::Device;
 

@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use nodedev_driver::{Driver, ErrorCode, Next, View};
+use nodedev_driver::{Changes as _, Devices as _, ErrorCode, LibvirtCalls, Next, View};
 use nodedev_host::HostDriver;
 use nodedev_sys::Root;
 use nodedev_testkit::synthetic::Host;

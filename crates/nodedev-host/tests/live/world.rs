@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use nodedev_driver::{Driver, Entry, Event, LibvirtEvent, Next, Snapshot, View, Watch};
+use nodedev_driver::{Changes as _, Devices as _, Entry, Event, LibvirtEvent, Next, Snapshot, View, Watch};
 use nodedev_host::HostDriver;
 use nodedev_interop::replay::Picture;
 use nodedev_sys::Root;

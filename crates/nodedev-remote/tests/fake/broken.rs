@@ -1,6 +1,6 @@
 //! A daemon that breaks the protocol, or fails.
 
-use nodedev_driver::{Driver as _, Error, ErrorCode, ErrorDomain, ListFlags, Next};
+use nodedev_driver::{Changes as _, Error, ErrorCode, ErrorDomain, LibvirtCalls as _, ListFlags, Next};
 use nodedev_model::DeviceName;
 use nodedev_remote::RemoteDriver;
 use nodedev_rpc::{

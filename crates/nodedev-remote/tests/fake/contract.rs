@@ -1,8 +1,8 @@
 //! The suite of all drivers, over a daemon whose devices are the test driver's.
 
 use nodedev_driver::contract::{Expect, check};
-use nodedev_driver::{CreateFlags, DeviceRef, Driver, Error, ListFlags, Result, TestDriver, XmlFlags};
-use nodedev_model::{CapabilityType, DeviceName};
+use nodedev_driver::{CreateFlags, Error, LibvirtCalls, ListFlags, Result, TestDriver, XmlFlags};
+use nodedev_model::DeviceName;
 use nodedev_rpc::{
     AllDevices, Array, Call, Callback, Device, ErrorObject, Names, Number, OptionalText, Reply, Str, Text,
     Void,
@@ -34,12 +34,12 @@ fn names(names: &[DeviceName]) -> Array<Str<'_>, 65_536> {
     Array::new(names.iter().rev().map(|name| Str::new(name.as_str()).expect("short")).collect()).expect("few")
 }
 
-fn argument(device: &DeviceRef) -> Device<'_> {
-    Device { name: Str::new(device.name.as_str()).expect("short") }
+fn argument(device: &DeviceName) -> Device<'_> {
+    Device { name: Str::new(device.as_str()).expect("short") }
 }
 
 /// Answers calls from a driver until the client goes.
-fn serve(mut peer: Peer, driver: &dyn Driver) {
+fn serve(mut peer: Peer, driver: &dyn LibvirtCalls) {
     peer.welcome();
     while let Some(received) = peer.receive() {
         if let Err(error) = answer(&mut peer, &received, driver) {
@@ -48,28 +48,39 @@ fn serve(mut peer: Peer, driver: &dyn Driver) {
     }
 }
 
-fn answer(peer: &mut Peer, received: &Received, driver: &dyn Driver) -> Result<()> {
+fn answer(peer: &mut Peer, received: &Received, driver: &dyn LibvirtCalls) -> Result<()> {
     let text = |text: Str<'_>| text.to_str().expect("UTF-8").to_owned();
     let number = |yes: bool| Number { number: i32::from(yes) };
-    let device = |device: &DeviceRef| device.name.clone();
     match received.call() {
         Call::ConnectListAllNodeDevices(asked) => {
-            let listed = driver.list(ListFlags::from_bits_retain(asked.flags))?;
-            let listed: Vec<DeviceName> = listed.iter().map(device).collect();
-            let all = AllDevices { devices: names(&listed), count: 0 };
+            let listed = driver.list_names(ListFlags::from_bits_retain(asked.flags))?;
+            let count = u32::try_from(listed.len()).expect("few");
+            let shown = if asked.need_results == 0 { &[] } else { listed.as_slice() };
+            let all = AllDevices { devices: names(shown), count };
             peer.reply(received, &Reply::ConnectListAllNodeDevices(all));
         }
         Call::NodeListDevices(asked) => {
             let capability = asked.capability.map(text);
-            let listed = driver.names(capability.as_deref())?;
+            let most = usize::try_from(asked.max_names).ok();
+            let listed = driver.names(capability.as_deref(), most, asked.flags)?;
             peer.reply(received, &Reply::NodeListDevices(Names { names: names(&listed) }));
+        }
+        Call::NodeNumOfDevices(asked) => {
+            let capability = asked.capability.map(text);
+            let count = driver.count_names(capability.as_deref(), asked.flags)?;
+            let number = i32::try_from(count).expect("few");
+            peer.reply(received, &Reply::NodeNumOfDevices(Number { number }));
+        }
+        Call::NodeDeviceNumOfCaps(asked) => {
+            let number = i32::try_from(driver.count_capabilities(&text(asked.name))?).expect("few");
+            peer.reply(received, &Reply::NodeDeviceNumOfCaps(Number { number }));
         }
         Call::NodeDeviceLookupByName(asked) => {
             let found = driver.lookup(&text(asked.name))?;
             peer.reply(received, &Reply::NodeDeviceLookupByName(argument(&found)));
         }
         Call::NodeDeviceLookupScsiHostByWwn(asked) => {
-            let found = driver.lookup_scsi_host_by_wwn(&text(asked.wwnn), &text(asked.wwpn))?;
+            let found = driver.lookup_scsi_host_by_wwn(&text(asked.wwnn), &text(asked.wwpn), asked.flags)?;
             peer.reply(received, &Reply::NodeDeviceLookupScsiHostByWwn(argument(&found)));
         }
         Call::NodeDeviceGetXmlDesc(asked) => {
@@ -82,8 +93,8 @@ fn answer(peer: &mut Peer, received: &Received, driver: &dyn Driver) -> Result<(
             peer.reply(received, &Reply::NodeDeviceGetParent(OptionalText { text }));
         }
         Call::NodeDeviceListCaps(asked) => {
-            let kinds = driver.capabilities(&text(asked.name))?;
-            let kinds = kinds.iter().map(|kind: &CapabilityType| Str::new(kind.as_str()).expect("short"));
+            let kinds = driver.capabilities(&text(asked.name), usize::try_from(asked.max_names).ok())?;
+            let kinds = kinds.iter().map(|kind| Str::new(&**kind).expect("short"));
             let names = Array::new(kinds.collect()).expect("few");
             peer.reply(received, &Reply::NodeDeviceListCaps(Names { names }));
         }
@@ -136,10 +147,10 @@ fn changes_reach_the_daemon_and_its_refusals_come_back() {
     let server = Server::start(|peer| serve(peer, &TestDriver::new()));
     let driver = server.open().expect("open");
     let made = driver.create_xml(VHBA, CreateFlags::empty()).expect("a new device");
-    assert_eq!(made.parent.as_ref().map(DeviceName::as_str), Some("scsi_host1"));
-    assert_eq!(driver.lookup(made.name.as_str()), Ok(made.clone()));
-    assert_eq!(driver.destroy(made.name.as_str()), Ok(()));
-    assert!(driver.lookup(made.name.as_str()).is_err());
+    assert_eq!(driver.parent(made.as_str()), Ok(Some("scsi_host1".parse().expect("a name"))));
+    assert_eq!(driver.lookup(made.as_str()), Ok(made.clone()));
+    assert_eq!(driver.destroy(made.as_str()), Ok(()));
+    assert!(driver.lookup(made.as_str()).is_err());
     assert_eq!(driver.reset("computer"), Err(Error::no_support("virNodeDeviceReset")));
     drop(driver);
     server.join();

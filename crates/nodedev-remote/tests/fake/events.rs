@@ -1,4 +1,4 @@
-use nodedev_driver::{Change, Driver as _, LibvirtChange, LibvirtEvent, Next};
+use nodedev_driver::{Change, Changes as _, LibvirtCalls as _, LibvirtChange, LibvirtEvent, Next};
 use nodedev_rpc::{
     Call, CloseReason, ConnectionClosed, Event, EventRegistration, LifecycleEvent, LifecycleKind,
     NodeDeviceEventId, Procedure, Reply, Str, UpdateEvent,

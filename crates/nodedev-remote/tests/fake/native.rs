@@ -1,6 +1,8 @@
 //! A daemon that speaks program NODEDEV, and breaks it.
 
-use nodedev_driver::{Driver as _, Error, ErrorCode, ErrorDomain, Next, Result, Snapshot, View};
+use nodedev_driver::{
+    Changes as _, Error, ErrorCode, ErrorDomain, LibvirtCalls as _, Next, Result, Snapshot, View,
+};
 use nodedev_rpc::bounds::MESSAGE_MIN;
 use nodedev_rpc::{
     Array, Header, MessageType, NativeChange, NativeEntry, NativeEvent, NativeMissed, NativeProcedure,

@@ -3,7 +3,7 @@
 use std::io::Write as _;
 use std::ops::ControlFlow;
 
-use nodedev_driver::{Driver as _, ListFlags, XmlFlags};
+use nodedev_driver::{LibvirtCalls as _, ListFlags, XmlFlags};
 use nodedev_model::DeviceName;
 use nodedev_remote::{WINDOW_BYTES, WINDOW_CALLS};
 use nodedev_rpc::{AllDevices, Array, Call, DeviceFlags, OptionalText, Procedure, Reply, Str, Text};

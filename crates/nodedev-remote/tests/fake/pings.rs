@@ -1,6 +1,6 @@
 use std::time::Duration;
 
-use nodedev_driver::{Driver as _, Next};
+use nodedev_driver::{Changes as _, LibvirtCalls as _, Next};
 use nodedev_remote::{Options, Pings};
 use nodedev_rpc::{AuthType, Call, Feature, FeatureQuestion, Keepalive, Number, Procedure, Reply, Void};
 

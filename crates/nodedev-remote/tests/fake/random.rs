@@ -3,7 +3,7 @@
 use std::ops::ControlFlow;
 use std::time::Duration;
 
-use nodedev_driver::{Driver as _, ListFlags, XmlFlags};
+use nodedev_driver::{LibvirtCalls as _, ListFlags, XmlFlags};
 use nodedev_rpc::{AllDevices, Array, Call, Names, Number, OptionalText, Reply, Str, Text};
 
 use crate::server::{Peer, Received, Server};
@@ -73,7 +73,7 @@ fn wrong_bytes_anywhere_are_errors_and_never_a_panic() {
         let driver = server.open().expect("open");
         failures += u32::from(driver.is_active("pci_a").is_err());
         failures += u32::from(driver.list(ListFlags::empty()).is_err());
-        failures += u32::from(driver.capabilities("pci_a").is_err());
+        failures += u32::from(driver.capabilities("pci_a", None).is_err());
         let visited = driver.visit_xml(ListFlags::empty(), XmlFlags::empty(), &mut |_, xml| {
             failures += u32::from(xml.is_err());
             ControlFlow::Continue(())

@@ -13,7 +13,7 @@ impl Caller {
         if call.needs() != Needs::Nothing {
             self.allowed(procedure, 0, None)?;
         }
-        let driver = &*self.service.driver;
+        let calls = self.service.driver.calls();
         let answer = match call {
             Call::ConnectGetType(Void) => Reply::ConnectGetType(Text { text: Str::truncated("nodedev") }),
             Call::ConnectGetUri(Void) => {
@@ -30,14 +30,14 @@ impl Caller {
             Call::ConnectRegisterCloseCallback(Void) => Reply::ConnectRegisterCloseCallback(Void),
             Call::ConnectUnregisterCloseCallback(Void) => Reply::ConnectUnregisterCloseCallback(Void),
             Call::ConnectGetHostname(Void) => {
-                let hostname = driver.host_info()?.hostname;
+                let hostname = calls.host_info()?.hostname;
                 let hostname = hostname.ok_or_else(|| Fault::no_support(procedure.number()))?;
                 let text = Str::truncated(&hostname);
                 return reply(header, &Reply::ConnectGetHostname(Text { text }));
             }
-            Call::NodeGetInfo(Void) => Reply::NodeGetInfo(host::node_info(&driver.host_info()?)),
+            Call::NodeGetInfo(Void) => Reply::NodeGetInfo(host::node_info(&calls.host_info()?)),
             Call::ConnectGetCapabilities(Void) => {
-                let xml = driver.host_info()?.capabilities_xml();
+                let xml = calls.host_info()?.capabilities_xml();
                 let text = Str::truncated(&xml);
                 return reply(header, &Reply::ConnectGetCapabilities(Text { text }));
             }

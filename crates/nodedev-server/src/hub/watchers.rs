@@ -104,7 +104,7 @@ impl Hub {
         let resumed = match since {
             None => None,
             Some(since) => {
-                let mut watch = self.driver.watch(Some(since))?;
+                let mut watch = self.driver.changes()?.watch(Some(since))?;
                 if !backlog.take(&mut watch, account) {
                     return Err(gone(since));
                 }
@@ -116,7 +116,7 @@ impl Hub {
         // what comes into it later by the thread that follows it.
         let (begun, told) = match resumed {
             None => {
-                let now = self.driver.watch(None)?.revision();
+                let now = self.driver.changes()?.watch(None)?.revision();
                 (now, now)
             }
             Some((since, mut watch)) => {

@@ -1,5 +1,6 @@
 //! A server in this process, with a driver of invented devices, and clients that speak plain messages.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::io::{Read as _, Write as _};
 use std::os::unix::net::UnixStream;
@@ -8,11 +9,15 @@ use std::sync::{Arc, Condvar, Mutex};
 use std::time::Duration;
 
 use nodedev_driver::{
-    Caller, Change, CreateFlags, DeviceRef, Driver, Entry, Error, ErrorDomain, EventLog, Happened, HostInfo,
-    LibvirtChange, LibvirtEvent, ListFlags, Result, Revision, Scope, Snapshot, UpdateFlags, View, Watch,
-    XmlFlags,
+    Caller, Change, ChangeRequest, Changes, CreateFlags, DetachOptions, Devices, Driver, Entry, Error,
+    ErrorDomain, EventLog, ExplainOptions, Happened, HostInfo, LibvirtCalls, LibvirtChange, LibvirtEvent,
+    ListFlags, Operations, ReattachOptions, ResetOptions, Result, Revision, Rules, Scope, Snapshot,
+    UpdateFlags, View, Watch, XmlFlags,
 };
-use nodedev_model::{CapabilityType, DeviceName, DeviceState, Visibility};
+use nodedev_model::{
+    CapabilityType, ChangePlan, DeviceName, DeviceState, Explanation, HandoverOperation, HandoverPlan,
+    Handovers, Issue, Outcome, Visibility,
+};
 use nodedev_rpc::*;
 use nodedev_server::{Access, AllowAll, End, Identity as Who, Options, Peer, Service, Settings, Workers};
 
@@ -91,8 +96,8 @@ impl Fake {
     }
 }
 
-impl Driver for Fake {
-    fn list(&self, flags: ListFlags) -> Result<Vec<DeviceRef>> {
+impl LibvirtCalls for Fake {
+    fn list_names(&self, flags: ListFlags) -> Result<Vec<DeviceName>> {
         self.lists.fetch_add(1, Ordering::Relaxed);
         flags.check(ErrorDomain::NODEDEV, "nodeConnectListAllNodeDevices")?;
         let devices = self.devices.lock().unwrap();
@@ -101,19 +106,19 @@ impl Driver for Fake {
             _ => CapabilityType::Net.bit(),
         };
         let wanted = devices.iter().filter(|(name, state)| flags.selects(bits(name), **state));
-        Ok(wanted.map(|(name, _)| DeviceRef { name: name.clone(), parent: None }).collect())
+        Ok(wanted.map(|(name, _)| name.clone()).collect())
     }
 
-    fn names(&self, _: Option<&str>) -> Result<Vec<DeviceName>> {
+    fn names(&self, _: Option<&str>, _: Option<usize>, _: u32) -> Result<Vec<DeviceName>> {
         Ok(self.devices.lock().unwrap().keys().cloned().collect())
     }
 
-    fn lookup(&self, name: &str) -> Result<DeviceRef> {
+    fn lookup(&self, name: &str) -> Result<DeviceName> {
         self.find(name)?;
-        Ok(DeviceRef { name: name.parse().unwrap(), parent: None })
+        Ok(name.parse().unwrap())
     }
 
-    fn lookup_scsi_host_by_wwn(&self, wwnn: &str, _: &str) -> Result<DeviceRef> {
+    fn lookup_scsi_host_by_wwn(&self, wwnn: &str, _: &str, _: u32) -> Result<DeviceName> {
         if wwnn == "1" { self.lookup("net_eth0") } else { Err(Error::unknown_cause()) }
     }
 
@@ -133,9 +138,14 @@ impl Driver for Fake {
         Ok((name != "computer").then(DeviceName::computer))
     }
 
-    fn capabilities(&self, name: &str) -> Result<Vec<CapabilityType>> {
+    fn count_capabilities(&self, name: &str) -> Result<usize> {
+        Ok(self.capabilities(name, None)?.len())
+    }
+
+    fn capabilities(&self, name: &str, most: Option<usize>) -> Result<Vec<Cow<'static, str>>> {
         self.find(name)?;
-        Ok(vec![CapabilityType::ScsiHost, CapabilityType::FcHost])
+        let kinds = [CapabilityType::ScsiHost, CapabilityType::FcHost];
+        Ok(kinds.iter().take(most.unwrap_or(2)).map(|kind| kind.as_str().into()).collect())
     }
 
     fn is_active(&self, name: &str) -> Result<bool> {
@@ -150,12 +160,12 @@ impl Driver for Fake {
         self.find(name).map(|_| name == "computer")
     }
 
-    fn create_xml(&self, xml: &[u8], flags: CreateFlags) -> Result<DeviceRef> {
+    fn create_xml(&self, xml: &[u8], flags: CreateFlags) -> Result<DeviceName> {
         self.note("create_xml", &format!("{} {}", xml.escape_ascii(), flags.bits()))?;
         self.lookup("net_eth0")
     }
 
-    fn define_xml(&self, xml: &[u8], flags: CreateFlags) -> Result<DeviceRef> {
+    fn define_xml(&self, xml: &[u8], flags: CreateFlags) -> Result<DeviceName> {
         self.note("define_xml", &format!("{} {}", xml.escape_ascii(), flags.bits()))?;
         self.lookup("net_eth0")
     }
@@ -165,12 +175,12 @@ impl Driver for Fake {
         self.note("destroy", name)
     }
 
-    fn undefine(&self, name: &str) -> Result<()> {
+    fn undefine(&self, name: &str, _: u32) -> Result<()> {
         self.find(name)?;
         self.note("undefine", name)
     }
 
-    fn create(&self, name: &str) -> Result<()> {
+    fn create(&self, name: &str, _: u32) -> Result<()> {
         self.find(name)?;
         self.note("create", name)
     }
@@ -185,25 +195,47 @@ impl Driver for Fake {
         self.note("set_autostart", &format!("{name} {autostart}"))
     }
 
-    fn detach(&self, name: &str, kernel_driver: Option<&str>) -> Result<()> {
-        self.find(name)?;
-        self.note("detach", &format!("{name} {}", kernel_driver.unwrap_or("-")))
-    }
-
-    fn detach_for(&self, name: &str, kernel_driver: Option<&str>, caller: Caller) -> Result<()> {
-        match caller {
-            Caller::Unknown => self.detach(name, kernel_driver),
-            caller => self.note("detach for", &format!("{caller:?} {name}")),
-        }
-    }
-
     fn reattach(&self, name: &str) -> Result<()> {
         self.find(name)?;
         self.note("reattach", name)
     }
 
-    // Resetting is left to the default: a driver that lacks a call.
+    fn count(&self, flags: ListFlags) -> Result<usize> {
+        Ok(self.list_names(flags)?.len())
+    }
 
+    // Resetting is a call that the driver lacks; the rest, the daemon answers itself, or by others.
+    nodedev_driver::refused_calls!(
+        count_names,
+        detach,
+        detach_flags,
+        reset,
+        events,
+        driver_type,
+        version,
+        library_version,
+        host_name,
+        host_capabilities,
+        max_vcpus,
+        sysinfo,
+    );
+
+    fn host_info(&self) -> Result<HostInfo> {
+        Ok(HostInfo {
+            hostname: Some("host.example".into()),
+            architecture: Some("x86_64".into()),
+            memory_kib: 1024,
+            cpus: 4,
+            nodes: 1,
+            sockets: 1,
+            cores: 2,
+            threads: 2,
+            ..HostInfo::default()
+        })
+    }
+}
+
+impl Changes for Fake {
     fn snapshot(&self, _: View) -> Result<Snapshot> {
         // As a driver must: what is in the snapshot is not told after it.
         let devices = self.devices.lock().unwrap();
@@ -225,19 +257,72 @@ impl Driver for Fake {
     fn watch(&self, since: Option<Revision>) -> Result<Watch> {
         self.log.watch(since)
     }
+}
 
-    fn host_info(&self) -> Result<HostInfo> {
-        Ok(HostInfo {
-            hostname: Some("host.example".into()),
-            architecture: Some("x86_64".into()),
-            memory_kib: 1024,
-            cpus: 4,
-            nodes: 1,
-            sockets: 1,
-            cores: 2,
-            threads: 2,
-            ..HostInfo::default()
+impl Operations for Fake {
+    fn detach_with(&self, name: &str, options: &DetachOptions) -> Result<HandoverPlan> {
+        assert_eq!(options.rules, Rules::Libvirt);
+        match options.caller {
+            Caller::Unknown => {
+                self.find(name)?;
+                self.note("detach", &format!("{name} {}", options.kernel_driver.as_deref().unwrap_or("-")))?;
+            }
+            caller => self.note("detach for", &format!("{caller:?} {name}"))?,
+        }
+        Ok(HandoverPlan {
+            operation: HandoverOperation::Detach,
+            outcome: Outcome::Changed,
+            devices: Vec::new(),
+            steps: Vec::new(),
+            undo: Vec::new(),
+            findings: Vec::new(),
         })
+    }
+
+    fn reattach_with(&self, _: &str, _: &ReattachOptions) -> Result<HandoverPlan> {
+        Err(Error::no_native_call())
+    }
+
+    fn reset_with(&self, _: &str, _: &ResetOptions) -> Result<HandoverPlan> {
+        Err(Error::no_native_call())
+    }
+
+    fn plan_change(&self, _: &ChangeRequest<'_>) -> Result<ChangePlan> {
+        Err(Error::no_native_call())
+    }
+
+    fn explain(&self, _: &str, _: &ExplainOptions) -> Result<Explanation> {
+        Err(Error::no_native_call())
+    }
+
+    fn handovers(&self) -> Result<Handovers> {
+        Err(Error::no_native_call())
+    }
+
+    fn forget_handover(&self, _: &str) -> Result<bool> {
+        Err(Error::no_native_call())
+    }
+
+    fn recover_handovers(&self) -> Result<Vec<Issue>> {
+        Err(Error::no_native_call())
+    }
+}
+
+impl Driver for Fake {
+    fn calls(&self) -> &(dyn LibvirtCalls + 'static) {
+        self
+    }
+
+    fn devices(&self) -> Result<&dyn Devices> {
+        Err(Error::no_native_view())
+    }
+
+    fn changes(&self) -> Result<&dyn Changes> {
+        Ok(self)
+    }
+
+    fn operations(&self) -> Result<&dyn Operations> {
+        Ok(self)
     }
 }
 

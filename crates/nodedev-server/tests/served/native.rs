@@ -4,10 +4,10 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
 use nodedev_driver::{
-    Change, DeviceRef, Driver, Entry, Error, Happened, LibvirtChange, LibvirtEvent, ListFlags, Revision,
-    TestDriver, XmlFlags,
+    Change, Changes, Devices, Driver, Entry, Error, Happened, LibvirtCalls, LibvirtChange, LibvirtEvent,
+    Operations, Revision, TestDriver,
 };
-use nodedev_model::{CapabilityType, DeviceName, DeviceState, Visibility};
+use nodedev_model::{DeviceState, Visibility};
 use nodedev_rpc::*;
 use nodedev_server::Identity as Who;
 
@@ -290,36 +290,20 @@ fn it_needs_a_connection_that_may_be_read_only_and_arguments() {
 struct Silent(TestDriver);
 
 impl Driver for Silent {
-    fn list(&self, flags: ListFlags) -> Result<Vec<DeviceRef>, Error> {
-        self.0.list(flags)
+    fn calls(&self) -> &(dyn LibvirtCalls + 'static) {
+        &self.0
     }
 
-    fn names(&self, capability: Option<&str>) -> Result<Vec<DeviceName>, Error> {
-        self.0.names(capability)
+    fn devices(&self) -> Result<&dyn Devices, Error> {
+        Ok(&self.0)
     }
 
-    fn lookup(&self, name: &str) -> Result<DeviceRef, Error> {
-        self.0.lookup(name)
+    fn changes(&self) -> Result<&dyn Changes, Error> {
+        Err(Error::no_events())
     }
 
-    fn xml(&self, name: &str, flags: XmlFlags) -> Result<Vec<u8>, Error> {
-        self.0.xml(name, flags)
-    }
-
-    fn parent(&self, name: &str) -> Result<Option<DeviceName>, Error> {
-        self.0.parent(name)
-    }
-
-    fn capabilities(&self, name: &str) -> Result<Vec<CapabilityType>, Error> {
-        self.0.capabilities(name)
-    }
-
-    fn is_active(&self, name: &str) -> Result<bool, Error> {
-        self.0.is_active(name)
-    }
-
-    fn is_persistent(&self, name: &str) -> Result<bool, Error> {
-        self.0.is_persistent(name)
+    fn operations(&self) -> Result<&dyn Operations, Error> {
+        Err(Error::no_native_call())
     }
 }
 

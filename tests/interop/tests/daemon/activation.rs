@@ -6,7 +6,7 @@ use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
-use nodedev_driver::{ConnectUri, Driver as _, Error, ListFlags};
+use nodedev_driver::{ConnectUri, Error, LibvirtCalls as _, ListFlags};
 use nodedev_interop::Failure;
 use nodedev_remote::{Options, RemoteDriver};
 use nodedev_testkit::peer::Nodedevd;

@@ -3,7 +3,8 @@
 use std::time::{Duration, Instant};
 
 use nodedev_driver::{
-    Change, CreateFlags, Driver as _, Error, ErrorCode, ListFlags, Next, UpdateFlags, Watch, XmlFlags,
+    Change, Changes as _, CreateFlags, Error, ErrorCode, LibvirtCalls as _, ListFlags, Next, UpdateFlags,
+    Watch, XmlFlags,
 };
 use nodedev_interop::Failure;
 use nodedev_testkit::peer::{Libvirt, Scene};
@@ -45,7 +46,7 @@ fn a_definition_is_made_changed_and_removed_and_each_is_told() -> Result<(), Fai
 
     let mut watch = driver.watch(None).map_err(failed)?;
     let made = driver.define_xml(document.as_bytes(), CreateFlags::VALIDATE).map_err(failed)?;
-    let name = made.name.as_str();
+    let name = made.as_str();
     assert!(name.starts_with("mdev_11111111_2222_4333_8444_555555555555"), "{name}");
     expect(&mut watch, name, &Change::Defined)?;
     assert_eq!((driver.is_active(name), driver.is_persistent(name)), (Ok(false), Ok(true)));
@@ -62,7 +63,7 @@ fn a_definition_is_made_changed_and_removed_and_each_is_told() -> Result<(), Fai
         ),
     }
 
-    driver.undefine(name).map_err(failed)?;
+    driver.undefine(name, 0).map_err(failed)?;
     expect(&mut watch, name, &Change::Undefined)?;
     assert_eq!(driver.lookup(name).map_err(|error| error.code()), Err(ErrorCode::NO_NODE_DEVICE));
     Ok(())
@@ -78,14 +79,18 @@ fn refusals_of_the_daemon_come_as_it_words_them() -> Result<(), Failure> {
     let unsupported = "this function is not supported by the connection driver: ";
     for (result, code, message) in [
         (driver.destroy("computer"), 67, "unsupported configuration: Unsupported device type".to_owned()),
-        (driver.undefine("computer"), 67, "unsupported configuration: Unsupported device type".to_owned()),
+        (driver.undefine("computer", 0), 67, "unsupported configuration: Unsupported device type".to_owned()),
         (
-            driver.create("computer"),
+            driver.create("computer", 0),
             55,
             "Requested operation is not valid: Device is already active".to_owned(),
         ),
-        (driver.detach("computer", None), 3, format!("{unsupported}virNodeDeviceDettach")),
-        (driver.detach("computer", Some("vfio-pci")), 3, format!("{unsupported}virNodeDeviceDetachFlags")),
+        (driver.detach("computer"), 3, format!("{unsupported}virNodeDeviceDettach")),
+        (
+            driver.detach_flags("computer", Some("vfio-pci"), 0),
+            3,
+            format!("{unsupported}virNodeDeviceDetachFlags"),
+        ),
         (driver.reattach("computer"), 3, format!("{unsupported}virNodeDeviceReAttach")),
         (driver.reset("computer"), 3, format!("{unsupported}virNodeDeviceReset")),
     ] {

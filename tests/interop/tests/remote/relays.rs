@@ -6,7 +6,7 @@ use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 
 use nodedev_driver::contract::check;
-use nodedev_driver::{Driver as _, ErrorCode, ListFlags};
+use nodedev_driver::{ErrorCode, LibvirtCalls as _, ListFlags};
 use nodedev_interop::Failure;
 use nodedev_testkit::peer::{Daemon, Libvirt, Scene};
 use nodedev_testkit::synthetic::Host;

@@ -24,7 +24,7 @@ fn a_daemon_is_reached_without_tls() -> Result<(), Failure> {
         open(&format!("nodedev+tcp://127.0.0.1:{port}/system")).map_err(|error| error.to_string())?;
     check(&driver, &DAEMON);
     let beside = open(&format!("nodedev:///system?socket={}", daemon.socket().display()));
-    let names = |driver: &dyn nodedev_driver::Driver| driver.list_names(ListFlags::empty());
+    let names = |driver: &dyn nodedev_driver::LibvirtCalls| driver.list_names(ListFlags::empty());
     assert_eq!(names(&driver), names(&beside.map_err(|error| error.to_string())?));
     let by_name = open(&format!("nodedev+tcp://localhost:{port}/system"));
     assert_eq!(names(&driver), names(&by_name.map_err(|error| error.to_string())?));

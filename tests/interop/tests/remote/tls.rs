@@ -3,7 +3,7 @@
 use std::fs;
 
 use nodedev_driver::contract::check;
-use nodedev_driver::{Driver as _, Error, ListFlags};
+use nodedev_driver::{Error, LibvirtCalls as _, ListFlags};
 use nodedev_interop::Failure;
 
 use crate::certificates::{Authority, EXPIRED};
@@ -55,7 +55,7 @@ fn a_daemon_with_certificates_is_reached_and_others_are_refused() -> Result<(), 
     let driver = scene.open("127.0.0.1", &scene.authority, "").map_err(|error| format!("{error:?}"))?;
     check(&driver, &DAEMON);
     // Many records each way at once.
-    let names = driver.names(None).map_err(|error| error.to_string())?;
+    let names = driver.names(None, None, 0).map_err(|error| error.to_string())?;
     let many: Vec<_> = names.iter().cycle().take(20_000).cloned().collect();
     assert_eq!(driver.parents(&many).map(|parents| parents.len()), Ok(many.len()));
 

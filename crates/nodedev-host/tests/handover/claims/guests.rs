@@ -2,7 +2,7 @@
 
 use std::fs;
 
-use nodedev_driver::{DetachOptions, Driver, ExplainOptions};
+use nodedev_driver::{DetachOptions, ExplainOptions, LibvirtCalls, Operations as _};
 use nodedev_model::Effect;
 use nodedev_testkit::fake_kernel::FakeKernel;
 use nodedev_testkit::tree::{Device, NodeKind, Tree};
@@ -105,7 +105,7 @@ const DESCRIPTOR: &str = "anon_inode:[vfio-device]";
 #[test]
 fn who_has_a_device_by_a_descriptor_alone_has_it_where_the_kernel_says_of_which_device_that_is() {
     let kernel = over(tree());
-    program(&kernel).detach(&name(UNUSED), None).unwrap();
+    program(&kernel).detach(&name(UNUSED)).unwrap();
     process(kernel.folder(), 1, "systemd", &[]);
     process(kernel.folder(), 9, "helper", &["/dev/null", DESCRIPTOR]);
     info(
@@ -124,13 +124,13 @@ fn who_has_a_device_by_a_descriptor_alone_has_it_where_the_kernel_says_of_which_
         );
     }
     // It is known of which, and so of no other.
-    driver.detach(&name(PINNED), None).unwrap();
+    driver.detach(&name(PINNED)).unwrap();
     driver.reattach(&name(PINNED)).unwrap();
 
     // The other members of its group no driver of the host can have.
     let kernel = over(tree());
     for member in [ONE, TWO] {
-        program(&kernel).detach(&name(member), None).unwrap();
+        program(&kernel).detach(&name(member)).unwrap();
     }
     process(kernel.folder(), 9, "helper", &[DESCRIPTOR]);
     info(&kernel, 9, 0, &format!("vfio-device-syspath: /sys/devices/pci0000:00/{BRIDGE}/{ONE}\n"));
@@ -144,7 +144,7 @@ fn who_has_a_device_by_a_descriptor_alone_has_it_where_the_kernel_says_of_which_
     let kernel = over(tree);
     process(kernel.folder(), 9, "helper", &[DESCRIPTOR]);
     info(&kernel, 9, 0, &format!("vfio-device-syspath: /sys/{}\n", below(uuid)));
-    let error = program(&kernel).detach(&name(UNUSED), None).unwrap_err();
+    let error = program(&kernel).detach(&name(UNUSED)).unwrap_err();
     assert!(
         error.message().contains(&format!("process 9 (helper) has VFIO's descriptor of {uuid} open")),
         "{error}"
@@ -169,7 +169,7 @@ fn a_descriptor_of_vfio_of_which_nothing_is_said_may_be_of_what_is_enabled_and_n
     ] {
         let kernel = over(tree());
         for function in [UNUSED, PINNED] {
-            program(&kernel).detach(&name(function), None).unwrap();
+            program(&kernel).detach(&name(function)).unwrap();
         }
         if let Some(enabled) = enabled {
             let file = kernel.folder().join(format!("sys/bus/pci/devices/{UNUSED}/enable"));
@@ -179,7 +179,7 @@ fn a_descriptor_of_vfio_of_which_nothing_is_said_may_be_of_what_is_enabled_and_n
         process(kernel.folder(), 9, "helper", open);
         let (what, driver) = (format!("{enabled:?} {open:?}"), program(&kernel));
         // What the host has no guest has by VFIO.
-        driver.detach(&name(ONE), None).unwrap();
+        driver.detach(&name(ONE)).unwrap();
         let explained = driver.explain(&name(UNUSED), &ExplainOptions::default()).unwrap();
         let told = "process 9 (helper) has a device by a descriptor of VFIO alone";
         let is_told = explained
@@ -199,7 +199,7 @@ fn a_descriptor_of_vfio_of_which_nothing_is_said_may_be_of_what_is_enabled_and_n
     add(&mut tree, Device::new(below("c18a1a5e-3f31-4b39-8d1c-1b7a1b6c2d01"), "bus/mdev"));
     let kernel = over(tree);
     process(kernel.folder(), 9, "helper", &[DESCRIPTOR]);
-    let error = program(&kernel).detach(&name(UNUSED), None).unwrap_err();
+    let error = program(&kernel).detach(&name(UNUSED)).unwrap_err();
     assert!(error.message().contains("whether that is a mediated device of it"), "{error}");
     let forced = DetachOptions { force: true, ..DetachOptions::default() };
     program(&kernel).detach_with(&name(UNUSED), &forced).unwrap();
@@ -208,13 +208,13 @@ fn a_descriptor_of_vfio_of_which_nothing_is_said_may_be_of_what_is_enabled_and_n
 #[test]
 fn a_group_without_iommu_that_a_program_has_refuses_its_device_always() {
     let kernel = over(tree());
-    program(&kernel).detach(&name(UNUSED), None).unwrap();
+    program(&kernel).detach(&name(UNUSED)).unwrap();
     opened(&kernel, 4, "dpdk-l3fwd", "/dev/vfio/noiommu-8");
     let driver = program(&kernel);
     for error in [
         driver.reattach(&name(UNUSED)).unwrap_err(),
         driver.reset(&name(UNUSED)).unwrap_err(),
-        driver.detach(&name(UNUSED), None).unwrap_err(),
+        driver.detach(&name(UNUSED)).unwrap_err(),
     ] {
         assert_eq!(error.code().0, 55, "{error}");
         let help = error.help().unwrap();
@@ -231,7 +231,7 @@ fn who_has_a_group_has_what_any_driver_serves_of_it_also_on_kernels_without_node
     let kernel = over(tree);
     opened(&kernel, 7, "qemu-kvm", "/dev/vfio/20");
     for driver in [None, Some("vfio-pci")] {
-        let error = program(&kernel).detach(&name("0000:06:00.0"), driver).unwrap_err();
+        let error = program(&kernel).detach_flags(&name("0000:06:00.0"), driver, 0).unwrap_err();
         assert!(error.message().ends_with("PCI device 0000:06:00.0 is in use"), "{error}");
     }
     assert!(program(&kernel).reset(&name("0000:06:00.0")).is_err());

@@ -11,7 +11,7 @@ use std::ops::ControlFlow;
 use std::os::unix::fs::symlink;
 use std::sync::Arc;
 
-use nodedev_driver::{DetachOptions, Driver, ExplainOptions};
+use nodedev_driver::{DetachOptions, ExplainOptions, LibvirtCalls, Operations as _};
 use nodedev_model::{Effect, Verdict};
 use nodedev_testkit::fake_kernel::FakeKernel;
 use nodedev_testkit::tree::{Device, NodeKind, Tree};
@@ -202,7 +202,7 @@ fn holds(situation: &Situation) {
     let help = error.help().unwrap_or_default();
     assert!(!help.is_empty(), "{what}: {error}");
     // libvirt's clients are kept from it as well.
-    assert_eq!(driver.detach(&name(UNUSED), None).unwrap_err(), error, "{what}");
+    assert_eq!(driver.detach(&name(UNUSED)).unwrap_err(), error, "{what}");
     assert_eq!(kernel.writes(), [], "{what}");
     let explanation = driver.explain(&name(UNUSED), &ExplainOptions::default()).unwrap();
     let finding = explanation.findings.iter().find(|finding| finding.problem.contains(told));
@@ -212,7 +212,7 @@ fn holds(situation: &Situation) {
     assert_eq!(explanation.verdict, verdict, "{what}");
     // What is not known concerns all disks; what is known does not.
     if !finding.problem.contains("not known") {
-        driver.detach(&name(PINNED), None).unwrap_or_else(|error| panic!("{what}: {error}"));
+        driver.detach(&name(PINNED)).unwrap_or_else(|error| panic!("{what}: {error}"));
     }
     let forced = DetachOptions { force: true, ..DetachOptions::default() };
     let forced = driver.detach_with(&name(UNUSED), &forced);

@@ -3,7 +3,7 @@
 use std::fs;
 use std::os::unix::fs::symlink;
 
-use nodedev_driver::{DetachOptions, Driver};
+use nodedev_driver::{DetachOptions, LibvirtCalls, Operations as _};
 use nodedev_model::Outcome;
 use nodedev_sys::DeviceNode;
 use nodedev_sys::NodeKind::Block;
@@ -50,7 +50,7 @@ fn a_process_with_any_node_below_a_device_open_refuses_it_unless_forced() {
         let told = format!("is in use: process 777 ({program_name}) has /dev/{node_name} open");
         let error = program(&kernel).detach_with(&name(UNUSED), &DetachOptions::default()).unwrap_err();
         assert!(error.message().ends_with(&told), "{node_name}: {error}");
-        program(&kernel).detach(&name(PINNED), None).unwrap();
+        program(&kernel).detach(&name(PINNED)).unwrap();
         let forced = DetachOptions { force: true, ..DetachOptions::default() };
         program(&kernel).detach_with(&name(UNUSED), &forced).unwrap();
     }
@@ -109,7 +109,7 @@ fn a_program_that_has_the_registers_of_a_device_open_refuses_it_unless_forced() 
     opened(&kernel, 9, "flashrom", &registers);
     let error = program(&kernel).detach_with(&name(UNUSED), &DetachOptions::default()).unwrap_err();
     assert!(error.message().contains(&format!("process 9 (flashrom) has {registers} open")), "{error}");
-    program(&kernel).detach(&name(PINNED), None).unwrap();
+    program(&kernel).detach(&name(PINNED)).unwrap();
     let forced = DetachOptions { force: true, ..DetachOptions::default() };
     program(&kernel).detach_with(&name(UNUSED), &forced).unwrap();
 }
@@ -122,7 +122,7 @@ fn graphics_cards_of_a_driver_with_nodes_of_its_own_are_refused_where_processes_
     add(&mut tree, device);
     let kernel = over(tree);
     opened(&kernel, 4000, "bash", "/dev/null");
-    let error = program(&kernel).detach(&name("0000:06:00.0"), None).unwrap_err();
+    let error = program(&kernel).detach(&name("0000:06:00.0")).unwrap_err();
     assert!(error.message().contains("/proc does not show the processes of others"), "{error}");
 }
 
@@ -144,7 +144,7 @@ fn a_device_that_is_called_otherwise_in_a_container_is_known_by_its_numbers() {
         if let Err(error) = detached {
             assert!(error.message().contains("process 4242 (postgres) has /data/block0 open"), "{error}");
         }
-        program(&kernel).detach(&name(PINNED), None).unwrap();
+        program(&kernel).detach(&name(PINNED)).unwrap();
     }
 }
 
@@ -157,15 +157,15 @@ fn processes_that_cannot_be_seen_refuse_what_has_nodes_and_nothing_else() {
     opened(&kernel, 4000, "bash", "/dev/null");
     let error = program(&kernel).detach_with(&name(UNUSED), &DetachOptions::default()).unwrap_err();
     assert!(error.message().contains("/proc does not show the processes of others"), "{error}");
-    program(&kernel).detach(&name(PINNED), None).unwrap();
+    program(&kernel).detach(&name(PINNED)).unwrap();
     opened(&kernel, 1, "systemd", "/dev/null");
-    program(&kernel).detach(&name(UNUSED), None).unwrap();
+    program(&kernel).detach(&name(UNUSED)).unwrap();
 }
 
 #[test]
 fn what_vfio_serves_is_not_given_back_where_guests_may_not_be_shown() {
     let kernel = over(tree());
-    program(&kernel).detach(&name(UNUSED), None).unwrap();
+    program(&kernel).detach(&name(UNUSED)).unwrap();
     opened(&kernel, 4000, "bash", "/dev/null");
     let error = program(&kernel).reattach(&name(UNUSED)).unwrap_err();
     assert_eq!(error.code().0, 55, "{error}");
@@ -184,7 +184,7 @@ fn a_process_whose_files_can_be_counted_and_not_be_named_refuses_what_has_nodes_
     kernel.hide_link("proc/1/fd/0");
     let error = program(&kernel).detach_with(&name(UNUSED), &DetachOptions::default()).unwrap_err();
     assert!(error.message().contains("1 process could not be looked at"), "{error}");
-    program(&kernel).detach(&name(PINNED), None).unwrap();
+    program(&kernel).detach(&name(PINNED)).unwrap();
 }
 
 #[test]
@@ -250,5 +250,5 @@ fn links_that_only_look_like_nodes_of_a_device_do_not_count() {
     // Of the other device alone.
     let error = program(&kernel).detach_with(&name(PINNED), &DetachOptions::default()).unwrap_err();
     assert!(error.message().contains("process 5 () has /dev/sdb open"), "{error}");
-    program(&kernel).detach(&name(UNUSED), None).unwrap();
+    program(&kernel).detach(&name(UNUSED)).unwrap();
 }

@@ -2,7 +2,7 @@
 
 use std::fs;
 
-use nodedev_driver::{DetachOptions, Driver, ExplainOptions};
+use nodedev_driver::{DetachOptions, ExplainOptions, LibvirtCalls, Operations as _};
 use nodedev_model::Verdict;
 use nodedev_testkit::tree::{Device, NodeKind, Tree};
 
@@ -308,7 +308,7 @@ fn a_list_of_mounts_is_read_to_its_end_however_long_it_is() {
     mounts.extend(b"22 1 8:0 / / rw - ext4 /dev/sda rw\n");
     tree.file(MOUNTS, &mounts).unwrap();
     disks(&mut tree);
-    let error = program(&over(tree)).detach(&name(UNUSED), None).unwrap_err();
+    let error = program(&over(tree)).detach(&name(UNUSED)).unwrap_err();
     assert!(error.message().contains("the file system at / is on sda"), "{error}");
 }
 

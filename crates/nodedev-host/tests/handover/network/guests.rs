@@ -1,6 +1,6 @@
 //! What guests reach their network through.
 
-use nodedev_driver::{DetachOptions, Driver};
+use nodedev_driver::{DetachOptions, Operations as _};
 use nodedev_model::{Effect, FindingKind};
 use nodedev_sys::network::{Link, Network};
 use nodedev_testkit::fake_kernel::FakeKernel;

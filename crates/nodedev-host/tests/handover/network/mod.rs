@@ -8,7 +8,7 @@ mod storage;
 
 use std::net::IpAddr;
 
-use nodedev_driver::{DetachOptions, Driver};
+use nodedev_driver::{Caller, DetachOptions, Operations as _};
 use nodedev_model::{Effect, FindingKind};
 use nodedev_sys::network::{InterfaceName, Link, Network, Route, RouteKind};
 use nodedev_testkit::fake_kernel::errno;
@@ -232,7 +232,7 @@ fn a_connection_to_an_address_that_no_device_has_may_come_through_every_card_wit
     let address: IpAddr = "192.0.2.1".parse().unwrap();
     kernel.address(address, "lo");
     kernel.network(|net| net.routes = vec![route("198.51.100.0/24", &[NIC])]);
-    let options = DetachOptions { connected_at: Some(address), ..DetachOptions::default() };
+    let options = DetachOptions { caller: Caller::ConnectedAt(address), ..DetachOptions::default() };
     let error = program(&kernel).detach_with(&name(UNUSED), &options).unwrap_err();
     let told = "your connection to 192.0.2.1 is through lo, and may lead on through eth0";
     assert!(error.message().contains(told), "{error}");

@@ -1,0 +1,107 @@
+//! The devices as values, and what happens to them.
+
+use nodedev_driver::{
+    Changes, DeviceVisitor, Devices, Driver, Entry, LibvirtCalls, Operations, Result, Revision, Snapshot,
+    View, Watch,
+};
+use nodedev_model::{Issue, NodeDevice, Visibility};
+use nodedev_sys::paths;
+
+use super::{HostDriver, exhausted_at_host};
+use crate::index::{COMPUTER, Index};
+use crate::kernel::Issues;
+use crate::shared::{Known, view_entry};
+
+impl Driver for HostDriver {
+    fn calls(&self) -> &(dyn LibvirtCalls + 'static) {
+        self
+    }
+
+    fn devices(&self) -> Result<&dyn Devices> {
+        Ok(self)
+    }
+
+    fn changes(&self) -> Result<&dyn Changes> {
+        Ok(self)
+    }
+
+    fn operations(&self) -> Result<&dyn Operations> {
+        Ok(self)
+    }
+}
+
+impl Devices for HostDriver {
+    fn entries(&self, view: View) -> Result<Vec<Entry>> {
+        self.complete()?;
+        Ok(entries(&self.shared.index(), view))
+    }
+
+    fn device(&self, name: &str) -> Result<NodeDevice> {
+        self.describe_by(&self.describer().natively(), self.with_any(name, Known::copy)?)
+    }
+
+    fn visit(&self, view: View, visit: &mut DeviceVisitor<'_>) -> Result<Vec<Issue>> {
+        let issues = Issues::default();
+        let describer = self.describer_of_all()?.natively();
+        let mut scratch = Vec::new();
+        for name in self.all_names(view)? {
+            let Some(known) = self.shared.known(&name) else { continue };
+            let Some(device) = describer.describe(known, &issues) else { continue };
+            report_replaced(&device, &mut scratch, &issues);
+            if visit(&device).is_break() {
+                break;
+            }
+        }
+        if let Some(number) = issues.exhausted() {
+            return Err(exhausted_at_host(number));
+        }
+        let mut all = self.shared.all_issues();
+        all.extend(issues.into_inner());
+        all.sort_unstable();
+        all.dedup();
+        Ok(all)
+    }
+}
+
+impl Changes for HostDriver {
+    fn snapshot(&self, view: View) -> Result<Snapshot> {
+        self.follow()?;
+        // Changes come into the index and into the history together, while nobody else has the index.
+        let index = self.shared.index();
+        Ok(Snapshot { revision: self.shared.log.revision(), entries: entries(&index, view) })
+    }
+
+    fn revision(&self) -> Option<Revision> {
+        let is_followed = self.shared.is_followed() && !self.shared.log.has_ended();
+        is_followed.then(|| self.shared.log.revision())
+    }
+
+    fn watch(&self, since: Option<Revision>) -> Result<Watch> {
+        self.follow()?;
+        self.shared.log.watch(since)
+    }
+}
+
+fn entries(index: &Index, view: View) -> Vec<Entry> {
+    let parents = index.parents(view);
+    let shown = index.sorted().filter(|&id| index.shows(id, view));
+    shown
+        .map(|id| view_entry(index, id, parents.get(id as usize).copied().filter(|_| id != COMPUTER)))
+        .collect()
+}
+
+/// Reports texts of a device that are not UTF-8: its document has something else in their places.
+fn report_replaced(device: &NodeDevice, scratch: &mut Vec<u8>, issues: &Issues) {
+    if device.visibility == Visibility::Native {
+        return;
+    }
+    let before = issues.len();
+    for element in nodedev_xml::replaced_texts(scratch, device) {
+        let path = device.syspath.as_ref().map_or_else(|| format!("/{}", paths::DMI), ToString::to_string);
+        issues.push(
+            path,
+            format!("the text of '{element}' is not UTF-8; XML has U+FFFD in the place of its bytes"),
+        );
+    }
+    issues.attribute(before, &device.name);
+}
