@@ -78,7 +78,7 @@ const LAYERS: &[(&str, &[&str])] = &[
 /// Packages that are only here to help tests and people who work on the project.
 const FOR_TESTS: &[&str] = &["nodedev-testkit", "nodedev-interop", "nodedev-fuzz", "xtask"];
 /// All that the values may be made with: no operating system, no XML, no async runtime.
-const MODEL_DEPENDENCIES: &[&str] = &["schemars", "serde"];
+const MODEL_DEPENDENCIES: &[&str] = &["schemars", "serde", "serde_json"];
 /// Where errors may be boxed and anonymous.
 const ANYHOW: &[&str] = &["nodedev-cli", "nodedevd", "xtask"];
 /// Packages that may hold `unsafe`, each in a place of its own.

@@ -194,12 +194,22 @@ impl Rows {
             Value::Number(number) => match (key, number.as_u64()) {
                 ("id", Some(id)) => format!("0x{id:04x}"),
                 ("class", Some(class)) if self.pci => format!("0x{class:06x}"),
+                ("vendor" | "device", Some(id)) if self.pci => format!("0x{id:04x}"),
+                ("revision", Some(revision)) if self.pci => format!("0x{revision:02x}"),
                 (_, Some(bytes)) if key.ends_with("_bytes") => size(bytes),
                 _ => number.to_string(),
             },
             other => other.to_string(),
         };
-        for (suffix, unit) in [("_bytes", ""), ("_mbits", " Mbit/s"), ("_gts", " GT/s")] {
+        for (suffix, unit) in [
+            ("_bytes", ""),
+            ("_mbits", " Mbit/s"),
+            ("_kbits", " kbit/s"),
+            ("_gts", " GT/s"),
+            ("_ms", " ms"),
+            ("_seconds", " s"),
+            ("_ppb", " ppb"),
+        ] {
             if let Some(label) = key.strip_suffix(suffix) {
                 return (label, text + unit);
             }
@@ -237,6 +247,9 @@ mod tests {
         let fields = json!({
             "address": "0000:03:00.0",
             "class": 0x20000,
+            "revision": 3,
+            "subsystem": {"vendor": 0x8086, "device": 0x1f},
+            "speed_kbits": 1500,
             "product": {"id": 0x10d3, "name": "82574L \u{1b}[1m"},
             "absent": null,
             "express": {"capability": {"port": 0, "speed_gts": 2.5, "width": 1}, "status": {"width": 1}},
@@ -259,6 +272,9 @@ mod tests {
             [
                 "0 address: 0000:03:00.0",
                 "0 class: 0x020000",
+                "0 revision: 0x03",
+                "0 subsystem: vendor 0x8086, device 0x001f",
+                "0 speed: 1500 kbit/s",
                 "0 product: 0x10d3 82574L \\x1b[1m",
                 "0 express: ",
                 "1 capability: port 0, speed 2.5 GT/s, width 1",

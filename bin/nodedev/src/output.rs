@@ -69,8 +69,12 @@ impl Output {
         self.writer.write_all(&text)
     }
 
-    /// Writes a value as JSON, without a line break; on a terminal with what a terminal would obey escaped, which is the same
-    /// value.
+    /// Where JSON is written; on a terminal with what a terminal would obey escaped, which is the same value.
+    pub(crate) fn json_parts(&mut self) -> JsonParts<'_> {
+        JsonParts(self)
+    }
+
+    /// Writes a value as JSON, without a line break; on a terminal as [`Output::json_parts`].
     pub(crate) fn json(&mut self, value: &impl Serialize) -> anyhow::Result<()> {
         // Into memory first: the serializer writes a few bytes at a time.
         self.value.clear();
@@ -78,6 +82,21 @@ impl Output {
         let text = if self.terminal { escaped(&self.value) } else { self.value.as_slice().into() };
         self.writer.write_all(&text)?;
         Ok(())
+    }
+}
+
+/// Writes JSON whose parts come whole: no character is cut in two.
+pub(crate) struct JsonParts<'a>(&'a mut Output);
+
+impl Write for JsonParts<'_> {
+    fn write(&mut self, part: &[u8]) -> io::Result<usize> {
+        let text = if self.0.terminal { escaped(part) } else { part.into() };
+        self.0.writer.write_all(&text)?;
+        Ok(part.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.0.flush()
     }
 }
 

@@ -47,6 +47,8 @@ fn watch_begins_with_the_complete_picture() {
     let schema = jsonschema::validator_for(&schema).unwrap();
     for line in &lines {
         assert!(schema.is_valid(line), "{line}");
+        let read: nodedev::document::WatchLine<'_> = serde_json::from_value(line.clone()).unwrap();
+        assert_eq!(serde_json::to_value(&read).unwrap(), *line);
     }
     let kinds: Vec<&str> = lines.iter().map(|line| line["type"].as_str().unwrap()).collect();
     assert_eq!(kinds, ["init", "init-apply", "init-apply", "init-apply", "init-apply", "init-done"]);

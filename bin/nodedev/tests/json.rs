@@ -7,7 +7,11 @@ mod common;
 use std::collections::BTreeSet;
 
 use common::run;
+use std::ops::ControlFlow;
+
 use jsonschema::Validator;
+use nodedev::document::{self, Inventory, ListedDevice};
+use nodedev::{Connection, View};
 use nodedev_testkit::fixtures;
 use nodedev_testkit::synthetic::Host;
 use serde_json::{Value, json};
@@ -67,6 +71,39 @@ fn json_of_hosts_is_what_the_schema_says() {
         }
     }
     assert!(reported > 0, "an issue is among what was checked");
+}
+
+#[test]
+fn what_is_printed_is_read_back_as_the_same_devices() {
+    let synthetic = tempfile::tempdir().unwrap();
+    Host::new(200).mdev(true).write(synthetic.path()).unwrap();
+    let fixtures = fixtures::all().unwrap();
+    let hosts = fixtures.iter().map(|fixture| fixture.archive()).chain([synthetic.path().to_owned()]);
+    for host in hosts {
+        let ran = run(&format!("--root {} show --all --json", host.display()));
+        let inventory: Inventory = document::read(ran.stdout.as_bytes()).unwrap();
+        let mut devices = Vec::new();
+        let connection = Connection::open_root(&host).unwrap();
+        let issues = connection.devices().unwrap().visit(View::Native, &mut |device| {
+            devices.push(device.clone());
+            ControlFlow::Continue(())
+        });
+        assert_eq!(inventory.devices, devices, "{}", host.display());
+        assert_eq!(inventory.issues, Some(issues.unwrap()));
+        let mut again = Vec::new();
+        inventory.write(&mut again).unwrap();
+        assert_eq!(String::from_utf8(again).unwrap(), ran.stdout);
+        let last = inventory.devices.last().unwrap();
+        assert_eq!(inventory.get(last.name.as_str()), Some(last));
+        assert_eq!(inventory.get("no such device"), None);
+        assert_eq!((&inventory).into_iter().count(), devices.len());
+        let list = run(&format!("--root {} list --extended --json", host.display()));
+        let listed: Vec<ListedDevice<'_>> = document::read(list.stdout.as_bytes()).unwrap();
+        assert_eq!(
+            serde_json::to_value(&listed).unwrap(),
+            serde_json::from_str::<Value>(&list.stdout).unwrap()
+        );
+    }
 }
 
 #[test]

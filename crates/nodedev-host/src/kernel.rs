@@ -148,6 +148,11 @@ impl<'a> KernelDevice<'a> {
         basename(self.path)
     }
 
+    /// Whether it stands on no hardware.
+    pub(crate) fn is_virtual(&self) -> bool {
+        self.path.strip_prefix(paths::VIRTUAL.as_bytes()).is_some_and(|rest| rest.starts_with(b"/"))
+    }
+
     /// A property that the kernel states.
     pub fn kernel(&self, key: &str) -> Option<&[u8]> {
         Uevent::new(&self.uevent).get(key.as_bytes())

@@ -1,8 +1,4 @@
-//! Devices that libvirt leaves out and the native view has: what they are called, and which attributes tell of them.
-
-use nodedev_model::{NativeCapability, NativeProperty, Text};
-
-use crate::kernel::KernelDevice;
+//! Devices that libvirt leaves out and the native view has: what they are called. `describe::native` reads what tells of them.
 
 /// A class of devices that only the native view has.
 #[derive(Debug, PartialEq, Eq)]
@@ -14,8 +10,8 @@ pub(crate) struct NativeClass {
     stem: &'static str,
     /// One word for what it is.
     pub(crate) word: &'static str,
-    /// Attributes that describe it, relative to its folder in sysfs.
-    attributes: &'static [&'static str],
+    /// Attributes that describe it, relative to its folder in sysfs, if the model has no type for it.
+    pub(crate) attributes: &'static [&'static str],
 }
 
 const fn class(
@@ -28,54 +24,40 @@ const fn class(
 }
 
 /// The classes, the first match counts.
-static CLASSES: [NativeClass; 33] = [
+static CLASSES: [NativeClass; 34] = [
     class("accel", "accel", "accel", &[]),
-    class("ata_port", "ata", "ata_port", &["port_no", "nr_pmp_links"]),
+    class("ata_port", "ata", "ata_port", &[]),
     class("bluetooth", "hci", "bluetooth", &[]),
-    class("cxl", "", "cxl", &["serial", "firmware_version", "ram/size", "pmem/size", "numa_node"]),
-    class("dax", "", "dax", &["size", "target_node", "numa_node"]),
+    class("cxl", "", "cxl", &[]),
+    class("dax", "", "dax", &[]),
     class("dma", "", "dma", &["bytes_transferred", "in_use"]),
-    class("fc_remote_ports", "", "fc_remote_port", &["port_name", "node_name", "port_state", "roles"]),
+    class("enclosure", "", "enclosure", &[]),
+    class("fc_remote_ports", "", "fc_remote_port", &[]),
     class("fpga_region", "", "fpga_region", &["compat_id"]),
-    class("graphics", "fb", "framebuffer", &["name", "virtual_size", "bits_per_pixel"]),
+    class("graphics", "fb", "framebuffer", &[]),
     class("hwmon", "hwmon", "hwmon", &["name"]),
-    class("ieee80211", "phy", "wireless_phy", &["macaddress", "name"]),
-    class(
-        "infiniband",
-        "",
-        "infiniband",
-        &["node_type", "node_guid", "sys_image_guid", "fw_ver", "hca_type", "board_id"],
-    ),
+    class("ieee80211", "phy", "wireless_phy", &[]),
+    class("infiniband", "", "infiniband", &[]),
     class("iommu", "", "iommu", &["intel-iommu/version", "intel-iommu/address"]),
-    class("mmc", "", "mmc", &["type", "name", "cid", "manfid", "serial"]),
+    class("mmc", "", "mmc", &[]),
     class("mmc_host", "mmc", "mmc_host", &[]),
-    class("nd", "", "nvdimm", &["mode", "size", "uuid", "numa_node"]),
-    class(
-        "nvme",
-        "nvme",
-        "nvme",
-        &["model", "serial", "firmware_rev", "transport", "address", "state", "subsysnqn", "cntlid"],
-    ),
-    class(
-        "nvme-subsystem",
-        "",
-        "nvme_subsystem",
-        &["subsysnqn", "model", "serial", "firmware_rev", "iopolicy"],
-    ),
-    class("ptp", "ptp", "ptp", &["clock_name", "max_adjustment"]),
+    class("nd", "", "nvdimm", &[]),
+    class("nvme", "nvme", "nvme", &[]),
+    class("nvme-subsystem", "", "nvme_subsystem", &[]),
+    class("ptp", "ptp", "ptp", &[]),
     class("sas_end_device", "", "sas_end_device", &[]),
-    class("sas_expander", "", "sas_expander", &["vendor_id", "product_id"]),
+    class("sas_expander", "", "sas_expander", &[]),
     class("scsi_changer", "sch", "changer", &[]),
-    class("scsi_tape", "st", "tape", &["default_blksize", "default_density"]),
+    class("scsi_tape", "st", "tape", &[]),
     class("sound", "card", "sound", &["id", "number"]),
-    class("thunderbolt", "", "thunderbolt", &["vendor_name", "device_name", "unique_id", "authorized"]),
-    class("tpm", "tpm", "tpm", &["tpm_version_major"]),
+    class("thunderbolt", "", "thunderbolt", &[]),
+    class("tpm", "tpm", "tpm", &[]),
     class("vfio-dev", "", "vfio", &[]),
-    class("video4linux", "", "video", &["name", "index"]),
-    class("virtio", "virtio", "virtio", &["vendor", "device", "status"]),
+    class("video4linux", "", "video", &[]),
+    class("virtio", "virtio", "virtio", &[]),
     class("virtio-ports", "", "virtio_port", &["name"]),
-    class("vmbus", "", "vmbus", &["class_id", "device_id", "numa_node"]),
-    class("watchdog", "watchdog", "watchdog", &["identity", "state", "timeout"]),
+    class("vmbus", "", "vmbus", &[]),
+    class("watchdog", "watchdog", "watchdog", &[]),
     class("xen", "", "xen", &["nodename"]),
 ];
 
@@ -89,24 +71,6 @@ pub(crate) fn class_of(subsystem: &[u8], sysname: &[u8]) -> Option<&'static Nati
                 .strip_prefix(class.stem.as_bytes())
                 .is_some_and(|rest| !rest.is_empty() && rest.iter().all(u8::is_ascii_digit))
     })
-}
-
-/// Reads the attributes of a device of such a class.
-pub(crate) fn describe(device: &KernelDevice<'_>, class: &NativeClass) -> NativeCapability {
-    let properties = class
-        .attributes
-        .iter()
-        .filter_map(|name| {
-            Some(NativeProperty { name: Text::from(*name), value: trimmed(device.text(name)?)? })
-        })
-        .collect();
-    NativeCapability { class: class.word.into(), properties }
-}
-
-/// Without blanks at both ends, with which some drivers pad. `None` if nothing is left.
-fn trimmed(value: Text) -> Option<Text> {
-    let value = value.trim_ascii();
-    (!value.is_empty()).then(|| value.into())
 }
 
 #[cfg(test)]

@@ -15,6 +15,8 @@ pub struct Summary {
     /// PCI Express, with its link. Present without link for a device that has an extended configuration space but no
     /// PCI Express capability, as in libvirt.
     pub express: Option<PciExpress>,
+    /// Revision of the function.
+    pub revision: u8,
     /// Whether nobody answers, as [`nodedev_sys::pci_config::is_silent`].
     pub is_silent: bool,
 }
@@ -39,7 +41,13 @@ pub fn parse(space: &[u8], length: u64) -> Summary {
         Express::Integrated => Some(PciExpress::default()),
         Express::Missing => (length != CONVENTIONAL as u64).then(PciExpress::default),
     };
-    Summary { ids: registers::ids(space), header, express, is_silent: registers::is_silent(space) }
+    Summary {
+        ids: registers::ids(space),
+        header,
+        express,
+        revision: registers::revision(space),
+        is_silent: registers::is_silent(space),
+    }
 }
 
 /// Speed and width, which are in the same bits of both registers.

@@ -10,6 +10,7 @@ use nodedev_driver::{
 };
 use nodedev_model::{Capability, Visibility};
 use nodedev_testkit::tree::{Device, NodeKind};
+use serde_json::json;
 
 const PCI: &str = "devices/pci0000:00/0000:00:03.0";
 
@@ -172,17 +173,19 @@ fn properties_of_native_devices_come_from_sysfs_without_padding() {
     let devices: Vec<_> =
         std::iter::once(pci("0000:00:03.0")).chain(cases().into_iter().map(|case| case.device)).collect();
     let (_tree, driver) = host(&devices);
-    for (name, property, value) in [
-        ("nvme_nvme0", "model", "SSD"),
-        ("nvme_nvme0", "state", "live"),
-        ("tpm_tpm0", "tpm_version_major", "2"),
-        ("infiniband_mlx5_0", "node_guid", "e41d:2d03:00a1:b2c4"),
-        ("hwmon_hwmon0", "name", "coretemp"),
+    for (name, details) in [
+        ("nvme_nvme0", json!({"model": "SSD", "state": "live"})),
+        ("tpm_tpm0", json!({"version": 2})),
+        ("infiniband_mlx5_0", json!({"node_guid": "e41d:2d03:00a1:b2c4"})),
+        ("hwmon_hwmon0", json!([{"name": "name", "value": "coretemp"}])),
+        ("virtio_virtio0", json!({"device": 2})),
     ] {
         let Capability::Native(native) = capability(&driver, name) else { panic!("{name}") };
-        let found = native.properties.iter().find(|found| found.name == property).expect(property);
-        assert_eq!(found.value, value, "{name}");
+        let found = serde_json::to_value(&native.details).unwrap();
+        assert_eq!(found.as_object().unwrap().values().collect::<Vec<_>>(), [&details], "{name}");
     }
+    let Capability::Native(accel) = capability(&driver, "accel_accel0") else { panic!() };
+    assert_eq!(accel.details, None);
     assert_eq!(driver.device("nvme_nvme0").unwrap().devnode.unwrap(), "/dev/nvme0");
 }
 

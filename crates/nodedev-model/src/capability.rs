@@ -2,12 +2,14 @@ use std::fmt;
 use std::str::FromStr;
 
 use schemars::JsonSchema;
-use serde::Serialize;
+use serde::de::{DeserializeOwned, Error as _};
+use serde::{Deserialize, Deserializer, Serialize};
+use serde_json::{Map, Value};
 
 use crate::{
     ApCardCapability, ApMatrixCapability, ApQueueCapability, CcwCapability, CcwGroupCapability,
-    CssCapability, DrmCapability, MdevCapability, MdevType, MdevTypesCapability, NativeCapability,
-    NetCapability, PciCapability, ScsiCapability, ScsiGenericCapability, ScsiHostCapability,
+    CssCapability, DrmCapability, DrmKind, MdevCapability, MdevType, MdevTypesCapability, NativeCapability,
+    NetCapability, PciCapability, QethKind, ScsiCapability, ScsiGenericCapability, ScsiHostCapability,
     ScsiTargetCapability, StorageCapability, SystemCapability, UsbDeviceCapability, UsbInterfaceCapability,
     VdpaCapability,
 };
@@ -58,6 +60,68 @@ pub enum Capability {
     Ccwgroup(Box<CcwGroupCapability>),
     /// A device that libvirt has no capability for; only in the native view.
     Native(NativeCapability),
+    /// A capability of a type that this version does not know, in a document of a newer one; never on a host.
+    #[serde(untagged)]
+    #[schemars(skip)]
+    Other(OtherCapability),
+}
+
+/// A capability of a type that this version does not know. What the document said of it beside that is not kept.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct OtherCapability {
+    /// The word for the type.
+    #[serde(rename = "type")]
+    pub kind: String,
+}
+
+impl<'de> Deserialize<'de> for Capability {
+    fn deserialize<D: Deserializer<'de>>(reader: D) -> Result<Self, D::Error> {
+        use CapabilityType as T;
+        fn read<T: DeserializeOwned, E: serde::de::Error>(fields: Map<String, Value>) -> Result<T, E> {
+            serde_json::from_value(Value::Object(fields)).map_err(E::custom)
+        }
+        let mut fields = Map::deserialize(reader)?;
+        let Some(Value::String(kind)) = fields.remove("type") else {
+            return Err(D::Error::missing_field("type"));
+        };
+        // What such a device is follows from one word, which is not known.
+        let is_foreign = |member: &str, is_known: fn(&str) -> bool| {
+            fields.get(member).and_then(Value::as_str).is_some_and(|word| !is_known(word))
+        };
+        Ok(match kind.parse() {
+            Ok(T::System) => Self::System(read(fields)?),
+            Ok(T::Pci) => Self::Pci(read(fields)?),
+            Ok(T::UsbDevice) => Self::UsbDevice(read(fields)?),
+            Ok(T::Usb) => Self::Usb(read(fields)?),
+            Ok(T::Net) => Self::Net(read(fields)?),
+            Ok(T::ScsiHost) => Self::ScsiHost(read(fields)?),
+            Ok(T::ScsiTarget) => Self::ScsiTarget(read(fields)?),
+            Ok(T::Scsi) => Self::Scsi(read(fields)?),
+            Ok(T::Storage) => Self::Storage(read(fields)?),
+            Ok(T::ScsiGeneric) => Self::ScsiGeneric(read(fields)?),
+            Ok(T::Drm) if is_foreign("drm_type", |word| DrmKind::from_word(word).is_some()) => {
+                Self::Other(OtherCapability { kind })
+            }
+            Ok(T::Drm) => Self::Drm(read(fields)?),
+            Ok(T::MdevTypes) => Self::MdevTypes(read(fields)?),
+            Ok(T::Mdev) => Self::Mdev(read(fields)?),
+            Ok(T::Ccw) => Self::Ccw(read(fields)?),
+            Ok(T::Css) => Self::Css(read(fields)?),
+            Ok(T::Vdpa) => Self::Vdpa(read(fields)?),
+            Ok(T::ApCard) => Self::ApCard(read(fields)?),
+            Ok(T::ApQueue) => Self::ApQueue(read(fields)?),
+            Ok(T::ApMatrix) => Self::ApMatrix(read(fields)?),
+            Ok(T::Ccwgroup) if is_foreign("kind", |word| QethKind::from_word(word).is_some()) => {
+                Self::Other(OtherCapability { kind })
+            }
+            Ok(T::Ccwgroup) => Self::Ccwgroup(read(fields)?),
+            Err(_) if kind == "native" => Self::Native(read(fields)?),
+            // No device is of a nested type.
+            Ok(T::FcHost | T::Vports | T::Vpd | T::CcwgroupMember) | Err(_) => {
+                Self::Other(OtherCapability { kind })
+            }
+        })
+    }
 }
 
 impl Capability {
@@ -85,7 +149,7 @@ impl Capability {
             Self::ApQueue(_) => T::ApQueue,
             Self::ApMatrix(_) => T::ApMatrix,
             Self::Ccwgroup(_) => T::Ccwgroup,
-            Self::Native(_) => return None,
+            Self::Native(_) | Self::Other(_) => return None,
         })
     }
 

@@ -1,8 +1,9 @@
 use std::fmt;
 
 use schemars::{JsonSchema, Schema, SchemaGenerator};
-use serde::{Serialize, Serializer};
+use serde::{Deserialize, Serialize, Serializer};
 
+use crate::lenient::{self, from_text};
 use crate::net::words;
 use crate::{MdevType, Text};
 
@@ -31,6 +32,20 @@ impl Serialize for CcwAddress {
     }
 }
 
+impl CcwAddress {
+    /// Reads what [`fmt::Display`] writes.
+    fn from_json(text: &str) -> Result<Self, &'static str> {
+        let mut parts = text.splitn(3, '.').map(|digits| {
+            let is_hex = !digits.is_empty() && digits.bytes().all(|digit| digit.is_ascii_hexdigit());
+            is_hex.then(|| u32::from_str_radix(digits, 16).ok()).flatten()
+        });
+        let mut next = || parts.next().flatten().ok_or("not the address of a channel device");
+        Ok(Self { cssid: next()?, ssid: next()?, devno: next()? })
+    }
+}
+
+from_text!(CcwAddress, CcwAddress::from_json);
+
 impl JsonSchema for CcwAddress {
     fn schema_name() -> std::borrow::Cow<'static, str> {
         "CcwAddress".into()
@@ -52,10 +67,10 @@ words! {
 }
 
 /// An s390 channel device.
-#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, JsonSchema)]
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
 pub struct CcwCapability {
     /// State; absent when the kernel says neither 0 nor 1.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(default, deserialize_with = "lenient::known", skip_serializing_if = "Option::is_none")]
     pub state: Option<CcwState>,
     /// Address.
     pub address: CcwAddress,
@@ -65,7 +80,7 @@ pub struct CcwCapability {
 }
 
 /// An s390 subchannel.
-#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, JsonSchema)]
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
 pub struct CssCapability {
     /// Address; `devno` is the subchannel's number.
     pub address: CcwAddress,
@@ -73,7 +88,7 @@ pub struct CssCapability {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub channel_dev_addr: Option<CcwAddress>,
     /// Types of mediated devices it can be the parent of.
-    #[serde(skip_serializing_if = "Vec::is_empty")]
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub mdev_types: Vec<MdevType>,
 }
 
@@ -90,15 +105,15 @@ words! {
 }
 
 /// A group of s390 channel devices that work as one network card.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct CcwGroupCapability {
     /// State; absent when the kernel says neither 0 nor 1.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(default, deserialize_with = "lenient::known", skip_serializing_if = "Option::is_none")]
     pub state: Option<CcwState>,
     /// Address of the group, that of its first member.
     pub address: CcwAddress,
     /// The channel devices in it, by the number of their links.
-    #[serde(skip_serializing_if = "Vec::is_empty")]
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub members: Vec<CcwGroupMember>,
     /// Kind of card.
     pub kind: QethKind,
@@ -111,7 +126,7 @@ pub struct CcwGroupCapability {
 }
 
 /// A member of a ccwgroup device.
-#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, JsonSchema)]
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
 pub struct CcwGroupMember {
     /// The kernel's name of the link (`cdev0`).
     #[serde(rename = "ref")]

@@ -1,5 +1,7 @@
+use std::borrow::Cow;
+
 use schemars::{JsonSchema, Schema, SchemaGenerator};
-use serde::{Serialize, Serializer};
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use crate::{Capability, CapabilityType, DeviceName, Text};
 
@@ -70,18 +72,21 @@ impl NodeDevice {
 }
 
 /// The JSON of a [`NodeDevice`]: the native view's parent under that name, and libvirt's under its own.
-#[derive(Serialize, JsonSchema)]
+#[derive(Serialize, Deserialize, JsonSchema)]
 #[schemars(rename = "NodeDevice")]
 struct DeviceJson<'a> {
     /// Identity of the device.
-    name: &'a DeviceName,
+    name: Cow<'a, DeviceName>,
     /// Nearest device of any kind above; absent for `computer`. Of a daemon's device it is libvirt's parent.
     #[serde(skip_serializing_if = "Option::is_none")]
-    parent: Option<&'a DeviceName>,
+    parent: Option<Cow<'a, DeviceName>>,
     /// Nearest device above that libvirt shows. Absent for `computer`, for a device that libvirt does not show, and for a
     /// daemon's device.
     #[serde(skip_serializing_if = "Option::is_none")]
-    libvirt_parent: Option<&'a DeviceName>,
+    libvirt_parent: Option<Cow<'a, DeviceName>>,
+    /// How a document that asks for a new virtual port names the parent; absent of what is on a host.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    parent_selector: Option<Cow<'a, ParentSelector>>,
     /// Which views show the device.
     #[serde(flatten)]
     visibility: Visibility,
@@ -90,40 +95,70 @@ struct DeviceJson<'a> {
     state: DeviceState,
     /// Kernel subsystem (`pci`, `net`, `block` …). Absent for `computer` and in documents.
     #[serde(skip_serializing_if = "Option::is_none")]
-    subsystem: Option<&'a Text>,
+    subsystem: Option<Cow<'a, Text>>,
     /// Kernel object, an absolute path below `/sys/devices`. Absent for `computer` and for an inactive device.
     #[serde(skip_serializing_if = "Option::is_none")]
-    path: Option<&'a Text>,
+    path: Option<Cow<'a, Text>>,
     /// Device node, an absolute path below `/dev`.
     #[serde(skip_serializing_if = "Option::is_none")]
-    devnode: Option<&'a Text>,
+    devnode: Option<Cow<'a, Text>>,
     /// Further names of the device node, sorted by byte.
-    #[serde(skip_serializing_if = "<[Text]>::is_empty")]
-    devlinks: &'a [Text],
+    #[serde(default, skip_serializing_if = "<[Text]>::is_empty")]
+    devlinks: Cow<'a, [Text]>,
     /// Name of the bound kernel driver.
     #[serde(skip_serializing_if = "Option::is_none")]
-    driver: Option<&'a Text>,
+    driver: Option<Cow<'a, Text>>,
     /// What the device is; exactly one on a host, one or more in a document.
-    capabilities: &'a [Capability],
+    capabilities: Cow<'a, [Capability]>,
 }
 
 impl Serialize for NodeDevice {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         let is_known = self.native_parent.is_some() && self.visibility == Visibility::Libvirt;
+        let is_selected = self.parent_selector != ParentSelector::default();
         DeviceJson {
-            name: &self.name,
-            parent: self.native_parent.as_ref().or(self.parent.as_ref()),
-            libvirt_parent: self.parent.as_ref().filter(|_| is_known),
+            name: Cow::Borrowed(&self.name),
+            parent: self.native_parent.as_ref().or(self.parent.as_ref()).map(Cow::Borrowed),
+            libvirt_parent: self.parent.as_ref().filter(|_| is_known).map(Cow::Borrowed),
+            parent_selector: is_selected.then_some(Cow::Borrowed(&self.parent_selector)),
             visibility: self.visibility,
             state: self.state,
-            subsystem: self.subsystem.as_ref(),
-            path: self.syspath.as_ref(),
-            devnode: self.devnode.as_ref(),
-            devlinks: &self.devlinks,
-            driver: self.kernel_driver.as_ref(),
-            capabilities: &self.capabilities,
+            subsystem: self.subsystem.as_ref().map(Cow::Borrowed),
+            path: self.syspath.as_ref().map(Cow::Borrowed),
+            devnode: self.devnode.as_ref().map(Cow::Borrowed),
+            devlinks: self.devlinks.as_slice().into(),
+            driver: self.kernel_driver.as_ref().map(Cow::Borrowed),
+            capabilities: self.capabilities.as_slice().into(),
         }
         .serialize(serializer)
+    }
+}
+
+impl<'de> Deserialize<'de> for NodeDevice {
+    fn deserialize<D: Deserializer<'de>>(reader: D) -> Result<Self, D::Error> {
+        let json = DeviceJson::deserialize(reader)?;
+        let above = json.parent.map(Cow::into_owned);
+        let (parent, native_parent) = match (json.libvirt_parent, json.visibility) {
+            (Some(parent), Visibility::Libvirt) => (Some(parent.into_owned()), above),
+            // A daemon's device.
+            (None, Visibility::Libvirt) => (above, None),
+            // It is in one view alone, which has one parent of it.
+            (_, Visibility::Native) => (above.clone(), above),
+        };
+        Ok(Self {
+            name: json.name.into_owned(),
+            parent,
+            native_parent,
+            parent_selector: json.parent_selector.map(Cow::into_owned).unwrap_or_default(),
+            visibility: json.visibility,
+            state: json.state,
+            subsystem: json.subsystem.map(Cow::into_owned),
+            syspath: json.path.map(Cow::into_owned),
+            devnode: json.devnode.map(Cow::into_owned),
+            devlinks: json.devlinks.into_owned(),
+            kernel_driver: json.driver.map(Cow::into_owned),
+            capabilities: json.capabilities.into_owned(),
+        })
     }
 }
 
@@ -138,29 +173,33 @@ impl JsonSchema for NodeDevice {
 }
 
 /// Attributes of `<parent>` that choose a vHBA's parent by World Wide Names (`wwnn` and `wwpn`, or `fabric_wwn`).
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
 pub struct ParentSelector {
     /// World Wide Node Name of the parent.
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub wwnn: Option<Text>,
     /// World Wide Port Name of the parent.
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub wwpn: Option<Text>,
     /// World Wide Name of the fabric that the parent must be connected to.
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub fabric_wwn: Option<Text>,
 }
 
 /// Which views show a device.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, Serialize, JsonSchema)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(tag = "view", rename_all = "snake_case")]
 pub enum Visibility {
     /// The libvirt view and the native one.
     #[default]
     Libvirt,
     /// The native view only: libvirt does not represent such a device.
+    #[serde(other)]
     Native,
 }
 
 /// Life of a device: whether it exists now, and whether it has a definition that outlives it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, JsonSchema)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
 pub struct DeviceState {
     /// It exists now. Inactive: a mediated device that is defined but not started.
     pub active: bool,

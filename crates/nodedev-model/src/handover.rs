@@ -18,7 +18,7 @@ pub struct DriverBinding {
 }
 
 /// A change of who serves a device, or a reset.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, JsonSchema)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum HandoverOperation {
     /// Taken from the host.
@@ -30,7 +30,7 @@ pub enum HandoverOperation {
 }
 
 /// What became of an operation.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, JsonSchema)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum Outcome {
     /// Nothing was to be done but to say what would be.
@@ -42,7 +42,7 @@ pub enum Outcome {
 }
 
 /// What an operation does, or did.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct HandoverPlan {
     /// Which operation.
     pub operation: HandoverOperation,
@@ -53,15 +53,15 @@ pub struct HandoverPlan {
     /// What is written, in this order. Empty if everything is so already.
     pub steps: Vec<PlanStep>,
     /// What is written if the last step fails; earlier failures need the end of it. Empty for a reset.
-    #[serde(skip_serializing_if = "Vec::is_empty")]
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub undo: Vec<PlanStep>,
     /// What speaks against it, or should be known, even if it does not stand in the way.
-    #[serde(skip_serializing_if = "Vec::is_empty")]
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub findings: Vec<Finding>,
 }
 
 /// A device that an operation is about.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct PlannedDevice {
     /// Name.
     pub name: DeviceName,
@@ -75,7 +75,7 @@ pub struct PlannedDevice {
 }
 
 /// Kind of a [`PlanStep`].
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, JsonSchema)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum StepAction {
     /// A kernel module is loaded: no file is written.
@@ -99,7 +99,7 @@ pub enum StepAction {
 }
 
 /// One step of a plan: a single write, and what is looked at after it.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct PlanStep {
     /// What is done.
     pub action: StepAction,
@@ -124,7 +124,7 @@ pub struct PlanStep {
 }
 
 /// What a [`Finding`] is about.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, JsonSchema)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum FindingKind {
     /// The device is a bridge, which no guest can be given.
@@ -179,12 +179,13 @@ pub enum FindingKind {
     HostDriver,
     /// It does not answer: it sleeps, is dead or was unplugged.
     NoAnswer,
-    /// What could not be read, and so is not known.
+    /// What could not be read, and so is not known; of a newer program's document, also what this version has no word for.
+    #[serde(other)]
     Unknown,
 }
 
 /// What a [`Finding`] means for an operation.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, JsonSchema)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum Effect {
     /// Worth knowing.
@@ -198,7 +199,7 @@ pub enum Effect {
 }
 
 /// Something that was found when a device was looked at before an operation.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Finding {
     /// What it is about.
     pub kind: FindingKind,
@@ -212,7 +213,7 @@ pub struct Finding {
 }
 
 /// Whether a device can be handed to a guest.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, JsonSchema)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum Verdict {
     /// It can.
@@ -224,7 +225,7 @@ pub enum Verdict {
 }
 
 /// Whether a device can be handed to a guest, why not, and what would help.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Explanation {
     /// Name.
     pub name: DeviceName,
@@ -268,7 +269,7 @@ pub enum HandoverState {
 }
 
 /// An entry of the host's journal of devices that were taken from it.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Handover {
     /// Name.
     pub name: DeviceName,
@@ -295,7 +296,7 @@ pub struct Handover {
 }
 
 /// The host's journal of devices that were taken from it.
-#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, JsonSchema)]
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
 pub struct Handovers {
     /// The entries, sorted by address.
     pub entries: Vec<Handover>,

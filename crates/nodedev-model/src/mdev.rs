@@ -1,10 +1,12 @@
+use std::borrow::Cow;
+
 use schemars::{JsonSchema, Schema, SchemaGenerator};
-use serde::{Serialize, Serializer};
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use crate::{Text, Uuid};
 
 /// A type of mediated device that a parent can make.
-#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, JsonSchema)]
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
 pub struct MdevType {
     /// Id of the type (`nvidia-222`).
     pub id: Text,
@@ -18,7 +20,7 @@ pub struct MdevType {
 }
 
 /// A parent of mediated devices that has no other capability (the `mtty` sample driver).
-#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, JsonSchema)]
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
 pub struct MdevTypesCapability {
     /// The types, sorted by id.
     pub types: Vec<MdevType>,
@@ -40,7 +42,7 @@ pub struct MdevCapability {
 }
 
 /// The JSON of an [`MdevCapability`]: an inactive device is in no IOMMU group.
-#[derive(Serialize, JsonSchema)]
+#[derive(Serialize, Deserialize, JsonSchema)]
 #[schemars(rename = "MdevCapability")]
 struct MdevJson<'a> {
     /// UUID.
@@ -48,28 +50,41 @@ struct MdevJson<'a> {
     uuid: Option<Uuid>,
     /// Address of the parent, in the form that mdevctl uses (`0000:00:02.0`, `0.0.0052`, `matrix`).
     #[serde(skip_serializing_if = "Option::is_none")]
-    parent_addr: Option<&'a Text>,
+    parent_addr: Option<Cow<'a, Text>>,
     /// IOMMU group; absent when the device is inactive.
     #[serde(skip_serializing_if = "Option::is_none")]
     iommu_group: Option<u32>,
     /// What is running. Absent when the device is inactive.
     #[serde(skip_serializing_if = "Option::is_none")]
-    active: Option<&'a MdevConfig>,
+    active: Option<Cow<'a, MdevConfig>>,
     /// What is defined. Absent when the device is transient.
     #[serde(skip_serializing_if = "Option::is_none")]
-    defined: Option<&'a MdevConfig>,
+    defined: Option<Cow<'a, MdevConfig>>,
 }
 
 impl Serialize for MdevCapability {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         MdevJson {
             uuid: self.uuid,
-            parent_addr: self.parent_addr.as_ref(),
+            parent_addr: self.parent_addr.as_ref().map(Cow::Borrowed),
             iommu_group: (self.active.is_some() || self.iommu_group != 0).then_some(self.iommu_group),
-            active: self.active.as_ref(),
-            defined: self.defined.as_ref(),
+            active: self.active.as_ref().map(Cow::Borrowed),
+            defined: self.defined.as_ref().map(Cow::Borrowed),
         }
         .serialize(serializer)
+    }
+}
+
+impl<'de> Deserialize<'de> for MdevCapability {
+    fn deserialize<D: Deserializer<'de>>(reader: D) -> Result<Self, D::Error> {
+        let json = MdevJson::deserialize(reader)?;
+        Ok(Self {
+            uuid: json.uuid,
+            parent_addr: json.parent_addr.map(Cow::into_owned),
+            iommu_group: json.iommu_group.unwrap_or(0),
+            active: json.active.map(Cow::into_owned),
+            defined: json.defined.map(Cow::into_owned),
+        })
     }
 }
 
@@ -84,18 +99,18 @@ impl JsonSchema for MdevCapability {
 }
 
 /// Type and attributes of a mediated device.
-#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, JsonSchema)]
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
 pub struct MdevConfig {
     /// Id of the type.
     #[serde(rename = "mdev_type")]
     pub type_id: Text,
     /// Attributes that are written after the device was made, in order.
-    #[serde(skip_serializing_if = "Vec::is_empty")]
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub attributes: Vec<MdevAttribute>,
 }
 
 /// An attribute of a mediated device.
-#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, JsonSchema)]
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
 pub struct MdevAttribute {
     /// Path relative to the device's folder in sysfs.
     pub name: Text,

@@ -5,6 +5,8 @@ use std::str::FromStr;
 use schemars::JsonSchema;
 use serde::Serialize;
 
+use crate::lenient::from_text;
+
 /// Name of a node device, such as `pci_0000_02_10_7` or `net_eth0_52_54_00_aa_bb_cc`.
 ///
 /// It is the identity of a device in libvirt's API. Names that libvirt makes consist of ASCII letters, digits and
@@ -70,6 +72,8 @@ impl FromStr for DeviceName {
         if text.is_empty() || text.contains('\0') { Err(InvalidDeviceName) } else { Ok(Self(text.into())) }
     }
 }
+
+from_text!(DeviceName, |text: &str| text.parse::<DeviceName>());
 
 impl Borrow<str> for DeviceName {
     fn borrow(&self) -> &str {

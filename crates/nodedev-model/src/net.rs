@@ -1,13 +1,14 @@
 use std::fmt;
 
 use schemars::{JsonSchema, Schema, SchemaGenerator};
-use serde::ser::{SerializeSeq, SerializeStruct};
-use serde::{Serialize, Serializer};
+use serde::ser::SerializeSeq;
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
-use crate::Text;
+use crate::native::facts::facts;
+use crate::{Text, lenient};
 
 /// A network interface.
-#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, JsonSchema)]
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
 pub struct NetCapability {
     /// Name of the interface.
     pub interface: Text,
@@ -17,14 +18,74 @@ pub struct NetCapability {
     /// State and speed of the link.
     pub link: NetLink,
     /// Features of the driver and hardware that are on. Empty for a recording: they are not in sysfs.
-    #[serde(skip_serializing_if = "NetFeatures::is_empty")]
+    #[serde(default, skip_serializing_if = "NetFeatures::is_empty")]
     pub features: NetFeatures,
     /// Ethernet-like or wireless; absent only in a document that does not say.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(default, deserialize_with = "lenient::known", skip_serializing_if = "Option::is_none")]
     pub kind: Option<NetKind>,
     /// The kernel's type of a software interface (`bridge`, `bond`, `vlan`, …: its `DEVTYPE`).
     #[serde(skip_serializing_if = "Option::is_none")]
     pub devtype: Option<Text>,
+    /// The interface's place on its card, as the driver names it (`phys_port_name`): `p0` a port, `pf0vf3` the representor of
+    /// a virtual function. Only the native view has it, of hardware whose driver says it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub port_name: Option<Text>,
+    /// The switch that the interface is a port of (`phys_switch_id`), the same for all ports of one. Only the native view has
+    /// it, of hardware whose driver says it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub switch_id: Option<Text>,
+    /// Number of the port among those that share a PCI function (`dev_port`). Only the native view has it, of hardware.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub dev_port: Option<u32>,
+    /// What an interface of software is made of, under a name of its kind. Only the native view has it.
+    #[serde(flatten)]
+    pub software: Option<NetSoftware>,
+}
+
+/// What an interface of software is made of, by its kind.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum NetSoftware {
+    /// A bridge.
+    Bridge(Box<Bridge>),
+    /// Interfaces that work as one.
+    Bond(Box<Bond>),
+    /// A VLAN of another interface.
+    Vlan(Box<Vlan>),
+}
+
+facts! {
+    /// A bridge (`/sys/class/net/*/bridge`).
+    Bridge {
+        /// Identifier: priority and hardware address.
+        id: Text,
+        /// Whether it avoids loops by the Spanning Tree Protocol: in the kernel (1), by a program (2), or not (0).
+        stp: u32,
+        /// Whether it keeps VLANs apart.
+        vlan_filtering: bool,
+        /// Names of its ports, sorted.
+        ports: Vec<Text>,
+    }
+
+    /// A bond (`/sys/class/net/*/bonding`).
+    Bond {
+        /// How it divides traffic: `balance-rr`, `active-backup`, `802.3ad` …
+        mode: Text,
+        /// Names of its interfaces, in the order of the kernel.
+        members: Vec<Text>,
+        /// Name of the interface that is in use, where only one is.
+        active_member: Text,
+        /// How often the links are looked at, in milliseconds; 0: never.
+        miimon_ms: u32,
+    }
+
+    /// A VLAN (`/proc/net/vlan/config`).
+    Vlan {
+        /// Its number, 0 to 4095. Absent where the kernel's list cannot be read.
+        id: u32,
+        /// Name of the interface that carries it.
+        interface: Text,
+    }
 }
 
 /// State and speed of a network link.
@@ -44,18 +105,28 @@ impl NetLink {
     }
 }
 
+/// The JSON of a [`NetLink`].
+#[derive(Serialize, Deserialize)]
+struct LinkJson {
+    #[serde(default, deserialize_with = "lenient::known", skip_serializing_if = "Option::is_none")]
+    state: Option<NetLinkState>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    speed_mbits: Option<u32>,
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    speed_unknown: bool,
+}
+
 impl Serialize for NetLink {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let mut object = serializer.serialize_struct("NetLink", 2)?;
-        match self.state {
-            Some(state) => object.serialize_field("state", state.as_str())?,
-            None => object.skip_field("state")?,
-        }
-        match self.speed_mbits() {
-            Some(speed) => object.serialize_field("speed_mbits", &speed)?,
-            None => object.skip_field("speed_mbits")?,
-        }
-        object.end()
+        let speed_unknown = self.raw_speed == u32::MAX;
+        LinkJson { state: self.state, speed_mbits: self.speed_mbits(), speed_unknown }.serialize(serializer)
+    }
+}
+
+impl<'de> Deserialize<'de> for NetLink {
+    fn deserialize<D: Deserializer<'de>>(reader: D) -> Result<Self, D::Error> {
+        let LinkJson { state, speed_mbits, speed_unknown } = LinkJson::deserialize(reader)?;
+        Ok(Self { raw_speed: if speed_unknown { u32::MAX } else { speed_mbits.unwrap_or(0) }, state })
     }
 }
 
@@ -70,7 +141,11 @@ impl JsonSchema for NetLink {
             "description": "State and speed of a network link.",
             "properties": {
                 "state": {"type": "string", "enum": NetLinkState::ALL.map(NetLinkState::as_str)},
-                "speed_mbits": {"type": "integer", "minimum": 1, "description": "Speed in Mbit/s; absent when unknown."}
+                "speed_mbits": {"type": "integer", "minimum": 1, "description": "Speed in Mbit/s; absent when unknown."},
+                "speed_unknown": {
+                    "type": "boolean",
+                    "description": "The driver of a link that is up says that it does not know the speed; absent otherwise."
+                }
             }
         })
     }
@@ -108,6 +183,15 @@ macro_rules! words {
         impl serde::Serialize for $name {
             fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
                 serializer.serialize_str(self.as_str())
+            }
+        }
+
+        impl<'de> serde::Deserialize<'de> for $name {
+            fn deserialize<D: serde::Deserializer<'de>>(reader: D) -> Result<Self, D::Error> {
+                let word = String::deserialize(reader)?;
+                Self::from_word(&word).ok_or_else(|| {
+                    serde::de::Error::unknown_variant(&word, &[$($word),*])
+                })
             }
         }
 
@@ -238,6 +322,16 @@ impl Serialize for NetFeatures {
             list.serialize_element(&feature)?;
         }
         list.end()
+    }
+}
+
+impl<'de> Deserialize<'de> for NetFeatures {
+    /// Features that this version does not know are left out.
+    fn deserialize<D: Deserializer<'de>>(reader: D) -> Result<Self, D::Error> {
+        Ok(Vec::<String>::deserialize(reader)?
+            .iter()
+            .filter_map(|word| NetFeature::from_word(word))
+            .collect())
     }
 }
 

@@ -2,8 +2,10 @@ use std::fmt;
 use std::str::FromStr;
 
 use schemars::{JsonSchema, Schema, SchemaGenerator};
-use serde::{Serialize, Serializer};
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
+use crate::lenient::{self, from_text};
+use crate::native::facts::facts;
 use crate::{MdevType, Text, VpdCapability};
 
 /// Address of a PCI function, printed as `0000:02:10.7`.
@@ -33,11 +35,16 @@ impl PciAddress {
     /// # Errors
     /// [`InvalidPciAddress`] for anything else.
     pub fn from_bytes(text: &[u8]) -> Result<Self, InvalidPciAddress> {
+        Self::read(text).filter(Self::is_possible).ok_or(InvalidPciAddress)
+    }
+
+    /// Reads an address that need not be possible, as documents have it.
+    fn read(text: &[u8]) -> Option<Self> {
         let mut rest = text;
-        let mut number = |end: Option<u8>, max: u32| {
+        let mut number = |end: Option<u8>| {
             let digits = rest.iter().take_while(|b| b.is_ascii_hexdigit()).count();
             if digits == 0 || digits > 8 {
-                return Err(InvalidPciAddress);
+                return None;
             }
             let value = rest[..digits]
                 .iter()
@@ -46,15 +53,15 @@ impl PciAddress {
             match (end, rest) {
                 (None, []) => {}
                 (Some(end), [first, tail @ ..]) if *first == end => rest = tail,
-                _ => return Err(InvalidPciAddress),
+                _ => return None,
             }
-            if value <= max { Ok(value) } else { Err(InvalidPciAddress) }
+            Some(value)
         };
-        Ok(Self {
-            domain: number(Some(b':'), u32::MAX)?,
-            bus: number(Some(b':'), 0xff)?,
-            slot: number(Some(b'.'), 0x1f)?,
-            function: number(None, 7)?,
+        Some(Self {
+            domain: number(Some(b':'))?,
+            bus: number(Some(b':'))?,
+            slot: number(Some(b'.'))?,
+            function: number(None)?,
         })
     }
 
@@ -101,6 +108,8 @@ impl Serialize for PciAddress {
     }
 }
 
+from_text!(PciAddress, |text: &str| PciAddress::read(text.as_bytes()).ok_or(InvalidPciAddress));
+
 impl JsonSchema for PciAddress {
     fn schema_name() -> std::borrow::Cow<'static, str> {
         "PciAddress".into()
@@ -112,7 +121,7 @@ impl JsonSchema for PciAddress {
 }
 
 /// A vendor's or product's number and, if a database has it, its name.
-#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, JsonSchema)]
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
 pub struct IdName {
     /// The number; 16 bits on a host, up to 32 in a document.
     pub id: u32,
@@ -122,7 +131,7 @@ pub struct IdName {
 }
 
 /// A PCI function.
-#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, JsonSchema)]
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
 pub struct PciCapability {
     /// Class code, 24 bits (base class, subclass, programming interface).
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -142,10 +151,10 @@ pub struct PciCapability {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub virtual_functions: Option<VirtualFunctions>,
     /// Header type, from configuration space. Absent if that could not be read; libvirt shows bridges only.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(default, deserialize_with = "lenient::known", skip_serializing_if = "Option::is_none")]
     pub header: Option<PciHeader>,
     /// Types of mediated devices it can be the parent of.
-    #[serde(skip_serializing_if = "Vec::is_empty")]
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub mdev_types: Vec<MdevType>,
     /// Vital Product Data.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -163,10 +172,45 @@ pub struct PciCapability {
     /// How awake it is. Only the native view has it, and only of devices of a host; absent where sysfs does not say.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub power: Option<PciPower>,
+    /// Whose card it is on, as its maker says (`PCI_SUBSYS_ID`). Only the native view has it; absent for bridges.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub subsystem: Option<PciSubsystem>,
+    /// Revision of the function. Only the native view has it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub revision: Option<u32>,
+    /// Regions of memory and ports that the function has (its base address registers and its expansion ROM). Only the native
+    /// view has them.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub regions: Vec<PciRegion>,
+}
+
+facts! {
+    /// Numbers by which the maker of a card names it.
+    PciSubsystem {
+        /// Number of the card's vendor.
+        vendor: u32,
+        /// Number of the card.
+        device: u32,
+    }
+}
+
+/// A region of a PCI function (file `resource`; PCI Local Bus Specification 3.0, 6.2.5).
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct PciRegion {
+    /// Which one: 0 to 5 are the base address registers, 6 is the expansion ROM.
+    pub index: u32,
+    /// Size.
+    pub size_bytes: u64,
+    /// Ports of the processor rather than memory.
+    pub io: bool,
+    /// Memory that can be read ahead without effect.
+    pub prefetchable: bool,
+    /// Memory whose address has 64 bits, so that it takes two registers.
+    pub wide: bool,
 }
 
 /// How awake a PCI function is.
-#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, JsonSchema)]
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
 pub struct PciPower {
     /// Its power state (`power_state`, Linux 5.11): `D0` is on, `D3hot` and `D3cold` sleep. Absent if the kernel does not say.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -181,7 +225,7 @@ pub struct PciPower {
 }
 
 /// Virtual functions of a physical one.
-#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, JsonSchema)]
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
 pub struct VirtualFunctions {
     /// How many there can be; 0 when not said.
     pub max_count: u32,
@@ -190,7 +234,7 @@ pub struct VirtualFunctions {
 }
 
 /// Layout of the configuration header.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, JsonSchema)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum PciHeader {
     /// Type 0.
@@ -202,7 +246,7 @@ pub enum PciHeader {
 }
 
 /// Devices that can only be handed to a guest together.
-#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, JsonSchema)]
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
 pub struct IommuGroup {
     /// The kernel's number of the group.
     pub number: u32,
@@ -211,7 +255,7 @@ pub struct IommuGroup {
 }
 
 /// PCI Express, with the link's abilities and state where the function has a link.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, JsonSchema)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
 pub struct PciExpress {
     /// What the link can do (Link Capabilities register).
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -222,13 +266,18 @@ pub struct PciExpress {
 }
 
 /// One side of `<pci-express>`: speed and width of a link.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, JsonSchema)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
 pub struct PciLink {
     /// Port number; only abilities have one.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub port: Option<u32>,
     /// Speed; absent when the link is down or the register holds a code that no generation has yet.
-    #[serde(rename = "speed_gts", skip_serializing_if = "Option::is_none")]
+    #[serde(
+        default,
+        rename = "speed_gts",
+        deserialize_with = "PcieSpeed::known",
+        skip_serializing_if = "Option::is_none"
+    )]
     pub speed: Option<PcieSpeed>,
     /// Number of lanes; 0 when the link is down.
     pub width: u32,
@@ -272,6 +321,12 @@ impl PcieSpeed {
             Self::Gen5 => 32.0,
             Self::Gen6 => 64.0,
         }
+    }
+
+    /// Reads a speed; one that no generation of this version has is not known.
+    fn known<'de, D: Deserializer<'de>>(reader: D) -> Result<Option<Self>, D::Error> {
+        let stated = Option::<f64>::deserialize(reader)?;
+        Ok(Self::ALL.into_iter().find(|speed| Some(speed.gigatransfers()) == stated))
     }
 
     /// GT/s as libvirt spells it.

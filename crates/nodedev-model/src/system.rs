@@ -2,14 +2,16 @@ use std::fmt;
 use std::str::FromStr;
 
 use schemars::{JsonSchema, Schema, SchemaGenerator};
-use serde::{Serialize, Serializer};
+use serde::{Deserialize, Serialize, Serializer};
 
 use crate::Text;
+use crate::lenient::from_text;
+use crate::native::facts::facts;
 
 /// The machine: maker, model, serial number and firmware.
 ///
 /// Source: DMI (`/sys/devices/virtual/dmi/id`) on x86. All texts are absent where DMI is.
-#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, JsonSchema)]
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
 pub struct SystemCapability {
     /// Product name.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -18,10 +20,30 @@ pub struct SystemCapability {
     pub hardware: Hardware,
     /// BIOS or UEFI.
     pub firmware: Firmware,
+    /// What the firmware says of a machine that is no x86, of which libvirt tells nothing. Only the native view has it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub machine: Option<Box<Machine>>,
+}
+
+facts! {
+    /// What the firmware says of a machine that is no x86: by SMBIOS (`/sys/devices/virtual/dmi/id`) or the device tree
+    /// (`/sys/firmware/devicetree/base`, Devicetree Specification 2.3).
+    Machine {
+        /// Maker; absent from a device tree.
+        vendor: Text,
+        /// Model.
+        model: Text,
+        /// Serial number; of SMBIOS only root may read it.
+        serial: Text,
+        /// UUID; absent from a device tree, and only root may read it.
+        uuid: Uuid,
+        /// What it can be taken for, the most specific first; absent from SMBIOS.
+        compatible: Vec<Text>,
+    }
 }
 
 /// Maker, version, serial number and UUID of the machine.
-#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, JsonSchema)]
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
 pub struct Hardware {
     /// Maker.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -33,12 +55,12 @@ pub struct Hardware {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub serial: Option<Text>,
     /// UUID of the machine; all zero (absent in JSON) when it has none or may not be read.
-    #[serde(skip_serializing_if = "Uuid::is_nil")]
+    #[serde(default, skip_serializing_if = "Uuid::is_nil")]
     pub uuid: Uuid,
 }
 
 /// The machine's BIOS or UEFI.
-#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, JsonSchema)]
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
 pub struct Firmware {
     /// Maker.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -124,6 +146,8 @@ impl Serialize for Uuid {
         serializer.collect_str(self)
     }
 }
+
+from_text!(Uuid, |text: &str| text.parse::<Uuid>());
 
 impl JsonSchema for Uuid {
     fn schema_name() -> std::borrow::Cow<'static, str> {

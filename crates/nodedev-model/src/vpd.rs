@@ -1,12 +1,12 @@
 use schemars::JsonSchema;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use crate::Text;
 
 /// Vital Product Data of a PCI function.
 ///
 /// Source: PCI Local Bus Specification 3.0, appendix I; the `vpd` file in sysfs, which only root can read.
-#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, JsonSchema)]
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
 pub struct VpdCapability {
     /// Name of the product. Absent when the data has no string resource.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -20,7 +20,7 @@ pub struct VpdCapability {
 }
 
 /// Fields of the read-only block.
-#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, JsonSchema)]
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
 pub struct VpdReadOnly {
     /// Engineering change level (`EC`).
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -35,26 +35,26 @@ pub struct VpdReadOnly {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub serial_number: Option<Text>,
     /// The maker's own fields (`V0` to `VZ`), in the order of first appearance.
-    #[serde(skip_serializing_if = "Vec::is_empty")]
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub vendor_fields: Vec<VpdField>,
 }
 
 /// Fields of the read-write block.
-#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, JsonSchema)]
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
 pub struct VpdReadWrite {
     /// Asset tag (`YA`).
     #[serde(skip_serializing_if = "Option::is_none")]
     pub asset_tag: Option<Text>,
     /// The maker's own fields (`V0` to `VZ`), in the order of first appearance.
-    #[serde(skip_serializing_if = "Vec::is_empty")]
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub vendor_fields: Vec<VpdField>,
     /// The system's own fields (`Y0` to `YZ` without `YA`), in the order of first appearance.
-    #[serde(skip_serializing_if = "Vec::is_empty")]
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub system_fields: Vec<VpdField>,
 }
 
 /// A field that the specification leaves to the vendor or the system.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct VpdField {
     /// Second character of the keyword: a digit or a capital letter on a device.
     pub index: char,

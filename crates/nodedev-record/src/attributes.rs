@@ -19,6 +19,7 @@ const RECORDED: &[&str] = &[
     "bInterfaceProtocol",
     "bInterfaceSubClass",
     "bNumInterfaces",
+    "bay_identifier",
     "bcdDevice",
     "bios_date",
     "bios_vendor",
@@ -42,6 +43,7 @@ const RECORDED: &[&str] = &[
     "clock_name",
     "cntlid",
     "compat_id",
+    "components",
     "config",
     "connection_state",
     "current_link_speed",
@@ -64,6 +66,7 @@ const RECORDED: &[&str] = &[
     "duplex",
     "enable",
     "enabled",
+    "enclosure_identifier",
     "fabric_name",
     "firmware_rev",
     "firmware_version",
@@ -78,6 +81,7 @@ const RECORDED: &[&str] = &[
     "iflink",
     "in_use",
     "index",
+    "initiatorname",
     "inquiry",
     "iopolicy",
     "iucv",
@@ -112,6 +116,8 @@ const RECORDED: &[&str] = &[
     "online",
     "operstate",
     "partition",
+    "persistent_address",
+    "persistent_port",
     "phys_port_id",
     "phys_port_name",
     "phys_switch_id",
@@ -137,6 +143,7 @@ const RECORDED: &[&str] = &[
     "revision",
     "ro",
     "roles",
+    "sas_address",
     "scsi_level",
     "serial",
     "size",
@@ -156,7 +163,9 @@ const RECORDED: &[&str] = &[
     "sys_image_guid",
     "sys_vendor",
     "target_node",
+    "targetname",
     "timeout",
+    "tpgt",
     "tpm_version_major",
     "transport",
     "type",
@@ -178,8 +187,27 @@ const RECORDED: &[&str] = &[
 
 /// Attributes below a device's folder.
 pub(crate) const DEEP: &[&str] = &[
+    "bonding/active_slave",
+    "bonding/miimon",
+    "bonding/mode",
+    "bonding/slaves",
+    "bridge/bridge_id",
+    "bridge/stp_state",
+    "bridge/vlan_filtering",
+    "dm/name",
+    "dm/suspended",
+    "dm/uuid",
     "intel-iommu/address",
     "intel-iommu/version",
+    "loop/autoclear",
+    "loop/backing_file",
+    "loop/offset",
+    "loop/sizelimit",
+    "md/array_state",
+    "md/degraded",
+    "md/level",
+    "md/metadata_version",
+    "md/raid_disks",
     "pmem/size",
     "power/control",
     "power/runtime_status",
@@ -189,6 +217,9 @@ pub(crate) const DEEP: &[&str] = &[
     "ram/size",
 ];
 
+/// Folder of links to the ports of a bridge.
+pub(crate) const PORTS_OF_BRIDGE: &[u8] = b"brif";
+
 /// Attributes of a type of mediated device.
 pub(crate) const MDEV_TYPE: &[&str] = &["available_instances", "description", "device_api", "name"];
 
@@ -196,8 +227,15 @@ pub(crate) const MDEV_TYPE: &[&str] = &["available_instances", "description", "d
 pub(crate) const IOMMU_GROUP: &[&str] = &["name", "reserved_regions", "type"];
 
 /// Files that belong to no device.
-pub(crate) const HOST_FILES: &[&str] =
-    &["proc/version", "sys/devices/system/cpu/modalias", "sys/kernel/security/lockdown"];
+pub(crate) const HOST_FILES: &[&str] = &[
+    "proc/net/vlan/config",
+    "proc/version",
+    "sys/devices/system/cpu/modalias",
+    "sys/firmware/devicetree/base/compatible",
+    "sys/firmware/devicetree/base/model",
+    "sys/firmware/devicetree/base/serial-number",
+    "sys/kernel/security/lockdown",
+];
 
 /// Whether an attribute in a device's folder is recorded.
 pub(crate) fn is_recorded(name: &[u8]) -> bool {

@@ -80,7 +80,7 @@ impl Recorder<'_> {
         self.asked()
     }
 
-    fn links(&mut self, folder: &[u8]) -> io::Result<()> {
+    pub(super) fn links(&mut self, folder: &[u8]) -> io::Result<()> {
         for name in self.names(folder) {
             self.link_as_it_is(&join(folder, &name))?;
         }

@@ -208,6 +208,9 @@ impl Recorder<'_> {
             let numbers = number("MAJOR").zip(number("MINOR"));
             self.block(path, numbers.map(|(major, minor)| format!("{major}:{minor}")))?;
         }
+        if device.subsystem == b"net" {
+            self.links(&join(path, attributes::PORTS_OF_BRIDGE))?;
+        }
         for file in attributes::DEEP {
             self.file(&join(path, file.as_bytes()))?;
         }

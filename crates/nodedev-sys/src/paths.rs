@@ -68,6 +68,10 @@ pub const CLASS_VFIO_DEV: &str = "sys/class/vfio-dev";
 pub const CLASS_NET: &str = "sys/class/net";
 /// What interfaces lie below that stand on no device.
 pub const VIRTUAL: &str = "sys/devices/virtual";
+/// VLANs, one in a line. Only root may read it.
+pub const VLANS: &str = "proc/net/vlan/config";
+/// Model, serial number and the like of a machine that a device tree describes.
+pub const DEVICE_TREE: &str = "sys/firmware/devicetree/base";
 /// Consoles of the kernel, one in a line, and those that are active by name.
 pub const CONSOLES: &str = "proc/consoles";
 /// See [`CONSOLES`].

@@ -16,6 +16,7 @@ pub const HEADER: usize = 64;
 
 const VENDOR: usize = 0x00;
 const DEVICE: usize = 0x02;
+const REVISION: usize = 0x08;
 const STATUS: usize = 0x06;
 const STATUS_CAPABILITIES: u16 = 0x10;
 const HEADER_TYPE: usize = 0x0e;
@@ -40,6 +41,11 @@ const PORT_EVENT_COLLECTOR: u16 = 0xa;
 /// Vendor and device. Registers that are missing count as zero, here and below.
 pub fn ids(space: &[u8]) -> (u16, u16) {
     (word(space, VENDOR), word(space, DEVICE))
+}
+
+/// Revision of the function.
+pub fn revision(space: &[u8]) -> u8 {
+    byte(space, REVISION)
 }
 
 /// Type of the header: 0 of an endpoint, 1 of a bridge, 2 of a bridge to CardBus.

@@ -109,7 +109,7 @@ fn pci() -> impl Strategy<Value = Capability> {
                     capability,
                     status: status.map(|link: PciLink| PciLink { port: None, ..link }),
                 }),
-                power: None,
+                ..PciCapability::default()
             }))
         },
     )
@@ -123,6 +123,7 @@ fn system() -> impl Strategy<Value = Capability> {
                 product,
                 hardware: Hardware { vendor, version, serial, uuid: Uuid(uuid) },
                 firmware: Firmware { vendor: maker, version: firmware, release_date },
+                machine: None,
             }))
         },
     )
@@ -139,7 +140,7 @@ fn net() -> impl Strategy<Value = Capability> {
                 link: NetLink { raw_speed, state },
                 features: features.into_iter().collect(),
                 kind,
-                devtype: None,
+                ..NetCapability::default()
             }))
         },
     )
@@ -163,10 +164,21 @@ fn scsi() -> impl Strategy<Value = Capability> {
     );
     let target = (text(), of((text(), text()))).prop_map(|(target, port)| {
         let fc_remote_port = port.map(|(rport, wwpn)| FcRemotePort { rport, wwpn });
-        Capability::ScsiTarget(Box::new(ScsiTargetCapability { target, fc_remote_port }))
+        Capability::ScsiTarget(Box::new(ScsiTargetCapability {
+            target,
+            fc_remote_port,
+            ..ScsiTargetCapability::default()
+        }))
     });
     let unit = (any::<[u32; 4]>(), of(text())).prop_map(|([host, bus, target, lun], kind)| {
-        Capability::Scsi(Box::new(ScsiCapability { host, bus, target, lun: lun.into(), kind }))
+        Capability::Scsi(Box::new(ScsiCapability {
+            host,
+            bus,
+            target,
+            lun: lun.into(),
+            kind,
+            ..ScsiCapability::default()
+        }))
     });
     let generic = text().prop_map(|path| Capability::ScsiGeneric(ScsiGenericCapability { path }));
     prop_oneof![host, target, unit, generic]
@@ -195,6 +207,7 @@ fn storage() -> impl Strategy<Value = Capability> {
                 media,
                 removable: false,
                 hotpluggable,
+                software: None,
             }))
         },
     )
@@ -246,7 +259,13 @@ fn channel() -> impl Strategy<Value = Capability> {
 fn other() -> impl Strategy<Value = Capability> {
     let usb_device =
         (any::<[u32; 2]>(), id_name(), id_name()).prop_map(|([bus, device], product, vendor)| {
-            Capability::UsbDevice(Box::new(UsbDeviceCapability { bus, device, product, vendor }))
+            Capability::UsbDevice(Box::new(UsbDeviceCapability {
+                bus,
+                device,
+                product,
+                vendor,
+                ..UsbDeviceCapability::default()
+            }))
         });
     let usb =
         (any::<[u32; 4]>(), of(text())).prop_map(|([number, class, subclass, protocol], description)| {
@@ -306,6 +325,22 @@ proptest! {
         activate(&mut read);
         prop_assert_eq!(&read, &device);
         prop_assert_eq!(check(&text, lossless()), vec![]);
+    }
+
+    #[test]
+    fn json_written_and_read_is_the_same(device in device(), above in of(device()), bytes in vec(vec(any::<u8>(), 0..9), 0..4)) {
+        let mut device = NodeDevice { devlinks: bytes.into_iter().map(Text::from).collect(), ..device };
+        if let (Some(above), Some(_)) = (above, &device.parent) {
+            device.native_parent = Some(above.name);
+        }
+        let inventory = document::Inventory { devices: vec![device], ..document::Inventory::default() };
+        let mut json = Vec::new();
+        inventory.write(&mut json).unwrap();
+        let read: document::Inventory = document::read(&json).map_err(|e| TestCaseError::fail(format!("{e}\n{}", String::from_utf8_lossy(&json))))?;
+        prop_assert_eq!(&read, &inventory);
+        let mut again = Vec::new();
+        read.write(&mut again).unwrap();
+        prop_assert_eq!(String::from_utf8_lossy(&again), String::from_utf8_lossy(&json));
     }
 
     #[test]

@@ -159,6 +159,7 @@ fn kind(device: &NodeDevice) -> String {
         .iter()
         .map(|capability| match capability {
             Capability::Native(native) => printable(&native.class.to_string()).into_owned(),
+            Capability::Other(other) => printable(&other.kind).into_owned(),
             other => other.kind().map_or_else(String::new, |kind| kind.to_string()),
         })
         .collect();

@@ -1,8 +1,9 @@
+use std::borrow::Cow;
 use std::collections::BTreeSet;
 use std::io::Write;
 
-use nodedev::{CapabilityType, Connection, DeviceName, DeviceState, Entry, ListFlags, View, Visibility};
-use schemars::JsonSchema;
+use nodedev::document::ListedDevice;
+use nodedev::{CapabilityType, Connection, DeviceName, Entry, ListFlags, View};
 use serde::Serialize;
 
 use super::tree;
@@ -12,34 +13,14 @@ use crate::output::{DIM, NAME, Output};
 use crate::report::Advice;
 use crate::text::printable;
 
-/// A device in `list --json`.
-#[derive(Serialize, JsonSchema)]
-pub(super) struct Listed<'a> {
-    /// Identity of the device.
-    name: &'a DeviceName,
-    /// Nearest device above that is in the same view; absent for `computer`.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    parent: Option<&'a DeviceName>,
-    /// Type of its capability, or the kernel's word for a device that only the native view has.
-    #[serde(rename = "type")]
-    kind: &'a str,
-    /// Which views show the device.
-    #[serde(flatten)]
-    visibility: Visibility,
-    /// Whether it exists now, and whether it has a definition.
-    #[serde(flatten)]
-    state: DeviceState,
-}
-
-impl<'a> From<&'a Entry> for Listed<'a> {
-    fn from(entry: &'a Entry) -> Self {
-        Self {
-            name: &entry.name,
-            parent: entry.parent.as_ref(),
-            kind: &entry.kind,
-            visibility: entry.visibility,
-            state: entry.state,
-        }
+/// A device as JSON has it.
+pub(super) fn listed(entry: &Entry) -> ListedDevice<'_> {
+    ListedDevice {
+        name: Cow::Borrowed(&entry.name),
+        parent: entry.parent.as_ref().map(Cow::Borrowed),
+        kind: Cow::Borrowed(&entry.kind),
+        visibility: entry.visibility,
+        state: entry.state,
     }
 }
 
@@ -73,7 +54,7 @@ pub(super) fn run(connection: &Connection, args: &ListArgs, out: &mut Output) ->
     if args.tree {
         tree::print(&entries, out)?;
     } else if args.json {
-        json(entries.iter().map(Listed::from), out)?;
+        json(entries.iter().map(listed), out)?;
     } else if plain {
         for entry in &entries {
             out.text(entry.name.as_str())?;

@@ -1,19 +1,19 @@
-use std::io::Write;
 use std::ops::ControlFlow;
 
-use nodedev::{Connection, Issue, NodeDevice};
+use nodedev::document::InventoryWriter;
+use nodedev::{Connection, Issue, NodeDevice, Text};
 
 use super::each;
 use crate::args::ShowArgs;
 use crate::describe::describe;
 use crate::exit::Exit;
-use crate::output::Output;
+use crate::output::{JsonParts, Output};
 use crate::progress::Progress;
 
 /// Shows all that is known of devices, for people or as JSON: their native view, or what a daemon tells.
 pub(super) fn run(connection: &Connection, args: &ShowArgs, out: &mut Output) -> anyhow::Result<Exit> {
     let progress = Progress::start("describing", out);
-    let mut writer = Writer { out, json: args.json, written: 0 };
+    let mut writer = Writer::new(connection, args, out)?;
     if !args.devices.all {
         let exit = each(
             connection,
@@ -51,44 +51,52 @@ pub(super) fn run(connection: &Connection, args: &ShowArgs, out: &mut Output) ->
 }
 
 /// Writes devices one by one, so that none needs to be kept.
-struct Writer<'a> {
-    out: &'a mut Output,
-    json: bool,
-    written: usize,
+enum Writer<'a> {
+    Json(InventoryWriter<JsonParts<'a>>),
+    Text { out: &'a mut Output, is_first: bool },
 }
 
-impl Writer<'_> {
-    fn device(&mut self, device: &NodeDevice) -> anyhow::Result<()> {
-        let first = self.written == 0;
-        self.written += 1;
-        if self.json {
-            self.out.write_all(if first { b"{\"devices\":[\n" } else { b",\n" })?;
-            self.out.json(device)?;
-        } else {
-            if !first {
-                self.out.line(b"")?;
-            }
-            describe(device, self.out)?;
+impl<'a> Writer<'a> {
+    fn new(connection: &Connection, args: &ShowArgs, out: &'a mut Output) -> anyhow::Result<Self> {
+        if !args.json {
+            return Ok(Self::Text { out, is_first: true });
         }
-        Ok(())
+        // Of single devices nobody asks at which moment they were so.
+        let (host, revision) = match args.devices.all {
+            true => (host(connection), revision(connection)),
+            false => (None, None),
+        };
+        let writer = InventoryWriter::new(out.json_parts(), host.as_ref(), revision.as_deref())?;
+        Ok(Self::Json(writer))
     }
 
-    /// Closes the JSON.
-    fn end(self, issues: Option<&[Issue]>) -> anyhow::Result<()> {
-        if !self.json {
-            return Ok(());
+    fn device(&mut self, device: &NodeDevice) -> anyhow::Result<()> {
+        match self {
+            Self::Json(writer) => Ok(writer.device(device)?),
+            Self::Text { out, is_first } => {
+                if !std::mem::take(is_first) {
+                    out.line(b"")?;
+                }
+                describe(device, out)
+            }
         }
-        self.out.write_all(if self.written == 0 { b"{\"devices\":[" } else { b"\n" })?;
-        self.out.write_all(b"]")?;
-        for (index, issue) in issues.into_iter().flatten().enumerate() {
-            self.out.write_all(if index == 0 { b",\"issues\":[\n" } else { b",\n" })?;
-            self.out.json(issue)?;
-        }
-        self.out.write_all(match issues {
-            None => b"}\n",
-            Some([]) => b",\"issues\":[]}\n",
-            Some(_) => b"\n]}\n",
-        })?;
-        Ok(())
     }
+
+    /// Ends a document.
+    fn end(self, issues: Option<&[Issue]>) -> anyhow::Result<()> {
+        match self {
+            Self::Json(writer) => Ok(writer.finish(issues)?),
+            Self::Text { .. } => Ok(()),
+        }
+    }
+}
+
+/// Name of the host, if it is known.
+fn host(connection: &Connection) -> Option<Text> {
+    connection.host_info().ok()?.hostname.map(Text::from)
+}
+
+/// The moment at which the devices are as they are shown, where it is known.
+fn revision(connection: &Connection) -> Option<String> {
+    Some(connection.changes().ok()?.revision()?.to_string())
 }

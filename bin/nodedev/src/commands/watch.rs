@@ -1,68 +1,19 @@
 //! `nodedev watch`: follows every change of the native view, resumable.
 
+use std::borrow::Cow;
 use std::io::Write;
 use std::time::{Duration, Instant};
 
-use nodedev::{Change, Connection, Entry, ErrorCode, Event, Next, Revision, Snapshot, Text, View, Watch};
-use schemars::JsonSchema;
-use serde::Serialize;
+use nodedev::document::WatchLine as Line;
+use nodedev::{Change, Connection, Entry, ErrorCode, Event, Next, Revision, Snapshot, View, Watch};
 use time::OffsetDateTime;
 
 use super::follow::{self, Interrupt};
-use super::list::Listed;
+use super::list::listed;
 use crate::args::WatchArgs;
 use crate::exit::Exit;
 use crate::output::{ADDED, CHANGED, DIM, NAME, Output, REMOVED};
 use crate::text::printable;
-
-/// A line of `watch --json`.
-///
-/// Without `--since`, and whenever changes were missed, `init` begins a complete picture: one `init-apply` for each
-/// device, then `init-done`. A device that an `init` does not tell of is gone. After that, `apply` and `delete` change
-/// the picture.
-#[derive(Serialize, JsonSchema)]
-#[serde(tag = "type", rename_all = "kebab-case")]
-pub(super) enum Line<'a> {
-    /// Forget all devices; the complete picture follows.
-    Init,
-    /// A device of the complete picture.
-    InitApply {
-        /// The device.
-        device: Listed<'a>,
-    },
-    /// The picture is complete.
-    InitDone {
-        /// What `--since` takes to go on from here.
-        revision: String,
-    },
-    /// A device came or changed.
-    Apply {
-        /// What `--since` takes to go on from here.
-        revision: String,
-        /// What happened: `created`, `defined`, `updated`, `driver-bound` …
-        change: &'static str,
-        /// Its name.
-        name: &'a str,
-        /// Its name before, which no device has now.
-        #[serde(skip_serializing_if = "Option::is_none")]
-        from: Option<&'a str>,
-        /// The kernel driver that has it now, where the change is `driver-bound`.
-        #[serde(skip_serializing_if = "Option::is_none")]
-        driver: Option<&'a Text>,
-        /// The device now. Absent from a daemon of libvirt's, which tells no more than a name.
-        #[serde(skip_serializing_if = "Option::is_none")]
-        device: Option<Listed<'a>>,
-    },
-    /// A device is gone.
-    Delete {
-        /// What `--since` takes to go on from here.
-        revision: String,
-        /// What happened: `deleted` or `undefined`.
-        change: &'static str,
-        /// Its name.
-        name: &'a str,
-    },
-}
 
 /// Prints each change until told to stop.
 pub(super) fn run(connection: &Connection, args: &WatchArgs, out: &mut Output) -> anyhow::Result<Exit> {
@@ -108,9 +59,9 @@ fn picture(
     if as_json {
         write(&Line::Init, out)?;
         for entry in &snapshot.entries {
-            write(&Line::InitApply { device: entry.into() }, out)?;
+            write(&Line::InitApply { device: listed(entry) }, out)?;
         }
-        write(&Line::InitDone { revision: snapshot.revision.to_string() }, out)?;
+        write(&Line::InitDone { revision: snapshot.revision.to_string().into() }, out)?;
     } else {
         let devices = crate::text::count(snapshot.entries.len(), "device");
         log::info!("watching {devices} from revision {}", snapshot.revision);
@@ -124,22 +75,23 @@ fn write(line: &Line<'_>, out: &mut Output) -> anyhow::Result<()> {
 }
 
 fn json(connection: &Connection, event: &Event, out: &mut Output) -> anyhow::Result<()> {
-    let (revision, change, name) = (event.revision.to_string(), event.change.as_str(), event.name.as_str());
+    let revision = event.revision.to_string().into();
+    let (change, name) = (event.change.as_str().into(), Cow::Borrowed(&event.name));
     let is_gone = match (&event.entry, &event.change) {
         (Some(_), _) => false,
         // libvirt's daemons do not say whether a definition, or the active device, stays.
-        (None, Change::Deleted | Change::Undefined) => connection.lookup(name).is_err(),
+        (None, Change::Deleted | Change::Undefined) => connection.lookup(event.name.as_str()).is_err(),
         (None, _) => false,
     };
     if is_gone {
         return write(&Line::Delete { revision, change, name }, out);
     }
-    let from = event.change.former_name().map(|name| name.as_str());
+    let from = event.change.former_name().map(Cow::Borrowed);
     let driver = match &event.change {
-        Change::DriverBound { kernel_driver } => Some(kernel_driver),
+        Change::DriverBound { kernel_driver } => Some(Cow::Borrowed(kernel_driver)),
         _ => None,
     };
-    let device = event.entry.as_ref().map(Listed::from);
+    let device = event.entry.as_ref().map(listed);
     write(&Line::Apply { revision, change, name, from, driver, device }, out)
 }
 

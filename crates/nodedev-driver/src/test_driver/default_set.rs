@@ -31,6 +31,7 @@ pub(super) fn devices() -> Vec<NodeDevice> {
             version: text("Test Driver"),
             release_date: text("01/22/2007"),
         },
+        machine: None,
     }));
     let mut devices = vec![device(DeviceName::computer(), None, computer)];
     devices.extend(HOSTS.map(|(host, parent, unique_id, wwnn, wwpn, fabric_wwn, vports)| {

@@ -3,11 +3,14 @@
 mod ap;
 mod ccw;
 mod drm;
+mod facts;
 mod mdev;
+mod native;
 pub(crate) mod nested;
 mod net;
 mod pci;
 pub(crate) mod scsi;
+mod software;
 mod storage;
 mod system;
 mod usb;
@@ -23,7 +26,6 @@ use nodedev_sys::paths::basename;
 use crate::classify::Kind;
 use crate::index::Definition;
 use crate::kernel::{Issues, KernelDevice};
-use crate::native;
 use crate::pci_ids::PciIds;
 use crate::scan::Uevents;
 use crate::shared::{Known, Shared};
@@ -102,7 +104,7 @@ impl<'a> Describer<'a> {
         if path.is_empty() {
             described.capabilities.push(match &definition {
                 Some(definition) => mdev::inactive(definition),
-                None => system::describe(self.root, issues),
+                None => system::describe(self, issues),
             });
             return Some(described);
         }
@@ -118,7 +120,7 @@ impl<'a> Describer<'a> {
         }
         described.kernel_driver = self.followed_link(&device, "driver").map(Text::from);
         described.capabilities.push(match kind {
-            Kind::Native(class) => Capability::Native(native::describe(&device, class)),
+            Kind::Native(class) => native::describe(&device, class),
             Kind::Libvirt(kind) => self.capability(kind, &device, definition.as_ref()),
         });
         Some(described)
@@ -133,12 +135,12 @@ impl<'a> Describer<'a> {
         use CapabilityType as T;
         match kind {
             T::Pci => pci::describe(self, device),
-            T::UsbDevice => usb::device(device),
+            T::UsbDevice => usb::device(self, device),
             T::Usb => usb::interface(device),
-            T::Net => net::describe(&self.net, device),
+            T::Net => net::describe(self, device),
             T::ScsiHost => scsi::host(device),
-            T::ScsiTarget => scsi::target(device),
-            T::Scsi => scsi::unit(device),
+            T::ScsiTarget => scsi::target(self, device),
+            T::Scsi => scsi::unit(self, device),
             T::Storage => storage::describe(self, device),
             T::ScsiGeneric => scsi::generic(device),
             T::Drm => drm::describe(device),

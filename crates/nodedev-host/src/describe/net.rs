@@ -11,22 +11,30 @@ use nodedev_sys::devlink::Devlink;
 use nodedev_sys::ethtool::{Ethtool, Offload};
 use nodedev_sys::paths::{self, basename, join};
 
+use super::facts::Facts;
+use super::{Describer, software};
 use crate::kernel::{KernelDevice, first_line, up_to_nul};
 use crate::number;
 
 /// Bound of the list of a device's memory regions, as in libvirt.
 const RESOURCE_LIMIT: usize = 4096;
 
-pub(super) fn describe(probes: &Probes, device: &KernelDevice<'_>) -> Capability {
+pub(super) fn describe(context: &Describer<'_>, device: &KernelDevice<'_>) -> Capability {
     let interface = Text::from(device.kernel("INTERFACE").unwrap_or_else(|| device.sysname()));
     let devtype = device.kernel("DEVTYPE").map(Text::from);
     let wireless = devtype.as_ref().is_some_and(|devtype| *devtype == "wlan");
+    // Drivers of software have the files too, and nothing in them.
+    let hardware = (context.is_native && !device.is_virtual()).then_some(Facts(device));
     Capability::Net(Box::new(NetCapability {
         address: device.clean_text("address"),
         link: link(device),
-        features: features(probes, device, &interface),
+        features: features(&context.net, device, &interface),
         kind: Some(if wireless { NetKind::Wireless } else { NetKind::Ethernet }),
         devtype,
+        port_name: hardware.as_ref().and_then(|read| read.text("phys_port_name")),
+        switch_id: hardware.as_ref().and_then(|read| read.text("phys_switch_id")),
+        dev_port: hardware.as_ref().and_then(|read| read.u32("dev_port")),
+        software: context.is_native.then(|| software::interface(&context.net.vlans, device)).flatten(),
         interface,
     }))
 }
@@ -69,6 +77,7 @@ pub(crate) struct Probes {
     ethtool: OnceCell<Option<Ethtool>>,
     devlink: OnceCell<Option<Devlink>>,
     rdma: OnceCell<HashSet<Vec<u8>>>,
+    vlans: software::Vlans,
 }
 
 fn features(probes: &Probes, device: &KernelDevice<'_>, interface: &[u8]) -> NetFeatures {

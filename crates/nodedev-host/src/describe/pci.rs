@@ -3,7 +3,8 @@
 use std::rc::Rc;
 
 use nodedev_model::{
-    Capability, IdName, IommuGroup, PciAddress, PciCapability, PciPower, Text, VirtualFunctions,
+    Capability, IdName, IommuGroup, PciAddress, PciCapability, PciPower, PciRegion, PciSubsystem, Text,
+    VirtualFunctions,
 };
 use nodedev_sys::paths::{IOMMU_GROUPS, join};
 
@@ -45,6 +46,9 @@ pub(super) fn describe(context: &Describer<'_>, device: &KernelDevice<'_>) -> Ca
         numa_node: numa_node(device),
         express: config.and_then(|config| config.express),
         power: context.is_native.then(|| power(device, config)).flatten(),
+        subsystem: context.is_native.then(|| subsystem(device)).flatten(),
+        revision: context.is_native.then(|| revision(device, config)).flatten(),
+        regions: if context.is_native { regions(device) } else { Vec::new() },
     }))
 }
 
@@ -62,6 +66,53 @@ fn power(device: &KernelDevice<'_>, config: Option<pci_config::Summary>) -> Opti
         device.issue("config", format!("the device does not answer{state}"));
     }
     is_known.then_some(power)
+}
+
+/// The numbers of the card, which the kernel states with the function's own. Bridges have zeros.
+fn subsystem(device: &KernelDevice<'_>) -> Option<PciSubsystem> {
+    let stated = device.kernel("PCI_SUBSYS_ID")?;
+    let colon = stated.iter().position(|&b| b == b':')?;
+    let (vendor, device) = (number::u32(&stated[..colon], 16)?, number::u32(&stated[colon + 1..], 16)?);
+    ((vendor, device) != (0, 0)).then_some(PciSubsystem { vendor: Some(vendor), device: Some(device) })
+}
+
+/// Configuration space has it, and where that was not read, a file.
+fn revision(device: &KernelDevice<'_>, config: Option<pci_config::Summary>) -> Option<u32> {
+    match config {
+        Some(config) => (!config.is_silent).then_some(config.revision.into()),
+        None => device.u32("revision", 16),
+    }
+}
+
+/// How many lines of `resource` are the function's own: six base address registers and the expansion ROM. Behind them are
+/// those of its virtual functions, or the windows of a bridge.
+const REGIONS: u32 = 7;
+
+/// What the flags of a region say (Linux, `include/linux/ioport.h`).
+const REGION_IO: u64 = 0x100;
+const REGION_MEMORY: u64 = 0x200;
+const REGION_PREFETCHABLE: u64 = 0x2000;
+const REGION_WIDE: u64 = 0x10_0000;
+
+fn regions(device: &KernelDevice<'_>) -> Vec<PciRegion> {
+    device.attribute("resource", parse_regions).unwrap_or_default()
+}
+
+/// Reads lines of first address, last address and flags. A register that is not used has zeros.
+fn parse_regions(list: &[u8]) -> Vec<PciRegion> {
+    let region = |(index, line): (u32, &[u8])| {
+        let mut numbers = line.split(|&b| b == b' ').map(|number| number::u64(number, 16));
+        let (start, end, flags) = (numbers.next()??, numbers.next()??, numbers.next()??);
+        let size_bytes = end.checked_sub(start)?.checked_add(1)?;
+        (flags & (REGION_IO | REGION_MEMORY) != 0).then_some(PciRegion {
+            index,
+            size_bytes,
+            io: flags & REGION_IO != 0,
+            prefetchable: flags & REGION_PREFETCHABLE != 0,
+            wide: flags & REGION_WIDE != 0,
+        })
+    };
+    (0..REGIONS).zip(list.split(|&b| b == b'\n')).filter_map(region).collect()
 }
 
 /// Vendor and product, from the files of these names. They need not be read where `PCI_ID`, which the kernel prints from
@@ -204,4 +255,41 @@ fn group_members(device: &KernelDevice<'_>, group: &[u8]) -> GroupMembers {
 fn numa_node(device: &KernelDevice<'_>) -> Option<u32> {
     let node = device.number("numa_node", 10, number::i32)?;
     u32::try_from(node).ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use nodedev_model::PciRegion;
+
+    use super::parse_regions;
+
+    #[test]
+    fn regions_are_those_that_are_used() {
+        let list = b"0x00000000f7d00000 0x00000000f7d1ffff 0x0000000000040200\n\
+            0x0000000000000000 0x0000000000000000 0x0000000000000000\n\
+            0x000000000000e000 0x000000000000e01f 0x0000000000040101\n\
+            0x0000380000000000 0x00003803ffffffff 0x000000000014220c\n\
+            junk\n\
+            0x0000000000000001 0x0000000000000000 0x0000000000000200\n\
+            0x00000000f7c00000 0x00000000f7c3ffff 0x0000000000046200\n\
+            0x00000000f7e00000 0x00000000f7efffff 0x0000000000000200\n";
+        let region = |index, size_bytes, io, prefetchable, wide| PciRegion {
+            index,
+            size_bytes,
+            io,
+            prefetchable,
+            wide,
+        };
+        assert_eq!(
+            parse_regions(list),
+            [
+                region(0, 128 << 10, false, false, false),
+                region(2, 32, true, false, false),
+                region(3, 16 << 30, false, true, true),
+                region(6, 256 << 10, false, true, false),
+            ]
+        );
+        assert_eq!(parse_regions(b"0x0 0xffffffffffffffff 0x200"), []);
+        assert_eq!(parse_regions(b""), []);
+    }
 }

@@ -1,13 +1,15 @@
 //! SCSI hosts, targets and logical units, with what Fibre Channel adds.
 
 use nodedev_model::{
-    Capability, FcHost, FcRemotePort, ScsiCapability, ScsiGenericCapability, ScsiHostCapability,
-    ScsiTargetCapability, Text, VportOps,
+    Capability, FcHost, FcRemotePort, IscsiSession, SasEndDevice, ScsiCapability, ScsiGenericCapability,
+    ScsiHostCapability, ScsiTargetCapability, Text, VportOps,
 };
 use nodedev_sys::Root;
 use nodedev_sys::paths::{self, basename, join};
 
-use crate::kernel::{Issues, KernelDevice, first_line};
+use super::Describer;
+use super::facts::{Facts, known};
+use crate::kernel::{Issues, KernelDevice, attribute_value, first_line};
 use crate::number;
 
 pub(super) fn host(device: &KernelDevice<'_>) -> Capability {
@@ -91,11 +93,64 @@ fn class_file(root: &Root, class: &[u8], device: &[u8], name: &[u8], issues: &Is
     }
 }
 
-pub(super) fn target(device: &KernelDevice<'_>) -> Capability {
-    let rport = basename(paths::parent(device.path));
-    let fc_remote_port = class_file(device.root, b"fc_remote_ports", rport, b"port_name", device.issues)
-        .map(|wwpn| FcRemotePort { rport: rport.into(), wwpn: wwpn.into() });
-    Capability::ScsiTarget(Box::new(ScsiTargetCapability { target: device.sysname().into(), fc_remote_port }))
+pub(super) fn target(context: &Describer<'_>, device: &KernelDevice<'_>) -> Capability {
+    let above = basename(paths::parent(device.path));
+    let fc_remote_port = class_file(device.root, b"fc_remote_ports", above, b"port_name", device.issues)
+        .map(|wwpn| FcRemotePort { rport: above.into(), wwpn: wwpn.into() });
+    let is = |stem: &[u8]| context.is_native && above.starts_with(stem);
+    Capability::ScsiTarget(Box::new(ScsiTargetCapability {
+        target: device.sysname().into(),
+        fc_remote_port,
+        sas: is(b"end_device-").then(|| known(end_device(device.root, above, device.issues))).flatten(),
+        iscsi: is(b"session").then(|| session(device.root, above, device.issues)),
+    }))
+}
+
+/// What a class says of a device, trimmed; what it refuses to say is absent.
+fn class_text(root: &Root, class: &str, device: &[u8], name: &str, issues: &Issues) -> Option<Text> {
+    let path =
+        [paths::CLASS.as_bytes(), b"/", class.as_bytes(), b"/", device, b"/", name.as_bytes()].concat();
+    let mut buffer = Vec::new();
+    let content = root.read(&path, &mut buffer, 64 << 10).unwrap_or_else(|error| {
+        issues.only_exhausted(&error);
+        None
+    });
+    let value = attribute_value(content?).trim_ascii();
+    (!value.is_empty()).then(|| value.into())
+}
+
+/// The end of a SAS link. Its address is unset (zero) where the driver does not say it.
+pub(super) fn end_device(root: &Root, name: &[u8], issues: &Issues) -> SasEndDevice {
+    let read = |file: &str| class_text(root, "sas_device", name, file, issues);
+    SasEndDevice {
+        sas_address: sas_address(root, name, issues),
+        enclosure: read("enclosure_identifier").filter(is_set),
+        bay: read("bay_identifier").and_then(|bay| number::u32(&bay, 10)),
+    }
+}
+
+pub(super) fn sas_address(root: &Root, name: &[u8], issues: &Issues) -> Option<Text> {
+    class_text(root, "sas_device", name, "sas_address", issues).filter(is_set)
+}
+
+fn is_set(address: &Text) -> bool {
+    address.strip_prefix(b"0x").unwrap_or(address).iter().any(|&digit| digit != b'0')
+}
+
+/// An iSCSI session; open-iscsi makes one connection in each.
+fn session(root: &Root, name: &[u8], issues: &Issues) -> IscsiSession {
+    let read = |file: &str| class_text(root, "iscsi_session", name, file, issues);
+    let connection = [b"connection", name.strip_prefix(b"session").unwrap_or(name), b":0"].concat();
+    let connected = |name: &str| class_text(root, "iscsi_connection", &connection, name, issues);
+    IscsiSession {
+        session: Some(name.into()),
+        target: read("targetname"),
+        initiator: read("initiatorname"),
+        portal_group: read("tpgt").and_then(|group| number::u32(&group, 10)),
+        state: read("state"),
+        address: connected("persistent_address"),
+        port: connected("persistent_port").and_then(|port| number::u32(&port, 10)),
+    }
 }
 
 /// Words for the peripheral types that libvirt knows (SCSI Primary Commands, peripheral device type).
@@ -112,7 +167,7 @@ const TYPES: [(u32, &str); 10] = [
     (13, "enclosure"),
 ];
 
-pub(super) fn unit(device: &KernelDevice<'_>) -> Capability {
+pub(super) fn unit(context: &Describer<'_>, device: &KernelDevice<'_>) -> Capability {
     let (host, bus, target, lun) = unit_address(device.sysname()).unwrap_or_else(|| {
         device.issue("", "its name is not the address of a SCSI unit");
         (0, 0, 0, 0)
@@ -121,7 +176,17 @@ pub(super) fn unit(device: &KernelDevice<'_>) -> Capability {
         .u32("type", 0)
         .and_then(|kind| TYPES.iter().find(|(number, _)| *number == kind))
         .map(|(_, word)| Text::from(*word));
-    Capability::Scsi(Box::new(ScsiCapability { host, bus, target, lun, kind }))
+    let read = |name: &str| context.is_native.then(|| Facts(device).text(name)).flatten();
+    Capability::Scsi(Box::new(ScsiCapability {
+        host,
+        bus,
+        target,
+        lun,
+        kind,
+        vendor: read("vendor"),
+        model: read("model"),
+        wwid: read("wwid"),
+    }))
 }
 
 /// Reads `host:bus:target:lun`, decimal.

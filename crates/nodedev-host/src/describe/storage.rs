@@ -2,7 +2,7 @@
 
 use nodedev_model::{Capability, RemovableMedia, StorageCapability, StorageMedia, Text};
 
-use super::Describer;
+use super::{Describer, software};
 use crate::kernel::KernelDevice;
 use crate::number;
 use crate::storage_class::{self, DriveClass};
@@ -25,6 +25,7 @@ pub(super) fn describe(context: &Describer<'_>, device: &KernelDevice<'_>) -> Ca
         media: media(device, class, removable),
         removable,
         hotpluggable: false,
+        software: context.is_native.then(|| software::block(device)).flatten(),
     }))
 }
 

@@ -5,9 +5,9 @@ use std::ops::ControlFlow;
 use nodedev_host::raw::{Issues, KernelDevice, enumerate};
 use nodedev_host::vpd;
 use nodedev_model::Text;
-use nodedev_sys::Root;
 use nodedev_sys::paths::{self, join};
 use nodedev_sys::pci_config;
+use nodedev_sys::{Root, up_to_nul};
 
 use super::binary::{express_serial, vital_fields};
 use super::identities::Identities;
@@ -37,6 +37,11 @@ pub(super) fn of_host(root: &Root, issues: &Issues) -> Identities {
     let mut name = Vec::new();
     if let Ok(Some(name)) = root.read(paths::HOSTNAME.as_bytes(), &mut name, 4096) {
         identities.add_host_name(name.trim_ascii(), &|| format!("/{}", paths::HOSTNAME));
+    }
+    let mut serial = Vec::new();
+    let path = join(paths::DEVICE_TREE.as_bytes(), b"serial-number");
+    if let Ok(Some(serial)) = root.read(&path, &mut serial, 4096) {
+        identities.add(up_to_nul(serial), &|| format!("/{}", Text::from(&*path)));
     }
     identities
 }

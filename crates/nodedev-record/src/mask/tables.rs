@@ -12,6 +12,7 @@ pub(super) const ATTRIBUTES: &[&str] = &[
     "cid",
     "device/uid",
     "dm/uuid",
+    "enclosure_identifier",
     "fabric_name",
     "hostid",
     "hostnqn",
@@ -45,8 +46,20 @@ pub(super) const ATTRIBUTES: &[&str] = &[
 
 /// Recorded attributes that hold nothing but an identity: whatever is in them is replaced, also what could be a word or a
 /// number.
-pub(super) const NOTHING_BUT_IDENTITY: &[&str] =
-    &["product_serial", "product_uuid", "serial", "subsysnqn", "uid", "unique_id", "uuid", "wwid"];
+pub(super) const NOTHING_BUT_IDENTITY: &[&str] = &[
+    "product_serial",
+    "product_uuid",
+    "serial",
+    "serial-number",
+    "subsysnqn",
+    "uid",
+    "unique_id",
+    "uuid",
+    "wwid",
+];
+
+/// Recorded attributes that hold a person's choice of words. It can be any word, so it is replaced where it stands only.
+pub(super) const LABEL_ATTRIBUTES: &[&str] = &["dm/name", "loop/backing_file"];
 
 /// Recorded attributes that hold long numbers which identify nothing.
 pub(super) const NUMBERS: &[&str] = &[

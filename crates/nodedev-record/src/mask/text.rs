@@ -6,7 +6,9 @@ use super::identities::restored;
 use super::invent::{identity_part, invent, is_long_number};
 use super::kept::is_kept_of_kernel;
 use super::place::{FABRIC_KEPT, host_of, ip, qualified};
-use super::tables::{NOTHING_BUT_IDENTITY, NUMBERS, is_identity_property, is_label, is_placeholder};
+use super::tables::{
+    LABEL_ATTRIBUTES, NOTHING_BUT_IDENTITY, NUMBERS, is_identity_property, is_label, is_placeholder,
+};
 use super::{Mask, split_property, unquoted};
 use crate::spelling::plain;
 
@@ -104,7 +106,8 @@ impl Mask {
         if has(NUMBERS) {
             return self.replacer.text(content);
         }
-        if name == b"name" && is_named_by_a_person(path) {
+        let is_label = LABEL_ATTRIBUTES.iter().any(|label| path.ends_with(label.as_bytes()));
+        if is_label || name == b"name" && is_named_by_a_person(path) {
             return invent(&self.key, content);
         }
         self.free_text(content)

@@ -30,6 +30,7 @@ pub(super) fn usb_device(r: &mut Reader<'_, '_>, node: NodeId) -> Step<UsbDevice
         device: r.required_number(node, "device", "USB device number")?,
         vendor: id_name(r, node, "vendor", "USB vendor ID")?,
         product: id_name(r, node, "product", "USB product ID")?,
+        ..UsbDeviceCapability::default()
     })
 }
 

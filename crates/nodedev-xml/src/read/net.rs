@@ -24,7 +24,7 @@ pub(super) fn net(r: &mut Reader<'_, '_>, node: NodeId) -> Step<NetCapability> {
         link,
         features,
         kind,
-        devtype: None,
+        ..NetCapability::default()
     })
 }
 

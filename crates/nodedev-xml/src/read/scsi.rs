@@ -77,7 +77,11 @@ pub(super) fn target(r: &mut Reader<'_, '_>, node: NodeId) -> Step<ScsiTargetCap
             Some(other) => r.internal(nested, format!("unknown SCSI target capability type '{other}'"))?,
         }
     }
-    Ok(ScsiTargetCapability { target: target.unwrap_or_default(), fc_remote_port })
+    Ok(ScsiTargetCapability {
+        target: target.unwrap_or_default(),
+        fc_remote_port,
+        ..ScsiTargetCapability::default()
+    })
 }
 
 pub(super) fn unit(r: &mut Reader<'_, '_>, node: NodeId) -> Step<ScsiCapability> {
@@ -87,6 +91,7 @@ pub(super) fn unit(r: &mut Reader<'_, '_>, node: NodeId) -> Step<ScsiCapability>
         target: r.required_number(node, "target", "SCSI target ID")?,
         lun: r.required_number::<u32>(node, "lun", "SCSI LUN ID")?.into(),
         kind: r.optional(node, "type"),
+        ..ScsiCapability::default()
     })
 }
 

@@ -15,9 +15,7 @@ pub(super) fn storage(r: &mut Reader<'_, '_>, node: NodeId) -> Step<StorageCapab
         model: r.optional(node, "model"),
         vendor: r.optional(node, "vendor"),
         serial: r.optional(node, "serial"),
-        removable: false,
-        media: StorageMedia::default(),
-        hotpluggable: false,
+        ..StorageCapability::default()
     };
     let mut removable = None;
     for nested in r.elements(node, "capability") {

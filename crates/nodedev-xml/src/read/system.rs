@@ -31,5 +31,6 @@ pub(super) fn system(r: &mut Reader<'_, '_>, node: NodeId) -> Step<SystemCapabil
             version: firmware("version"),
             release_date: firmware("release_date"),
         },
+        machine: None,
     })
 }

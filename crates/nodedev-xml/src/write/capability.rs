@@ -70,7 +70,7 @@ pub(super) fn write(out: &mut Out<'_>, capability: &Capability, form: Form) {
         }
         Capability::ApMatrix(c) => mdev_types(out, &c.mdev_types),
         Capability::Ccwgroup(c) => ccwgroup(out, c),
-        Capability::Native(_) => {}
+        Capability::Native(_) | Capability::Other(_) => {}
     }
 }
 

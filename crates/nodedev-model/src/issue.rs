@@ -1,23 +1,12 @@
 use std::fmt;
 
 use schemars::JsonSchema;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
-use crate::{DeviceName, NodeDevice};
-
-/// All devices of a host, and what could not be read of them.
-///
-/// Looking at a host never fails as a whole: a broken attribute costs one field and is reported in `issues`.
-#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, JsonSchema)]
-pub struct Inventory {
-    /// The devices, sorted by name.
-    pub devices: Vec<NodeDevice>,
-    /// What was missing or malformed.
-    pub issues: Vec<Issue>,
-}
+use crate::DeviceName;
 
 /// Something of a host that could not be read or made sense of.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, JsonSchema)]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema)]
 pub struct Issue {
     /// The device it concerns; absent if it belongs to none (a definition file, a folder).
     #[serde(skip_serializing_if = "Option::is_none")]
