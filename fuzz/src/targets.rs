@@ -101,7 +101,8 @@ pub const TARGETS: &[Target] = &[
     Target {
         name: "pci-config",
         parse: |input| {
-            use nodedev_host::pci_config::{is_endpoint, is_express_card, is_silent, isolation, parse};
+            use nodedev_host::pci_config::parse;
+            use nodedev_sys::pci_config::{is_endpoint, is_express_card, is_silent, isolation};
             for length in [input.len() as u64, 256] {
                 assert_eq!(parse(input, length).is_silent, is_silent(input));
             }
@@ -214,7 +215,7 @@ pub const TARGETS: &[Target] = &[
     Target {
         name: "mdevctl",
         parse: |input| {
-            let _ = nodedev_host::readers::definition(input);
+            let _ = nodedev_change::parse_definition(input);
         },
         seeds: || Ok(seeds::definitions()),
         words: JSON,
@@ -549,7 +550,7 @@ fn udev_record(input: &[u8]) {
 /// Reads an entry of the journal. What is read, written and read again is the same.
 fn journal(input: &[u8]) {
     let address = nodedev_model::PciAddress { domain: 0, bus: 0, slot: 3, function: 0 };
-    let read = |content: &[u8]| nodedev_host::readers::journal_entry(content, address);
+    let read = |content: &[u8]| nodedev_change::read_entry(content, address);
     if let Ok(written) = read(input) {
         assert_eq!(read(&written).as_ref(), Ok(&written), "it changes when read again");
     }
@@ -584,7 +585,7 @@ fn host_file(input: &[u8]) {
 
 /// Records a host of which one file is foreign, masked. The recording is searched for what it is to hide.
 fn mask(input: &[u8]) {
-    use nodedev_host::record::{RecordError, RecordOptions, record};
+    use nodedev_record::{RecordError, RecordOptions, record};
     let Ok(Some(root)) = host::host().and_then(|host| host.changed_by(input)) else { return };
     let Ok(archive) = tempfile::Builder::new().suffix(".tar").tempfile_in(host::memory()) else { return };
     let recorded = record(&root, archive.path(), RecordOptions { mask: true });

@@ -16,11 +16,23 @@ const LAYERS: &[(&str, &[&str])] = &[
     ("nodedev-sys", &[]),
     ("nodedev-rpc", &["nodedev-model"]),
     ("nodedev-driver", &["nodedev-model", "nodedev-xml"]),
-    ("nodedev-host", &["nodedev-driver", "nodedev-model", "nodedev-sys", "nodedev-xml"]),
+    // It changes a host without an index of its devices, and knows no driver.
+    ("nodedev-change", &["nodedev-model", "nodedev-sys"]),
+    ("nodedev-host", &["nodedev-change", "nodedev-driver", "nodedev-model", "nodedev-sys", "nodedev-xml"]),
+    // Nothing but what offers it to programs needs the recorder.
+    ("nodedev-record", &["nodedev-change", "nodedev-driver", "nodedev-host", "nodedev-model", "nodedev-sys"]),
     ("nodedev-remote", &["nodedev-driver", "nodedev-model", "nodedev-rpc"]),
     (
         "nodedev",
-        &["nodedev-driver", "nodedev-host", "nodedev-model", "nodedev-remote", "nodedev-sys", "nodedev-xml"],
+        &[
+            "nodedev-driver",
+            "nodedev-host",
+            "nodedev-model",
+            "nodedev-record",
+            "nodedev-remote",
+            "nodedev-sys",
+            "nodedev-xml",
+        ],
     ),
     ("nodedev-capi", &["nodedev", "nodedev-driver", "nodedev-model", "nodedev-remote", "nodedev-rpc"]),
     ("nodedev-server", &["nodedev-driver", "nodedev-model", "nodedev-rpc"]),
@@ -47,9 +59,11 @@ const LAYERS: &[(&str, &[&str])] = &[
     (
         "nodedev-fuzz",
         &[
+            "nodedev-change",
             "nodedev-driver",
             "nodedev-host",
             "nodedev-model",
+            "nodedev-record",
             "nodedev-rpc",
             "nodedev-sys",
             "nodedev-testkit",
@@ -74,13 +88,14 @@ const NAMES_PATHS: &[&str] = &["nodedev-sys"];
 const PATHS: &[&str] = &["/sys", "/run/udev", "/dev", "/proc"];
 /// Literals with such a path that are no place to look at: package, literal, reason.
 const ALLOWED_LITERALS: &[(&str, &str, &str)] = &[
+    ("nodedev-change", "/dev/", NODE_NAMES),
     ("nodedev-host", "/dev", NODE_NAMES),
     ("nodedev-host", "/dev/", NODE_NAMES),
     ("nodedev-host", "/dev/vd", NODE_NAMES),
     ("nodedev-host", "/dev/nvme", NODE_NAMES),
     ("nodedev-host", "/dev/dasd", NODE_NAMES),
     (
-        "nodedev-host",
+        "nodedev-change",
         "--jsonfile=/dev/stdin",
         "an argument of mdevctl, which reads its own input by that name",
     ),

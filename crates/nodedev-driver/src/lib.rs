@@ -14,6 +14,7 @@
 //! This crate touches no host: it reads no sysfs and opens no sockets.
 
 mod calls;
+mod change_request;
 mod changes;
 #[cfg(any(test, feature = "contract"))]
 pub mod contract;
@@ -36,6 +37,7 @@ mod uri;
 mod watch;
 
 pub use calls::{DeviceRef, LibvirtCalls, XmlVisitor};
+pub use change_request::ChangeRequest;
 pub use changes::{Changes, Snapshot};
 pub use devices::{DeviceVisitor, Devices, Entry, View};
 pub use document::parse_document;

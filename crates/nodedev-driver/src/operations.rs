@@ -1,8 +1,8 @@
 use std::ops::ControlFlow;
 
-use nodedev_model::{Explanation, HandoverPlan, Handovers, Issue};
+use nodedev_model::{ChangePlan, Explanation, HandoverPlan, Handovers, Issue};
 
-use crate::{DetachOptions, ExplainOptions, ReattachOptions, ResetOptions, Result};
+use crate::{ChangeRequest, DetachOptions, ExplainOptions, ReattachOptions, ResetOptions, Result};
 
 /// What is done to devices, with more to choose than libvirt's functions have, and an account of what was done.
 ///
@@ -26,6 +26,13 @@ pub trait Operations: Send + Sync {
     /// # Errors
     /// [`Error::no_device`](crate::Error::no_device); what stands in the way; those of the reset.
     fn reset_with(&self, name: &str, options: &ResetOptions) -> Result<HandoverPlan>;
+
+    /// What would be done to make, change or remove a mediated device or a virtual port, and how it would be undone. Nothing is
+    /// changed, and what stands in the way is told as the call itself would; somebody who has the device open is a finding.
+    ///
+    /// # Errors
+    /// Those of the call; [`Error::no_native_call`](crate::Error::no_native_call).
+    fn plan_change(&self, request: &ChangeRequest<'_>) -> Result<ChangePlan>;
 
     /// Whether a device can be handed to a guest, with a kernel driver of a name or the one that fits it; if not, why, and
     /// what would help. Nothing is changed.

@@ -59,19 +59,23 @@ pub(crate) fn has_node_devices(subsystem: &[u8]) -> bool {
 }
 
 /// A device as the folders of buses and classes list it.
-pub(crate) struct Found<'a> {
-    pub(crate) subsystem: &'a [u8],
-    /// The folder with the link to the device, and the link's name and stored target.
-    pub(crate) folder: &'a [u8],
-    pub(crate) name: &'a [u8],
-    pub(crate) target: &'a [u8],
+#[derive(Debug)]
+pub struct Found<'a> {
+    /// Bus or class.
+    pub subsystem: &'a [u8],
+    /// The folder with the link to the device.
+    pub folder: &'a [u8],
+    /// The link's name.
+    pub name: &'a [u8],
+    /// The link's stored target.
+    pub target: &'a [u8],
     /// The device's folder.
-    pub(crate) path: Vec<u8>,
+    pub path: Vec<u8>,
 }
 
 /// Calls `visit` for each device of the host that libvirt's enumeration would look at, in the wanted subsystems, until
 /// it says stop.
-pub(crate) fn enumerate(
+pub fn enumerate(
     root: &Root,
     issues: &Issues,
     wanted: impl Fn(&[u8]) -> bool,

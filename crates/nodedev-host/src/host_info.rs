@@ -34,7 +34,7 @@ pub(crate) fn read(root: &Root) -> HostInfo {
 }
 
 /// The files that tell of the machine, but for its name and its UUID, by which it could be told from others.
-pub(crate) fn files(root: &Root) -> Vec<String> {
+pub fn files(root: &Root) -> Vec<String> {
     let cpus = list(&content(root, paths::CPUS, "online").unwrap_or_default());
     let of_cpus = cpus
         .iter()

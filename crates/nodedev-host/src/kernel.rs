@@ -6,6 +6,7 @@ use nodedev_model::{Issue, Text};
 use nodedev_sys::paths::{basename, join};
 use nodedev_sys::udev::{Record, Uevent, record_name};
 use nodedev_sys::{Folder, Root, SysError, paths};
+pub(crate) use nodedev_sys::{attribute_value, up_to_nul};
 
 use crate::number;
 
@@ -14,18 +15,19 @@ const RECORD_LIMIT: usize = 1 << 20;
 
 /// Collects what could not be read or made sense of.
 #[derive(Debug, Default)]
-pub(crate) struct Issues {
+pub struct Issues {
     list: RefCell<Vec<Issue>>,
     exhausted: Cell<Option<i32>>,
 }
 
 impl Issues {
-    pub(crate) fn push(&self, path: String, problem: String) {
+    /// Reports a problem with a file, a path of the host.
+    pub fn push(&self, path: String, problem: String) {
         self.list.borrow_mut().push(Issue { device: None, path, problem });
     }
 
     /// Reports an error, unless it only says that the device is gone or that the caller may not look.
-    pub(crate) fn error(&self, error: &SysError) {
+    pub fn error(&self, error: &SysError) {
         if error.is_exhausted() {
             self.exhausted.set(error.errno());
         }
@@ -58,17 +60,19 @@ impl Issues {
         }
     }
 
-    pub(crate) fn into_inner(self) -> Vec<Issue> {
+    /// All that was reported.
+    pub fn into_inner(self) -> Vec<Issue> {
         self.list.into_inner()
     }
 }
 
 /// An opened device.
-pub(crate) struct KernelDevice<'a> {
+pub struct KernelDevice<'a> {
     pub(crate) root: &'a Root,
     /// Path relative to the root, `sys/devices/…`.
-    pub(crate) path: &'a [u8],
-    pub(crate) subsystem: &'a [u8],
+    pub path: &'a [u8],
+    /// Bus or class that lists it.
+    pub subsystem: &'a [u8],
     pub(crate) issues: &'a Issues,
     uevent: Vec<u8>,
     record: OnceCell<Vec<u8>>,
@@ -78,12 +82,7 @@ pub(crate) struct KernelDevice<'a> {
 
 impl<'a> KernelDevice<'a> {
     /// Opens the device at `path`. `None` if it is gone: a folder without `uevent` is no device.
-    pub(crate) fn open(
-        root: &'a Root,
-        path: &'a [u8],
-        subsystem: &'a [u8],
-        issues: &'a Issues,
-    ) -> Option<Self> {
+    pub fn open(root: &'a Root, path: &'a [u8], subsystem: &'a [u8], issues: &'a Issues) -> Option<Self> {
         let folder = Self::open_folder(root, path, issues)?;
         let mut uevent = Vec::new();
         match folder.read(b"uevent", &mut uevent) {
@@ -145,7 +144,7 @@ impl<'a> KernelDevice<'a> {
     }
 
     /// Last component of the path: `0000:00:02.0`, `sda`.
-    pub(crate) fn sysname(&self) -> &'a [u8] {
+    pub fn sysname(&self) -> &'a [u8] {
         basename(self.path)
     }
 
@@ -155,12 +154,12 @@ impl<'a> KernelDevice<'a> {
     }
 
     /// A property that the kernel states.
-    pub(crate) fn kernel(&self, key: &str) -> Option<&[u8]> {
+    pub fn kernel(&self, key: &str) -> Option<&[u8]> {
         Uevent::new(&self.uevent).get(key.as_bytes())
     }
 
     /// All that the kernel states, as it does.
-    pub(crate) fn uevent(&self) -> &[u8] {
+    pub fn uevent(&self) -> &[u8] {
         &self.uevent
     }
 
@@ -175,7 +174,7 @@ impl<'a> KernelDevice<'a> {
     }
 
     /// A property: udev's, which its rules or its hardware database added, else the kernel's.
-    pub(crate) fn property(&self, key: &str) -> Option<&[u8]> {
+    pub fn property(&self, key: &str) -> Option<&[u8]> {
         match self.record().entry(key.as_bytes()) {
             Some(value) => Some(value).filter(|value| !value.is_empty()),
             None => self.kernel(key),
@@ -183,12 +182,12 @@ impl<'a> KernelDevice<'a> {
     }
 
     /// The file in udev's database that has the device's record.
-    pub(crate) fn record_name(&self) -> Vec<u8> {
+    pub fn record_name(&self) -> Vec<u8> {
         record_name(Uevent::new(&self.uevent), self.subsystem, self.sysname())
     }
 
     /// The record in udev's database; empty if there is none.
-    pub(crate) fn record(&self) -> Record<'_> {
+    pub fn record(&self) -> Record<'_> {
         Record::new(self.record.get_or_init(|| {
             let name = self.record_name();
             let mut content = Vec::new();
@@ -211,7 +210,7 @@ impl<'a> KernelDevice<'a> {
     }
 
     /// The device's folder.
-    pub(crate) fn folder(&self) -> Option<&Folder<'a>> {
+    pub fn folder(&self) -> Option<&Folder<'a>> {
         self.folder
             .get_or_init(|| {
                 self.root.folder(self.path).unwrap_or_else(|error| {
@@ -236,7 +235,7 @@ impl<'a> KernelDevice<'a> {
     }
 
     /// The attribute's text as it is.
-    pub(crate) fn text(&self, name: &str) -> Option<Text> {
+    pub fn text(&self, name: &str) -> Option<Text> {
         self.attribute(name, |value| (!value.is_empty()).then(|| Text::from(value)))?
     }
 
@@ -307,18 +306,6 @@ impl<'a> KernelDevice<'a> {
 /// Takes out the control characters that libvirt takes out of texts of sysfs: all but tabs and line feeds.
 pub(crate) fn strip_control_characters(text: &mut Vec<u8>) {
     text.retain(|b| !matches!(b, 0x01..=0x08 | 0x0b..=0x1f));
-}
-
-/// An attribute's value: the content up to a NUL, without trailing line breaks.
-pub(crate) fn attribute_value(content: &[u8]) -> &[u8] {
-    let content = up_to_nul(content);
-    let end = content.iter().rposition(|&b| !matches!(b, b'\n' | b'\r')).map_or(0, |at| at + 1);
-    &content[..end]
-}
-
-/// The content up to a NUL, where every text of libvirt ends.
-pub(crate) fn up_to_nul(content: &[u8]) -> &[u8] {
-    content.split(|&b| b == 0).next().unwrap_or_default()
 }
 
 /// The first line of an attribute.

@@ -23,7 +23,8 @@
 //! In the order in which a device passes through them: `scan` enumerates, `classify`, `storage_class` and `native` say
 //! what a device is, `index` holds all, `describe` has a module for each capability, and `kernel` is how all of these
 //! read one device. The readers of foreign formats stand alone: [`vpd`], [`pci_config`], [`pci_ids`], `mdevctl`,
-//! `number`. [`record`](mod@record) writes recordings of a host.
+//! `number`. [`raw`] is what
+//! a recorder takes of all this.
 
 mod classify;
 mod describe;
@@ -39,12 +40,9 @@ mod making;
 mod mdevctl;
 mod native;
 mod number;
-mod operations;
 pub mod pci_config;
 pub mod pci_ids;
-#[doc(hidden)]
-pub mod readers;
-pub mod record;
+pub mod raw;
 mod refuse;
 mod scan;
 mod shared;

@@ -2,13 +2,11 @@
 //!
 //! Each check says that the call may go on, and with what; carrying it out is another matter.
 
-use nodedev_driver::{
-    CreateFlags, Error, ErrorCode, ErrorDomain, LibvirtCalls as _, Result, UpdateFlags, parse_document,
-};
+use nodedev_driver::{CreateFlags, Error, ErrorCode, ErrorDomain, Result, UpdateFlags, parse_document};
 use nodedev_model::{Capability, CapabilityType, DeviceName, NodeDevice};
 use nodedev_xml::{Mode, WwnGenerator};
 
-use crate::HostDriver;
+use crate::making::Devices;
 
 /// What a device that can be made or destroyed is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -40,19 +38,19 @@ fn invalid(detail: impl Into<String>) -> Error {
 }
 
 /// Reads the document of a device to be made. A mediated device must name a parent that mdevctl can be told of.
-fn read(driver: &HostDriver, xml: &[u8], mode: Mode, validate: bool) -> Result<NodeDevice> {
+fn read(devices: &Devices<'_>, xml: &[u8], mode: Mode, validate: bool) -> Result<NodeDevice> {
     let device = parse_document(xml, mode, validate, WwnGenerator::OUI_QEMU)?;
     if kinds(&device).any(|kind| kind == CapabilityType::Mdev) {
-        check_parent(driver, device.parent.as_ref())?;
+        check_parent(devices, device.parent.as_ref())?;
     }
     Ok(device)
 }
 
-fn check_parent(driver: &HostDriver, parent: Option<&DeviceName>) -> Result<()> {
+fn check_parent(devices: &Devices<'_>, parent: Option<&DeviceName>) -> Result<()> {
     use CapabilityType as T;
     let refused = |detail: String| Error::new(ErrorDomain::NODEDEV, ErrorCode::CONFIG_UNSUPPORTED, detail);
     let Some(parent) = parent else { return Err(refused("missing parent device".into())) };
-    let Ok(capabilities) = driver.kinds(parent.as_str()) else {
+    let Ok(capabilities) = devices.kinds(parent.as_str()) else {
         return Err(refused(format!("invalid parent device '{parent}'")));
     };
     let has_address = |kind: &T| matches!(kind, T::Pci | T::Css | T::ApMatrix | T::MdevTypes | T::Ccwgroup);
@@ -64,12 +62,12 @@ fn check_parent(driver: &HostDriver, parent: Option<&DeviceName>) -> Result<()> 
 }
 
 pub(crate) fn create_xml(
-    driver: &HostDriver,
+    devices: &Devices<'_>,
     xml: &[u8],
     flags: CreateFlags,
 ) -> Result<(Makeable, NodeDevice)> {
     flags.check(ErrorDomain::NODEDEV, "nodeDeviceCreateXML")?;
-    let device = read(driver, xml, Mode::Create, flags.contains(CreateFlags::VALIDATE))?;
+    let device = read(devices, xml, Mode::Create, flags.contains(CreateFlags::VALIDATE))?;
     let is_fc_host = device.capability_types().any(|kind| kind == CapabilityType::FcHost);
     match makeable(kinds(&device)) {
         Some(Makeable::Vhba) if !is_fc_host => {
@@ -80,15 +78,15 @@ pub(crate) fn create_xml(
     }
 }
 
-pub(crate) fn define_xml(driver: &HostDriver, xml: &[u8], flags: CreateFlags) -> Result<NodeDevice> {
+pub(crate) fn define_xml(devices: &Devices<'_>, xml: &[u8], flags: CreateFlags) -> Result<NodeDevice> {
     flags.check(ErrorDomain::NODEDEV, "nodeDeviceDefineXML")?;
-    let device = read(driver, xml, Mode::Create, flags.contains(CreateFlags::VALIDATE))?;
+    let device = read(devices, xml, Mode::Create, flags.contains(CreateFlags::VALIDATE))?;
     if kinds(&device).any(|kind| kind == CapabilityType::Mdev) { Ok(device) } else { Err(unsupported()) }
 }
 
-pub(crate) fn destroy(driver: &HostDriver, name: &str) -> Result<Makeable> {
-    match makeable(driver.kinds(name)?) {
-        Some(Makeable::Mdev) if !driver.is_active(name)? => {
+pub(crate) fn destroy(devices: &Devices<'_>, name: &str) -> Result<Makeable> {
+    match makeable(devices.kinds(name)?) {
+        Some(Makeable::Mdev) if !devices.is_active(name)? => {
             Err(invalid(format!("Device '{name}' is not active")))
         }
         Some(kind) => Ok(kind),
@@ -96,42 +94,47 @@ pub(crate) fn destroy(driver: &HostDriver, name: &str) -> Result<Makeable> {
     }
 }
 
-pub(crate) fn undefine(driver: &HostDriver, name: &str) -> Result<()> {
-    if !driver.is_persistent(name)? {
+pub(crate) fn undefine(devices: &Devices<'_>, name: &str) -> Result<()> {
+    if !devices.is_persistent(name)? {
         return Err(invalid(format!("Node device '{name}' is not defined")));
     }
-    match makeable(driver.kinds(name)?) {
+    match makeable(devices.kinds(name)?) {
         Some(Makeable::Mdev) => Ok(()),
         _ => Err(unsupported()),
     }
 }
 
-pub(crate) fn create(driver: &HostDriver, name: &str) -> Result<()> {
-    if driver.is_active(name)? {
+pub(crate) fn create(devices: &Devices<'_>, name: &str) -> Result<()> {
+    if devices.is_active(name)? {
         return Err(invalid("Device is already active"));
     }
-    match makeable(driver.kinds(name)?) {
+    match makeable(devices.kinds(name)?) {
         Some(Makeable::Mdev) => Ok(()),
         _ => Err(unsupported()),
     }
 }
 
 /// Whether anything is to be changed at all.
-pub(crate) fn set_autostart(driver: &HostDriver, name: &str, autostart: bool) -> Result<bool> {
-    if makeable(driver.kinds(name)?) != Some(Makeable::Mdev) {
+pub(crate) fn set_autostart(devices: &Devices<'_>, name: &str, autostart: bool) -> Result<bool> {
+    if makeable(devices.kinds(name)?) != Some(Makeable::Mdev) {
         let detail = "Unsupported device type";
         return Err(Error::new(ErrorDomain::NODEDEV, ErrorCode::OPERATION_UNSUPPORTED, detail));
     }
-    if !driver.is_persistent(name)? {
+    if !devices.is_persistent(name)? {
         return Err(invalid("cannot set autostart for transient device"));
     }
-    Ok(driver.autostart(name)? != autostart)
+    Ok(devices.autostart(name)? != autostart)
 }
 
-pub(crate) fn update(driver: &HostDriver, name: &str, xml: &[u8], flags: UpdateFlags) -> Result<NodeDevice> {
+pub(crate) fn update(
+    devices: &Devices<'_>,
+    name: &str,
+    xml: &[u8],
+    flags: UpdateFlags,
+) -> Result<NodeDevice> {
     flags.check(ErrorDomain::NODEDEV, "nodeDeviceUpdate")?;
-    let is_mdev = makeable(driver.kinds(name)?) == Some(Makeable::Mdev);
-    let device = read(driver, xml, Mode::Existing, true)?;
+    let is_mdev = makeable(devices.kinds(name)?) == Some(Makeable::Mdev);
+    let device = read(devices, xml, Mode::Existing, true)?;
     if is_mdev && kinds(&device).any(|kind| kind == CapabilityType::Mdev) {
         Ok(device)
     } else {

@@ -7,7 +7,6 @@ use std::process::Command;
 
 use nodedev_driver::{HostInfo, LibvirtCalls};
 use nodedev_host::HostDriver;
-use nodedev_host::record::{RecordOptions, record};
 use nodedev_sys::Root;
 use nodedev_testkit::tree::{Device, Tree};
 
@@ -42,7 +41,7 @@ fn machine() -> Tree {
 }
 
 #[test]
-fn a_machine_tells_of_itself_and_so_does_its_recording() {
+fn a_machine_tells_of_itself() {
     let tree = machine();
     let want = HostInfo {
         hostname: Some("big-host".into()),
@@ -57,15 +56,6 @@ fn a_machine_tells_of_itself_and_so_does_its_recording() {
         threads: 2,
     };
     assert_eq!(info(tree.root()), want);
-    let folder = tempfile::tempdir().unwrap();
-    let archive = folder.path().join("host.tar");
-    let root = Root::open(tree.root()).unwrap();
-    record(&root, &archive, RecordOptions::default()).unwrap();
-    assert_eq!(info(&archive), want);
-    record(&root, &archive, RecordOptions { mask: true }).unwrap();
-    let masked = info(&archive);
-    assert_eq!((masked.hostname, masked.cpus), (None, 8));
-    assert_ne!(masked.uuid, want.uuid);
 }
 
 #[test]

@@ -88,6 +88,14 @@ pub enum StepAction {
     Probe,
     /// The device is reset.
     Reset,
+    /// A program is run: no file is written.
+    RunProgram,
+    /// A file that makes no sense is removed, so that a right one can take its place.
+    RemoveFile,
+    /// A virtual port of a SCSI host is made.
+    CreateVport,
+    /// A virtual port of a SCSI host is deleted.
+    DeleteVport,
 }
 
 /// One step of a plan: a single write, and what is looked at after it.
@@ -95,13 +103,17 @@ pub enum StepAction {
 pub struct PlanStep {
     /// What is done.
     pub action: StepAction,
-    /// The device that it is done to; absent for a module.
+    /// The PCI function that it is done to; absent for a module, and for what is no PCI function.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub device: Option<PciAddress>,
-    /// The file that is written, as an absolute path of the host; for a module, its folder in sysfs.
+    /// The file that is written, as an absolute path of the host; for a module, its folder in sysfs; for a program, its name.
     pub file: String,
-    /// What is written to it, without the line break; empty where `driver_override` is cleared. For a module, its name.
+    /// What is written to it, without the line break; empty where `driver_override` is cleared. For a module, its name;
+    /// for a program, its arguments, which hold no blanks.
     pub value: String,
+    /// What a program reads; absent if it reads nothing, or no program is run.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub input: Option<String>,
     /// What was there before the step: the override, or the driver. Absent if there was nothing.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub before: Option<String>,

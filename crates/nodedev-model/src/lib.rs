@@ -13,6 +13,7 @@
 mod ap;
 mod capability;
 mod ccw;
+mod change_plan;
 mod device;
 pub mod document;
 mod drm;
@@ -41,6 +42,7 @@ pub use capability::{Capability, CapabilityType, OtherCapability, UnknownCapabil
 pub use ccw::{
     CcwAddress, CcwCapability, CcwGroupCapability, CcwGroupMember, CcwState, CssCapability, QethKind,
 };
+pub use change_plan::{ChangeOperation, ChangePlan, ChangedDevice, ResourceKind};
 pub use device::{DeviceState, NodeDevice, ParentSelector, Visibility};
 pub use document::Inventory;
 pub use drm::{DrmCapability, DrmKind};

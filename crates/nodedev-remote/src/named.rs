@@ -4,14 +4,14 @@ use std::ops::ControlFlow;
 
 use nodedev_driver::Changes as _;
 use nodedev_driver::{
-    DetachOptions, DeviceVisitor, Devices, Entry, Error, ErrorCode, ErrorDomain, ExplainOptions, Operations,
-    ReattachOptions, ResetOptions, Result, View,
+    ChangeRequest, DetachOptions, DeviceVisitor, Devices, Entry, Error, ErrorCode, ErrorDomain,
+    ExplainOptions, Operations, ReattachOptions, ResetOptions, Result, View,
 };
 use nodedev_model::request::{
     CallError, DetachRequest, DeviceRequest, ExplainAnswer, ExplainReply, ExplainRequest, ForgetRequest,
     HandoversRequest, NamedCall, ReattachRequest, ResetRequest, VisitReply, VisitRequest,
 };
-use nodedev_model::{DeviceName, Explanation, HandoverPlan, Handovers, Issue, NodeDevice};
+use nodedev_model::{ChangePlan, DeviceName, Explanation, HandoverPlan, Handovers, Issue, NodeDevice};
 use nodedev_rpc::{NamedQuestion, NativeCall, NativeReply, Opaque, Str};
 
 use crate::driver::RemoteDriver;
@@ -151,6 +151,10 @@ impl Operations for RemoteDriver {
         let ResetOptions { force, dry_run, rules: _ } = *options;
         not_forced(force)?;
         self.named(&ResetRequest { name: name.to_owned(), dry_run })
+    }
+
+    fn plan_change(&self, _request: &ChangeRequest<'_>) -> Result<ChangePlan> {
+        Err(Error::no_native_call())
     }
 
     fn explain(&self, name: &str, options: &ExplainOptions) -> Result<Explanation> {

@@ -6,7 +6,7 @@ use std::time::Duration;
 use crate::change::{self, FileLock};
 use crate::network::{self, Network};
 use crate::paths::{basename, parent};
-use crate::{DeviceNode, PendingWrite, Root, SysError, ioctl, modules, slow_write};
+use crate::{DeviceNode, PendingWrite, Root, SysError, ioctl, mdevctl, modules, slow_write};
 
 /// A host that can be looked at and changed. [`Root`] is one; tests have another that reacts like a kernel and fails where it
 /// is told to.
@@ -136,6 +136,18 @@ pub trait HostAccess: fmt::Debug + Send + Sync {
     /// [`SysError::Module`] with what modprobe says.
     fn load_module(&self, name: &str) -> Result<(), SysError>;
 
+    /// Runs mdevctl, which keeps definitions of mediated devices and starts them, with an input. It has the locks: they stay taken
+    /// until it ends, also if this process ends before, and if they are [left](FileLock::leave).
+    ///
+    /// # Errors
+    /// [`SysError::Io`] if it cannot be run or does not end; [`SysError::ReadOnly`] for a recording.
+    fn run_mdevctl(
+        &self,
+        arguments: &[&str],
+        input: Option<&str>,
+        locks: &[FileLock],
+    ) -> Result<mdevctl::Ran, SysError>;
+
     /// Waits, between two looks for something that takes a moment.
     fn pause(&self, time: Duration);
 }
@@ -233,6 +245,15 @@ impl HostAccess for Root {
 
     fn load_module(&self, name: &str) -> Result<(), SysError> {
         modules::load(self, name)
+    }
+
+    fn run_mdevctl(
+        &self,
+        arguments: &[&str],
+        input: Option<&str>,
+        locks: &[FileLock],
+    ) -> Result<mdevctl::Ran, SysError> {
+        mdevctl::run(self, arguments, input, locks)
     }
 
     fn pause(&self, time: Duration) {

@@ -24,6 +24,7 @@
 
 mod access;
 mod archive;
+mod attribute;
 mod attributes;
 mod change;
 pub mod devlink;
@@ -42,6 +43,7 @@ pub mod network;
 mod node;
 pub mod open_files;
 pub mod paths;
+pub mod pci_config;
 pub mod processes;
 mod programs;
 mod root;
@@ -51,6 +53,7 @@ pub mod udev;
 pub mod uevent;
 
 pub use access::HostAccess;
+pub use attribute::{attribute_value, up_to_nul};
 pub use change::FileLock;
 pub use error::{NO_ENTRY, Operation, SysError};
 pub use folders::FolderWatch;

@@ -1,10 +1,12 @@
 //! The program `mdevctl`, which keeps definitions of mediated devices and starts them.
 
-use std::os::fd::AsRawFd as _;
+use std::os::fd::{AsFd as _, AsRawFd as _, OwnedFd};
 use std::process::Command;
 
+use rustix::io::dup;
+
 use crate::error::{Operation, SysError};
-use crate::{Root, programs};
+use crate::{FileLock, Root, programs};
 
 /// Bound of what is kept of each of its outputs, in bytes.
 const MOST_SAID: usize = 64 << 10;
@@ -22,12 +24,17 @@ pub struct Ran {
     pub complaint: String,
 }
 
-/// Runs mdevctl with arguments and an input. In [`Root::scratch`] it is the program that lies there, with the root as its
+/// Runs mdevctl with arguments and an input. It has the locks: they stay taken until it ends, also if the caller ends before. In [`Root::scratch`] it is the program that lies there, with the root as its
 /// working directory.
 ///
 /// # Errors
 /// [`SysError::ReadOnly`] for a recording; [`SysError::Io`] if the program cannot be run.
-pub fn run(root: &Root, arguments: &[String], input: Option<&str>) -> Result<Ran, SysError> {
+pub fn run(
+    root: &Root,
+    arguments: &[&str],
+    input: Option<&str>,
+    locks: &[FileLock],
+) -> Result<Ran, SysError> {
     let failed = |source| SysError::io(Operation::Run, b"mdevctl", source);
     let mut programs = Vec::new();
     if root.is_live() {
@@ -46,7 +53,12 @@ pub fn run(root: &Root, arguments: &[String], input: Option<&str>) -> Result<Ran
         program.args(arguments);
     }
     let input = input.unwrap_or_default().as_bytes();
-    let ended = programs::run(programs, input, MOST_SAID, programs::PATIENCE).map_err(failed)?;
+    // They are given to every process that is started at this moment: it cannot be told which.
+    let inherited: Result<Vec<OwnedFd>, _> = locks.iter().map(|lock| dup(lock.as_fd())).collect();
+    let inherited = inherited.map_err(|errno| failed(errno.into()))?;
+    let ended = programs::run(programs, input, MOST_SAID, programs::PATIENCE);
+    drop(inherited);
+    let ended = ended.map_err(failed)?;
     let said = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
     Ok(Ran {
         success: ended.is_success(),

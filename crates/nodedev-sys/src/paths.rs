@@ -150,6 +150,12 @@ pub const SWAPS: &str = "proc/swaps";
 /// Devices that were taken from the host: one file for each. It must not outlive the machine's user space by more than a
 /// reboot, which makes it meaningless: drivers are bound anew then.
 pub const HANDOVERS: &str = "run/nodedev/handover";
+/// Changes of mediated devices that are going on or were interrupted: one file for each.
+pub const MDEV_CHANGES: &str = "run/nodedev/mdev";
+/// Changes of virtual ports that are going on or were interrupted: one file for each.
+pub const VPORT_CHANGES: &str = "run/nodedev/vport";
+/// A new random UUID with each look.
+pub const RANDOM_UUID: &str = "proc/sys/kernel/random/uuid";
 /// Definitions of mediated devices: one folder for each parent, one file for each device.
 pub const MDEVCTL: &str = "etc/mdevctl.d";
 /// Where distributions keep the database of PCI vendors and devices; the first that exists is used.

@@ -18,7 +18,9 @@
 //! ```
 
 mod faults;
+mod mdev;
 mod pci;
+mod vport;
 
 use std::collections::{HashMap, HashSet};
 use std::net::IpAddr;
@@ -28,6 +30,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 use std::{fmt, fs, io};
 
+use nodedev_sys::mdevctl::Ran;
 use nodedev_sys::network::Network;
 use nodedev_sys::{DeviceNode, FileLock, HostAccess, Operation, PendingWrite, Root, SysError};
 
@@ -49,6 +52,8 @@ pub mod errno {
     pub const EBUSY: i32 = 16;
     /// No such device.
     pub const ENODEV: i32 = 19;
+    /// Invalid argument.
+    pub const EINVAL: i32 = 22;
     /// Too many open files in the system.
     pub const ENFILE: i32 = 23;
     /// Too many open files.
@@ -521,6 +526,15 @@ impl HostAccess for FakeKernel {
         state.pci.writes.push(("modprobe".into(), name.to_owned()));
         pci::register(&self.folder, &driver, Some(name))
             .map_err(|_| failure(Operation::Run, name.as_bytes(), errno::EIO))
+    }
+
+    fn run_mdevctl(&self, arguments: &[&str], input: Option<&str>, _: &[FileLock]) -> Result<Ran, SysError> {
+        let mut state = self.step(Operation::Run, b"mdevctl")?;
+        if !arguments.contains(&"--help") {
+            state.pci.writes.push(("mdevctl".into(), arguments.join(" ")));
+        }
+        mdev::run(&self.folder, &mut state.faults, arguments, input)
+            .map_err(|errno| failure(Operation::Run, b"mdevctl", errno))
     }
 
     fn pause(&self, time: Duration) {

@@ -83,7 +83,7 @@ impl Connection {
         let revision =
             self.changes().ok().and_then(|changes| changes.revision()).map(|revision| revision.to_string());
         let mut devices = Vec::new();
-        let issues = self.devices()?.visit(self.fullest_view, &mut |device| {
+        let issues = self.devices()?.visit(self.fullest_view(), &mut |device| {
             devices.push(device.clone());
             ControlFlow::Continue(())
         })?;

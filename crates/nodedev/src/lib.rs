@@ -46,7 +46,7 @@ pub fn caller() -> Caller {
 
 /// Recording a host into an archive that [`Connection::open_root`] opens.
 pub mod record {
-    pub use nodedev_host::record::*;
+    pub use nodedev_record::*;
 }
 
 /// libvirt's XML of node devices: reading, writing, checking.

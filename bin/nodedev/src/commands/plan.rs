@@ -80,6 +80,15 @@ fn command(step: &PlanStep) -> String {
     let (value, file) = (word(&step.value), word(&step.file));
     match step.action {
         StepAction::LoadModule => format!("modprobe -b -- {value}"),
+        StepAction::RemoveFile => format!("rm -f -- {file}"),
+        StepAction::RunProgram => {
+            let arguments: Vec<_> = step.value.split(' ').map(word).collect();
+            let run = format!("{file} {}", arguments.join(" "));
+            match &step.input {
+                Some(input) => format!("printf '%s\\n' {} | {run}", word(input)),
+                None => run,
+            }
+        }
         _ if step.value.is_empty() => format!("echo > {file}"),
         // What echo makes of these is the shell's own matter.
         _ if step.value.starts_with('-') || value.contains('\\') => {
@@ -114,7 +123,12 @@ fn word(text: &str) -> Cow<'_, str> {
 fn remark(step: &PlanStep) -> String {
     let name = |name: &Option<String>| name.clone().unwrap_or_else(|| "none".to_owned());
     let text = match step.action {
-        StepAction::LoadModule | StepAction::Reset => return String::new(),
+        StepAction::LoadModule
+        | StepAction::Reset
+        | StepAction::RunProgram
+        | StepAction::RemoveFile
+        | StepAction::CreateVport
+        | StepAction::DeleteVport => return String::new(),
         StepAction::SetOverride => format!("override {}, then {}", name(&step.before), name(&step.after)),
         StepAction::Probe if step.after.is_none() => "driver none, then the choice of the kernel".to_owned(),
         StepAction::Unbind | StepAction::Probe => {
@@ -168,27 +182,41 @@ mod tests {
                 action: StepAction::SetOverride,
                 file: "target".to_owned(),
                 value: hostile.to_owned(),
+                input: None,
                 before: Some(hostile.to_owned()),
                 after: Some(hostile.to_owned()),
             };
-            let line = format!("{}{}\n", command(&step), remark(&step));
-            for shell in [
-                &["sh"][..],
-                &["bash", "--norc"],
-                &["bash", "--norc", "-i"],
-                &["zsh", "-f"],
-                &["zsh", "-f", "-i"],
-                &["fish", "--no-config"],
-                &["fish", "--no-config", "-i"],
-                &["dash"],
-            ] {
-                let Some(files) = pasted(shell, &line) else { continue };
-                assert_eq!(
-                    files,
-                    [("target".to_owned(), format!("{}\n", nodedev::printable(hostile)))],
-                    "{shell:?}: {line}"
-                );
+            let run = PlanStep {
+                action: StepAction::RunProgram,
+                file: "dd".to_owned(),
+                value: "of=target status=none".to_owned(),
+                input: Some(hostile.to_owned()),
+                ..step.clone()
+            };
+            for line in [&step, &run].map(|step| format!("{}{}\n", command(step), remark(step))) {
+                is_only_written(&line, hostile);
             }
+        }
+    }
+
+    /// Whatever shell gets a line writes the text to the file, and does nothing else.
+    fn is_only_written(line: &str, hostile: &str) {
+        for shell in [
+            &["sh"][..],
+            &["bash", "--norc"],
+            &["bash", "--norc", "-i"],
+            &["zsh", "-f"],
+            &["zsh", "-f", "-i"],
+            &["fish", "--no-config"],
+            &["fish", "--no-config", "-i"],
+            &["dash"],
+        ] {
+            let Some(files) = pasted(shell, line) else { continue };
+            assert_eq!(
+                files,
+                [("target".to_owned(), format!("{}\n", nodedev::printable(hostile)))],
+                "{shell:?}: {line}"
+            );
         }
     }
 

@@ -17,7 +17,7 @@ use crate::classify::Kind;
 use crate::describe::scsi;
 use crate::host_info;
 use crate::kernel::Issues;
-use crate::making::{mdev, vhba};
+use crate::making::{KnownDevices as _, mdev, vhba};
 use crate::refuse::{self, Makeable};
 use crate::shared::Known;
 
@@ -150,23 +150,23 @@ impl LibvirtCalls for HostDriver {
         let wanted = refuse::create_xml(self, xml, flags)?;
         self.serves("virNodeDeviceCreateXML")?;
         match wanted {
-            (Makeable::Mdev, device) => mdev::start_new(self, &device),
-            (Makeable::Vhba, device) => vhba::create(self, &device),
+            (Makeable::Mdev, device) => mdev::start_new(self.maker(), &device),
+            (Makeable::Vhba, device) => vhba::create(self.maker(), &device),
         }
     }
 
     fn define_xml(&self, xml: &[u8], flags: CreateFlags) -> Result<DeviceName> {
         let wanted = refuse::define_xml(self, xml, flags)?;
         self.serves("virNodeDeviceDefineXML")?;
-        mdev::define(self, &wanted)
+        mdev::define(self.maker(), &wanted)
     }
 
     fn destroy(&self, name: &str) -> Result<()> {
         let kind = refuse::destroy(self, name)?;
         self.serves("virNodeDeviceDestroy")?;
         match kind {
-            Makeable::Mdev => mdev::stop(self, name),
-            Makeable::Vhba => vhba::delete(self, name),
+            Makeable::Mdev => mdev::stop(self.maker(), name),
+            Makeable::Vhba => vhba::delete(self.maker(), name),
         }
     }
 
@@ -174,26 +174,26 @@ impl LibvirtCalls for HostDriver {
         no_flags(flags, "nodeDeviceUndefine")?;
         refuse::undefine(self, name)?;
         self.serves("virNodeDeviceUndefine")?;
-        mdev::undefine(self, name)
+        mdev::undefine(self.maker(), name)
     }
 
     fn create(&self, name: &str, flags: u32) -> Result<()> {
         no_flags(flags, "nodeDeviceCreate")?;
         refuse::create(self, name)?;
         self.serves("virNodeDeviceCreate")?;
-        mdev::start(self, name)
+        mdev::start(self.maker(), name)
     }
 
     fn update(&self, name: &str, xml: &[u8], flags: UpdateFlags) -> Result<()> {
         let wanted = refuse::update(self, name, xml, flags)?;
         self.serves("virNodeDeviceUpdate")?;
-        mdev::update(self, name, &wanted, flags)
+        mdev::update(self.maker(), name, &wanted, flags)
     }
 
     fn set_autostart(&self, name: &str, autostart: bool) -> Result<()> {
         if refuse::set_autostart(self, name, autostart)? {
             self.serves("virNodeDeviceSetAutostart")?;
-            mdev::set_autostart(self, name, autostart)?;
+            mdev::set_autostart(self.maker(), name, autostart)?;
         }
         Ok(())
     }

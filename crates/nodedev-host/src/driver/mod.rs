@@ -1,6 +1,9 @@
 mod calls;
+mod change_error;
 mod devices;
 mod operations;
+
+pub(crate) use change_error::told;
 
 use std::collections::HashMap;
 use std::io;
@@ -16,6 +19,7 @@ use crate::describe::{Describer, nested};
 use crate::index::{Id, Index};
 use crate::kernel::Issues;
 use crate::live::{FollowStats, Follower, Source};
+use crate::making::{KnownDevices, Maker};
 use crate::scan::Uevents;
 use crate::shared::{Known, Shared};
 
@@ -119,6 +123,10 @@ impl HostDriver {
         Err(Error::no_support(function).with_help("leave out --root to change this machine"))
     }
 
+    fn maker(&self) -> Maker<'_> {
+        Maker { devices: self, engine: self.engine() }
+    }
+
     fn describer(&self) -> Describer<'_> {
         Describer::new(&self.shared, Uevents::default())
     }
@@ -169,11 +177,6 @@ impl HostDriver {
         described.ok_or_else(|| {
             Error::no_device(ErrorDomain::NODEDEV, name.as_str()).with_help("it is gone by now")
         })
-    }
-
-    /// Types of a device's capabilities, each followed by the nested ones that libvirt counts.
-    pub(crate) fn kinds(&self, name: &str) -> Result<Vec<CapabilityType>> {
-        Ok(self.describe(self.with(name, Known::copy)?)?.capability_types().collect())
     }
 
     /// Names of the devices of a view that come after a name, or of all, sorted.
@@ -227,6 +230,12 @@ impl HostDriver {
             Some(Candidate { device: reference(&index, id, parents.get(id as usize).copied()), doubt })
         };
         index.sorted().filter_map(candidate).collect()
+    }
+}
+
+impl KnownDevices for HostDriver {
+    fn kinds(&self, name: &str) -> Result<Vec<CapabilityType>> {
+        Ok(self.describe(self.with(name, Known::copy)?)?.capability_types().collect())
     }
 }
 

@@ -5,18 +5,22 @@ use std::ops::ControlFlow;
 use std::sync::{MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
+use nodedev_change::{DetachRequest, Engine, MdevAct, OpsError, PciFunction, ResetRequest, Survey};
 use nodedev_driver::{
-    Caller, DetachOptions, Error, ErrorDomain, ExplainOptions, Operations, ReattachOptions, ResetOptions,
-    Result, Rules,
+    Caller, ChangeRequest, DetachOptions, Error, ErrorDomain, ExplainOptions, Operations, ReattachOptions,
+    ResetOptions, Result, Rules,
 };
-use nodedev_model::{CapabilityType, Effect, Explanation, HandoverPlan, Handovers, Issue, PciAddress};
+use nodedev_model::{
+    CapabilityType, ChangePlan, Effect, Explanation, HandoverPlan, Handovers, Issue, PciAddress,
+};
 use nodedev_sys::HostAccess;
 use nodedev_sys::paths::{DEVICES, basename};
 use nodedev_sys::processes::ssh_address;
 
-use super::HostDriver;
+use super::{HostDriver, told};
 use crate::classify::Kind;
-use crate::operations::{DetachRequest, Look, Operations as Engine, OpsError, PciFunction, ResetRequest};
+use crate::making::{mdev, vhba};
+use crate::refuse::{self, Makeable};
 
 /// Names of drivers that clients of libvirt give and that are none.
 const DEFAULT_DRIVER: &str = "vfio";
@@ -43,7 +47,7 @@ impl HostDriver {
         });
         let error: Error = match found {
             Ok((Kind::Libvirt(CapabilityType::Pci), Ok(address))) => return Ok(PciFunction::new(address)),
-            Ok(_) => OpsError::NotPci { name: name.to_owned() }.into(),
+            Ok(_) => told(OpsError::NotPci { name: name.to_owned() }),
             Err(error) => error,
         };
         let path = self.with_any(name, |index, id| index.entry(id).path.clone());
@@ -68,11 +72,11 @@ impl HostDriver {
     /// what others left half-done is finished or undone.
     fn changeable(&self, name: &str) -> Result<()> {
         if !self.engine().is_changeable() {
-            return Err(OpsError::Recording { name: name.to_owned() }.into());
+            return Err(told(OpsError::Recording { name: name.to_owned() }));
         }
         let now = Instant::now();
         if is_due(*self.recovered(), now) {
-            for issue in self.engine().recover()? {
+            for issue in self.engine().recover().map_err(told)? {
                 tracing::info!("{issue}");
             }
             *self.recovered() = Some(now);
@@ -106,25 +110,25 @@ impl HostDriver {
         if rules == Rules::Libvirt { self.serves(function) } else { Ok(()) }
     }
 
-    fn look(&self, caller: Caller) -> Look<'_> {
-        Look::at(self.engine(), self.connected_at(caller))
+    fn survey(&self, caller: Caller) -> Survey<'_> {
+        Survey::at(self.engine(), self.connected_at(caller))
     }
 
-    fn explain_seen(&self, look: &Look<'_>, name: &str, options: &ExplainOptions) -> Result<Explanation> {
+    fn explain_seen(&self, survey: &Survey<'_>, name: &str, options: &ExplainOptions) -> Result<Explanation> {
         let function = self.pci_function_below(name)?;
-        Ok(self.engine().explain(look, &function, options.kernel_driver.as_deref())?)
+        self.engine().explain(survey, &function, options.kernel_driver.as_deref()).map_err(told)
     }
 
-    /// `look` is what was seen of the host for several plans that nothing is done of.
+    /// `survey` is what was seen of the host for several plans that nothing is done of.
     fn detach_device(
         &self,
         name: &str,
         options: &DetachOptions,
-        look: Option<&Look<'_>>,
+        survey: Option<&Survey<'_>>,
     ) -> Result<HandoverPlan> {
         let function = self.pci_function(name)?;
         let kernel_driver = match (options.rules, options.kernel_driver.as_deref()) {
-            (Rules::Libvirt, Some(LEGACY_DRIVER)) => return Err(OpsError::LegacyKvm.into()),
+            (Rules::Libvirt, Some(LEGACY_DRIVER)) => return Err(told(OpsError::LegacyKvm)),
             (Rules::Libvirt, Some(DEFAULT_DRIVER)) => None,
             (_, named) => named,
         };
@@ -132,7 +136,8 @@ impl HostDriver {
             self.changeable(name)?;
         }
         let engine = self.engine_by(options.rules);
-        let functions = if options.group { engine.detachable_in_group(&function)? } else { vec![function] };
+        let functions =
+            if options.group { engine.detachable_in_group(&function).map_err(told)? } else { vec![function] };
         let mut request = DetachRequest {
             kernel_driver,
             force: options.force,
@@ -140,13 +145,14 @@ impl HostDriver {
             strict: options.rules == Rules::Strict,
             connected_at: None,
         };
-        let plan = match look {
-            Some(look) => engine.detach_seen(&look.scene, &functions, &request, &[])?,
+        let plan = match survey {
+            Some(survey) => engine.plan_detach(survey, &functions, &request),
             None => {
                 request.connected_at = self.connected_at(options.caller);
-                engine.detach(&functions, &request)?
+                engine.detach(&functions, &request)
             }
-        };
+        }
+        .map_err(told)?;
         if options.rules == Rules::Libvirt {
             // libvirt's clients are told of none.
             for finding in plan.findings.iter().filter(|finding| finding.effect >= Effect::Warning) {
@@ -161,10 +167,10 @@ impl HostDriver {
         self.changeable(name)?;
         let function = match name.parse() {
             Ok(address) => Some(PciFunction::new(address)),
-            Err(_) => self.engine().function_of_entry(name)?,
+            Err(_) => self.engine().function_of_entry(name).map_err(told)?,
         };
         match function {
-            Some(function) => Ok(self.engine().forget(&function)?),
+            Some(function) => self.engine().forget(&function).map_err(told),
             None => self.pci_function(name).map(|_| false).map_err(|_| {
                 let help = "`nodedev handover list` shows the entries; an entry has the name or the address of its device";
                 Error::no_device(ErrorDomain::NODEDEV, name).with_help(help)
@@ -186,9 +192,9 @@ impl Operations for HostDriver {
         tell: &mut dyn FnMut(&str, Result<HandoverPlan>) -> ControlFlow<()>,
     ) {
         // What one device is detached of is not what was seen before any more.
-        let look = options.dry_run.then(|| self.look(options.caller));
+        let survey = options.dry_run.then(|| self.survey(options.caller));
         for name in names {
-            if tell(name, self.detach_device(name, options, look.as_ref())).is_break() {
+            if tell(name, self.detach_device(name, options, survey.as_ref())).is_break() {
                 break;
             }
         }
@@ -201,8 +207,9 @@ impl Operations for HostDriver {
             self.changeable(name)?;
         }
         let engine = self.engine_by(options.rules);
-        let functions = if options.group { engine.detached_in_group(&function)? } else { vec![function] };
-        Ok(engine.reattach(&functions, options.dry_run)?)
+        let functions =
+            if options.group { engine.detached_in_group(&function).map_err(told)? } else { vec![function] };
+        engine.reattach(&functions, options.dry_run).map_err(told)
     }
 
     fn reset_with(&self, name: &str, options: &ResetOptions) -> Result<HandoverPlan> {
@@ -213,11 +220,44 @@ impl Operations for HostDriver {
         }
         let ResetOptions { force, dry_run, rules } = *options;
         let request = ResetRequest { force, dry_run, as_libvirt: rules == Rules::Libvirt };
-        Ok(self.engine_by(rules).reset(&function, &request)?)
+        self.engine_by(rules).reset(&function, &request).map_err(told)
+    }
+
+    fn plan_change(&self, request: &ChangeRequest<'_>) -> Result<ChangePlan> {
+        let maker = self.maker();
+        match *request {
+            ChangeRequest::Create { xml, flags } => match refuse::create_xml(self, xml, flags)? {
+                (Makeable::Mdev, device) => mdev::plan_new(maker, &device),
+                (Makeable::Vhba, device) => vhba::plan_new(maker, &device),
+            },
+            ChangeRequest::Define { xml, flags } => {
+                mdev::plan_definition(maker, &refuse::define_xml(self, xml, flags)?)
+            }
+            ChangeRequest::Start(name) => {
+                refuse::create(self, name)?;
+                mdev::plan_act(maker, name, &MdevAct::Start)
+            }
+            ChangeRequest::Destroy(name) => match refuse::destroy(self, name)? {
+                Makeable::Mdev => mdev::plan_act(maker, name, &MdevAct::Destroy),
+                Makeable::Vhba => vhba::plan_delete(maker, name),
+            },
+            ChangeRequest::Undefine(name) => {
+                refuse::undefine(self, name)?;
+                mdev::plan_act(maker, name, &MdevAct::Undefine)
+            }
+            ChangeRequest::Update { name, xml, flags } => {
+                mdev::plan_update(maker, name, &refuse::update(self, name, xml, flags)?, flags)
+            }
+            ChangeRequest::SetAutostart { name, autostart } => {
+                let is_change = refuse::set_autostart(self, name, autostart)?;
+                let plan = mdev::plan_act(maker, name, &MdevAct::SetAutostart(autostart))?;
+                Ok(if is_change { plan } else { plan.unchanged() })
+            }
+        }
     }
 
     fn explain(&self, name: &str, options: &ExplainOptions) -> Result<Explanation> {
-        self.explain_seen(&self.look(options.caller), name, options)
+        self.explain_seen(&self.survey(options.caller), name, options)
     }
 
     fn explain_each(
@@ -226,16 +266,16 @@ impl Operations for HostDriver {
         options: &ExplainOptions,
         tell: &mut dyn FnMut(&str, Result<Explanation>) -> ControlFlow<()>,
     ) {
-        let look = self.look(options.caller);
+        let survey = self.survey(options.caller);
         for name in names {
-            if tell(name, self.explain_seen(&look, name, options)).is_break() {
+            if tell(name, self.explain_seen(&survey, name, options)).is_break() {
                 break;
             }
         }
     }
 
     fn handovers(&self) -> Result<Handovers> {
-        Ok(self.engine().handovers()?)
+        self.engine().handovers().map_err(told)
     }
 
     fn forget_handover(&self, name: &str) -> Result<bool> {
@@ -243,7 +283,7 @@ impl Operations for HostDriver {
     }
 
     fn recover_handovers(&self) -> Result<Vec<Issue>> {
-        Ok(self.engine().recover()?)
+        self.engine().recover().map_err(told)
     }
 }
 

@@ -1,15 +1,14 @@
-//! Mediated devices: started for once, defined, changed, stopped and forgotten. mdevctl does it, so that its callouts run and
-//! its files stay its own.
+//! Mediated devices: started for once, defined, changed, stopped and forgotten.
 
-use nodedev_driver::{Devices as _, Error, ErrorCode, ErrorDomain, LibvirtCalls as _, Result, UpdateFlags};
-use nodedev_model::{Capability, DeviceName, MdevCapability, MdevConfig, NodeDevice, Text, Uuid};
-use nodedev_sys::open_files::{self, OpenFile, OpenFiles, Process};
-use nodedev_sys::paths::{DEV_VFIO, basename, join};
-use nodedev_sys::{HostAccess, SysError};
+use std::ops::Not as _;
 
-use super::mdevctl::{Request, Target};
-use super::{APPEARANCE, NOTICE, Waiter};
-use crate::HostDriver;
+use nodedev_change::{Mdev, MdevAct, OpsError};
+use nodedev_driver::{Error, ErrorCode, ErrorDomain, Result, UpdateFlags};
+use nodedev_model::{Capability, ChangePlan, DeviceName, MdevCapability, MdevConfig, NodeDevice, Uuid};
+use nodedev_sys::paths::basename;
+
+use super::{APPEARANCE, Devices, Maker, NOTICE, Waiter};
+use crate::driver::told;
 
 fn mdev(device: &NodeDevice) -> Option<&MdevCapability> {
     device.capabilities.iter().find_map(|capability| match capability {
@@ -34,34 +33,29 @@ struct Wanted {
 }
 
 impl Wanted {
-    fn of(driver: &HostDriver, device: &NodeDevice) -> Result<Self> {
+    fn of(devices: &Devices<'_>, device: &NodeDevice) -> Result<Self> {
         let mdev = mdev(device).ok_or_else(|| Error::unsupported_device_type(ErrorDomain::NODEDEV))?;
         let parent = device.parent.as_ref().map(DeviceName::as_str).unwrap_or_default();
         Ok(Self {
-            parent: address(driver, parent)?,
+            parent: address(devices, parent)?,
             uuid: mdev.uuid,
             config: mdev.defined.clone().unwrap_or_default(),
         })
     }
 
-    fn target(&self) -> Target<'_> {
-        Target { parent: &self.parent, uuid: self.uuid }
-    }
-
-    /// The UUID, which mdevctl has made up if there was none.
-    fn final_uuid(&self, said: &str) -> Result<Uuid> {
-        match (said.parse(), self.uuid) {
-            (Ok(uuid), _) | (Err(_), Some(uuid)) => Ok(uuid),
-            (Err(_), None) => {
-                Err(Error::internal(ErrorDomain::NODEDEV, format!("mdevctl gave no UUID but '{said}'")))
-            }
-        }
+    /// The device; one without a UUID gets a new one.
+    fn mdev(&self, maker: Maker<'_>) -> Result<Mdev> {
+        let uuid = match self.uuid {
+            Some(uuid) => uuid,
+            None => maker.engine.new_uuid().map_err(told)?,
+        };
+        Ok(Mdev { parent: self.parent.clone(), uuid })
     }
 }
 
 /// The address by which mdevctl knows a parent: the last part of its path, in all of its kinds.
-fn address(driver: &HostDriver, parent: &str) -> Result<String> {
-    let path = driver.device(parent).ok().and_then(|device| device.syspath);
+fn address(devices: &Devices<'_>, parent: &str) -> Result<String> {
+    let path = devices.device(parent).ok().and_then(|device| device.syspath);
     path.map(|path| String::from_utf8_lossy(basename(path.as_bytes())).into_owned()).ok_or_else(|| {
         Error::internal(ErrorDomain::NODEDEV, format!("unable to find parent device '{parent}'"))
     })
@@ -71,176 +65,182 @@ fn address(driver: &HostDriver, parent: &str) -> Result<String> {
 struct Known {
     name: String,
     parent: String,
-    /// In sysfs; absent where it is not active.
-    path: Option<Text>,
     mdev: MdevCapability,
-    autostart: bool,
     active: bool,
     persistent: bool,
 }
 
 impl Known {
-    fn of(driver: &HostDriver, name: &str) -> Result<Self> {
-        let device = driver.device(name)?;
+    fn of(devices: &Devices<'_>, name: &str) -> Result<Self> {
+        let device = devices.device(name)?;
         let mdev = mdev(&device).ok_or_else(|| Error::unsupported_device_type(ErrorDomain::NODEDEV))?.clone();
         let parent = mdev.parent_addr.as_ref().map(ToString::to_string).unwrap_or_default();
-        let nodedev_model::DeviceState { active, persistent, autostart } = device.state;
-        let path = device.syspath.clone();
-        Ok(Self { name: name.to_owned(), parent, path, mdev, autostart, active, persistent })
+        let nodedev_model::DeviceState { active, persistent, .. } = device.state;
+        Ok(Self { name: name.to_owned(), parent, mdev, active, persistent })
     }
 
-    fn target(&self) -> Target<'_> {
-        Target { parent: &self.parent, uuid: self.mdev.uuid }
+    fn mdev(&self) -> Result<Mdev> {
+        let uuid = self.mdev.uuid.ok_or_else(|| Error::no_device(ErrorDomain::NODEDEV, &self.name))?;
+        Ok(Mdev { parent: self.parent.clone(), uuid })
     }
 }
 
 /// The definition of a device, if it has one.
-fn definition(driver: &HostDriver, name: &DeviceName) -> Option<MdevConfig> {
-    mdev(&driver.device(name.as_str()).ok()?)?.defined.clone()
+fn definition(devices: &Devices<'_>, name: &DeviceName) -> Option<MdevConfig> {
+    mdev(&devices.device(name.as_str()).ok()?)?.defined.clone()
 }
 
-pub(crate) fn start_new(driver: &HostDriver, device: &NodeDevice) -> Result<DeviceName> {
-    let wanted = Wanted::of(driver, device)?;
-    let waiter = Waiter::new(driver)?;
-    let said = Request::StartNew(&wanted.config).run(driver.root(), wanted.target(), "new device")?;
-    let uuid = wanted.final_uuid(&said)?;
-    let name = name_of(uuid, &wanted.parent);
-    let active = |driver: &HostDriver| {
-        driver
-            .is_active(name.as_str())
-            .is_ok_and(|active| active)
-            .then(|| driver.lookup(name.as_str()).ok())?
-    };
-    waiter.wait(APPEARANCE, active).ok_or_else(|| {
-        let target = Target { parent: &wanted.parent, uuid: Some(uuid) };
-        let undone = match Request::Stop.run(driver.root(), target, name.as_str()) {
-            Ok(_) => "it was stopped again".to_owned(),
-            Err(error) => format!("and it could not be stopped again: {error}"),
-        };
+/// What would be done, and nothing is.
+fn plan(maker: Maker<'_>, mdev: &Mdev, act: &MdevAct<'_>) -> Result<ChangePlan> {
+    maker.engine.change_mdev(mdev, act, true).map_err(told)
+}
+
+fn act(maker: Maker<'_>, mdev: &Mdev, act: &MdevAct<'_>) -> Result<()> {
+    maker.engine.change_mdev(mdev, act, false).map(drop).map_err(told)
+}
+
+pub(crate) fn plan_new(maker: Maker<'_>, device: &NodeDevice) -> Result<ChangePlan> {
+    let wanted = Wanted::of(maker.devices, device)?;
+    plan(maker, &wanted.mdev(maker)?, &MdevAct::Create(&wanted.config))
+}
+
+pub(crate) fn start_new(maker: Maker<'_>, device: &NodeDevice) -> Result<DeviceName> {
+    let wanted = Wanted::of(maker.devices, device)?;
+    let waiter = Waiter::new(maker.devices)?;
+    let mdev = wanted.mdev(maker)?;
+    let Mdev { uuid, parent } = &mdev;
+    let done = maker.engine.change_mdev(&mdev, &MdevAct::Create(&wanted.config), false);
+    let lost = |undone: String| {
         let detail = format!("mediated device '{uuid}' was started and did not appear; {undone}");
         Error::internal(ErrorDomain::NODEDEV, detail)
+    };
+    let stopped = || "it was stopped again".to_owned();
+    match done {
+        Ok(_) => {}
+        // The kernel has no such device although mdevctl says so: that was undone.
+        Err(OpsError::ChangeNotReached { .. }) => return Err(lost(stopped())),
+        Err(error) => return Err(told(error)),
+    }
+    let name = name_of(*uuid, parent);
+    let active = |devices: &Devices<'_>| {
+        let is_active = devices.is_active(name.as_str()).is_ok_and(|active| active);
+        is_active.then(|| devices.lookup(name.as_str()).ok())?
+    };
+    waiter.wait(APPEARANCE, active).ok_or_else(|| {
+        lost(match act(maker, &mdev, &MdevAct::Destroy) {
+            Ok(()) => stopped(),
+            Err(error) => format!("and it could not be stopped again: {error}"),
+        })
     })
 }
 
-pub(crate) fn define(driver: &HostDriver, device: &NodeDevice) -> Result<DeviceName> {
-    let wanted = Wanted::of(driver, device)?;
-    let waiter = Waiter::new(driver)?;
-    let known = wanted.uuid.map(|uuid| name_of(uuid, &wanted.parent));
-    let known = known.and_then(|name| Known::of(driver, name.as_str()).ok());
+pub(crate) fn plan_definition(maker: Maker<'_>, device: &NodeDevice) -> Result<ChangePlan> {
+    let wanted = Wanted::of(maker.devices, device)?;
+    plan(maker, &wanted.mdev(maker)?, &MdevAct::Define(&wanted.config))
+}
+
+pub(crate) fn define(maker: Maker<'_>, device: &NodeDevice) -> Result<DeviceName> {
+    let wanted = Wanted::of(maker.devices, device)?;
+    let waiter = Waiter::new(maker.devices)?;
     let config = &wanted.config;
-    let request = match &known {
-        // Whether it is started with the host is no part of a document, and stays as it is.
-        Some(Known { persistent: true, autostart, .. }) => {
-            Request::Modify { config, autostart: *autostart, defined: true, live: false }
-        }
-        _ => Request::Define { config, autostart: false },
-    };
-    let said = request.run(driver.root(), wanted.target(), "new device")?;
-    let name = name_of(wanted.final_uuid(&said)?, &wanted.parent);
-    let defined = |driver: &HostDriver| {
-        definition(driver, &name)
-            .is_some_and(|found| found == *config)
-            .then(|| driver.lookup(name.as_str()).ok())?
+    let mdev = wanted.mdev(maker)?;
+    act(maker, &mdev, &MdevAct::Define(config))?;
+    let name = name_of(mdev.uuid, &mdev.parent);
+    let defined = |devices: &Devices<'_>| {
+        let is_so = definition(devices, &name).is_some_and(|found| found == *config);
+        is_so.then(|| devices.lookup(name.as_str()).ok())?
     };
     // It is defined, whether or not that has been noticed.
     Ok(waiter.wait(NOTICE, defined).unwrap_or(name.clone()))
 }
 
-pub(crate) fn start(driver: &HostDriver, name: &str) -> Result<()> {
-    let known = Known::of(driver, name)?;
-    let waiter = Waiter::new(driver)?;
-    Request::StartDefined.run(driver.root(), known.target(), name)?;
-    let _ = waiter.wait(NOTICE, |driver| driver.is_active(name).is_ok_and(|active| active).then_some(()));
+/// What is done with a device that exists, by its name alone.
+pub(crate) fn plan_act(maker: Maker<'_>, name: &str, what: &MdevAct<'_>) -> Result<ChangePlan> {
+    plan(maker, &Known::of(maker.devices, name)?.mdev()?, what)
+}
+
+/// Does something with a device that exists, and waits until `is_so`.
+fn act_on(
+    maker: Maker<'_>,
+    name: &str,
+    what: &MdevAct<'_>,
+    is_so: impl Fn(&Devices<'_>) -> bool,
+) -> Result<()> {
+    let mdev = Known::of(maker.devices, name)?.mdev()?;
+    let waiter = Waiter::new(maker.devices)?;
+    act(maker, &mdev, what)?;
+    let _ = waiter.wait(NOTICE, |devices| is_so(devices).then_some(()));
     Ok(())
 }
 
-pub(crate) fn stop(driver: &HostDriver, name: &str) -> Result<()> {
-    let known = Known::of(driver, name)?;
-    if let Some(holder) = in_use(driver, &known)? {
-        let error =
-            Error::internal(ErrorDomain::NODEDEV, format!("Unable to destroy '{name}': device in use"));
-        return Err(error.with_help(format!("process {} ({}) has it", holder.pid, holder.command)));
-    }
-    let waiter = Waiter::new(driver)?;
-    Request::Stop.run(driver.root(), known.target(), name)?;
-    let _ = waiter.wait(NOTICE, |driver| match driver.is_active(name) {
-        Ok(true) => None,
-        Ok(false) | Err(_) => Some(()),
-    });
-    Ok(())
+pub(crate) fn start(maker: Maker<'_>, name: &str) -> Result<()> {
+    act_on(maker, name, &MdevAct::Start, |devices| devices.is_active(name).is_ok_and(|active| active))
 }
 
-/// Who has the device open, through its VFIO group or its own node. mdevctl would wait for them in the kernel.
-fn in_use(driver: &HostDriver, known: &Known) -> Result<Option<Process>> {
-    let failed = |error: SysError| Error::internal(ErrorDomain::NODEDEV, error.to_string());
-    let mut nodes = Vec::new();
-    if known.mdev.iommu_group != 0 {
-        nodes.push(format!("/{DEV_VFIO}/{}", known.mdev.iommu_group));
-    }
-    if let Some(path) = &known.path {
-        let folder = join(path.as_bytes(), b"vfio-dev");
-        let folder = folder.strip_prefix(b"/").unwrap_or(&folder);
-        let names = HostAccess::names(driver.root(), folder).map_err(failed)?.unwrap_or_default();
-        let node = |name: &[u8]| format!("/{DEV_VFIO}/devices/{}", String::from_utf8_lossy(name));
-        nodes.extend(names.iter().map(|name| node(name)));
-    }
-    if nodes.is_empty() {
-        return Ok(None);
-    }
-    let open = OpenFiles::of(driver.root()).map_err(failed)?;
-    let has_it = |file: &OpenFile| {
-        open_files::vfio_node(driver.root(), file).is_some_and(|node| nodes.contains(&node))
-    };
-    Ok(open.processes.into_iter().find(|process| process.files.iter().any(has_it)))
+pub(crate) fn stop(maker: Maker<'_>, name: &str) -> Result<()> {
+    act_on(maker, name, &MdevAct::Destroy, |devices| devices.is_active(name).is_ok_and(|active| active).not())
 }
 
-pub(crate) fn undefine(driver: &HostDriver, name: &str) -> Result<()> {
-    let known = Known::of(driver, name)?;
-    let waiter = Waiter::new(driver)?;
-    Request::Undefine.run(driver.root(), known.target(), name)?;
-    let _ = waiter.wait(NOTICE, |driver| match driver.is_persistent(name) {
-        Ok(true) => None,
-        Ok(false) | Err(_) => Some(()),
-    });
-    Ok(())
+pub(crate) fn undefine(maker: Maker<'_>, name: &str) -> Result<()> {
+    let is_gone = |devices: &Devices<'_>| devices.is_persistent(name).is_ok_and(|known| known).not();
+    act_on(maker, name, &MdevAct::Undefine, is_gone)
 }
 
-pub(crate) fn set_autostart(driver: &HostDriver, name: &str, autostart: bool) -> Result<()> {
-    let known = Known::of(driver, name)?;
-    let waiter = Waiter::new(driver)?;
-    Request::SetAutostart(autostart).run(driver.root(), known.target(), name)?;
-    let _ =
-        waiter.wait(NOTICE, |driver| driver.autostart(name).is_ok_and(|now| now == autostart).then_some(()));
-    Ok(())
+pub(crate) fn set_autostart(maker: Maker<'_>, name: &str, autostart: bool) -> Result<()> {
+    let is_so = |devices: &Devices<'_>| devices.autostart(name).is_ok_and(|now| now == autostart);
+    act_on(maker, name, &MdevAct::SetAutostart(autostart), is_so)
 }
 
-pub(crate) fn update(
-    driver: &HostDriver,
+/// What a document would change of a device.
+struct Update {
+    mdev: Mdev,
+    config: MdevConfig,
+    defined: bool,
+    live: bool,
+}
+
+impl Update {
+    fn of(maker: Maker<'_>, name: &str, document: &NodeDevice, flags: UpdateFlags) -> Result<Self> {
+        let known = Known::of(maker.devices, name)?;
+        let wanted = Wanted::of(maker.devices, document)?;
+        let (live, defined) = match (flags.contains(UpdateFlags::LIVE), flags.contains(UpdateFlags::CONFIG)) {
+            (false, false) => (known.active, !known.active),
+            both => both,
+        };
+        if live && !known.active {
+            return Err(refused(ErrorCode::OPERATION_INVALID, "node device is not active"));
+        }
+        if defined && !known.persistent {
+            let detail = "transient node devices do not have any persistent config";
+            return Err(refused(ErrorCode::OPERATION_INVALID, detail));
+        }
+        compatible(&known, &wanted, live)?;
+        Ok(Self { mdev: known.mdev()?, config: wanted.config, defined, live })
+    }
+
+    fn act(&self) -> MdevAct<'_> {
+        MdevAct::Update { config: &self.config, defined: self.defined, live: self.live }
+    }
+}
+
+pub(crate) fn plan_update(
+    maker: Maker<'_>,
     name: &str,
     document: &NodeDevice,
     flags: UpdateFlags,
-) -> Result<()> {
-    let known = Known::of(driver, name)?;
-    let wanted = Wanted::of(driver, document)?;
-    let (live, defined) = match (flags.contains(UpdateFlags::LIVE), flags.contains(UpdateFlags::CONFIG)) {
-        (false, false) => (known.active, !known.active),
-        both => both,
-    };
-    if live && !known.active {
-        return Err(refused(ErrorCode::OPERATION_INVALID, "node device is not active"));
-    }
-    if defined && !known.persistent {
-        let detail = "transient node devices do not have any persistent config";
-        return Err(refused(ErrorCode::OPERATION_INVALID, detail));
-    }
-    compatible(&known, &wanted, live)?;
-    let waiter = Waiter::new(driver)?;
-    let config = &wanted.config;
-    let request = Request::Modify { config, autostart: known.autostart, defined, live };
-    request.run(driver.root(), known.target(), name)?;
-    if defined {
+) -> Result<ChangePlan> {
+    let update = Update::of(maker, name, document, flags)?;
+    plan(maker, &update.mdev, &update.act())
+}
+
+pub(crate) fn update(maker: Maker<'_>, name: &str, document: &NodeDevice, flags: UpdateFlags) -> Result<()> {
+    let update = Update::of(maker, name, document, flags)?;
+    let waiter = Waiter::new(maker.devices)?;
+    act(maker, &update.mdev, &update.act())?;
+    if update.defined {
         let name: DeviceName = name.parse().map_err(|_| Error::no_device(ErrorDomain::NODEDEV, name))?;
-        let is_so = |driver: &HostDriver| definition(driver, &name).filter(|found| found == config);
+        let is_so =
+            |devices: &Devices<'_>| definition(devices, &name).filter(|found| *found == update.config);
         let _ = waiter.wait(NOTICE, is_so);
     }
     Ok(())

@@ -1,37 +1,11 @@
-//! Virtual Fibre Channel ports (NPIV). The kernel makes and removes them when two World Wide Names are written to an attribute
-//! of the port below them. Source: kernel, `Documentation/scsi/scsi_fc_transport.rst`, section *NPIV*.
+//! Virtual Fibre Channel ports (NPIV): which port one is made on, and which one a device is.
 
-use nodedev_driver::{Devices as _, Error, ErrorCode, ErrorDomain, LibvirtCalls as _, ListFlags, Result};
-use nodedev_model::{Capability, DeviceName, NodeDevice, ScsiHostCapability, Text};
-use nodedev_sys::paths::{CLASSES_OF_PORTS, join};
-use nodedev_sys::{HostAccess as _, SysError};
+use nodedev_change::{OpsError, Vport, VportAct};
+use nodedev_driver::{Error, ErrorCode, ErrorDomain, ListFlags, Result};
+use nodedev_model::{Capability, ChangePlan, DeviceName, NodeDevice, ScsiHostCapability, Text};
 
-use super::{APPEARANCE, Waiter};
-use crate::HostDriver;
-
-/// What is done with a virtual port.
-#[derive(Debug, Clone, Copy)]
-enum Change {
-    Create,
-    Delete,
-}
-
-impl Change {
-    /// Name of the attribute.
-    fn attribute(self) -> &'static str {
-        match self {
-            Self::Create => "vport_create",
-            Self::Delete => "vport_delete",
-        }
-    }
-}
-
-/// A pair of World Wide Names.
-#[derive(Debug, Clone, PartialEq, Eq)]
-struct Names {
-    node: String,
-    port: String,
-}
+use super::{APPEARANCE, Devices, Maker, Waiter};
+use crate::driver::told;
 
 fn internal(detail: impl Into<String>) -> Error {
     Error::internal(ErrorDomain::NODEDEV, detail)
@@ -44,33 +18,60 @@ fn scsi_host(device: &NodeDevice) -> Option<&ScsiHostCapability> {
     })
 }
 
-pub(crate) fn create(driver: &HostDriver, device: &NodeDevice) -> Result<DeviceName> {
+/// The port that a document asks for.
+struct Wanted {
+    vport: Vport,
+    /// Its parent's number.
+    host: u32,
+    /// Its names as the document has them.
+    node: String,
+    port: String,
+}
+
+fn wanted(maker: Maker<'_>, device: &NodeDevice) -> Result<Wanted> {
     let asked = scsi_host(device).and_then(|host| host.fc_host.as_ref());
     let asked = asked.ok_or_else(|| internal("Device is not a fibre channel HBA"))?;
-    let parent = parent(driver, device)?;
+    let parent = parent(maker.devices, device)?;
     let given = |name: &Option<Text>| name.as_ref().map(ToString::to_string).unwrap_or_default();
-    let names = Names { node: given(&asked.wwnn), port: given(&asked.wwpn) };
-    let waiter = Waiter::new(driver)?;
-    let kernels = write(driver, parent.host, Change::Create, &names)?;
-    let found = |driver: &HostDriver| driver.lookup_scsi_host_by_wwn(&kernels.node, &kernels.port, 0).ok();
-    waiter.wait(APPEARANCE, found).ok_or_else(|| {
-        let Names { node, port } = &names;
+    let (node, port) = (given(&asked.wwnn), given(&asked.wwpn));
+    let vport = maker.engine.vport(parent.host, &node, &port, VportAct::Create).map_err(told)?;
+    Ok(Wanted { vport, host: parent.host, node, port })
+}
+
+pub(crate) fn plan_new(maker: Maker<'_>, device: &NodeDevice) -> Result<ChangePlan> {
+    maker.engine.change_vport(&wanted(maker, device)?.vport, VportAct::Create, true).map_err(told)
+}
+
+pub(crate) fn create(maker: Maker<'_>, device: &NodeDevice) -> Result<DeviceName> {
+    let Wanted { vport, host, node, port } = wanted(maker, device)?;
+    let waiter = Waiter::new(maker.devices)?;
+    let appeared = match maker.engine.change_vport(&vport, VportAct::Create, false) {
+        Ok(_) => {
+            let (node, port) = vport.names();
+            let found = |devices: &Devices<'_>| devices.lookup_scsi_host_by_wwn(node, port, 0).ok();
+            waiter.wait(APPEARANCE, found)
+        }
+        Err(OpsError::ChangeNotReached { .. }) => None,
+        Err(error) => return Err(told(error)),
+    };
+    appeared.ok_or_else(|| {
         let detail =
             format!("no node device for '{}' with matching wwnn '{node}' and wwpn '{port}'", device.name);
         let error = Error::new(ErrorDomain::NODEDEV, ErrorCode::NO_NODE_DEVICE, detail);
-        match write(driver, parent.host, Change::Delete, &names) {
+        match maker.engine.change_vport(&vport, VportAct::Delete, false) {
             Ok(_) => error.with_help("the virtual port did not appear in time, and was deleted again"),
             Err(undo) => error.with_help(format!(
-                "the virtual port did not appear in time, and could not be deleted again ({undo}): write \
-                 '{port}:{node}' to vport_delete of host{}",
-                parent.host
+                "the virtual port did not appear in time, and could not be deleted again ({}): write '{port}:{node}' to \
+                 vport_delete of host{host}",
+                undo.message()
             )),
         }
     })
 }
 
-pub(crate) fn delete(driver: &HostDriver, name: &str) -> Result<()> {
-    let device = driver.device(name)?;
+/// The virtual port that a device is.
+fn existing(maker: Maker<'_>, name: &str) -> Result<Vport> {
+    let device = maker.devices.device(name)?;
     let port = scsi_host(&device).and_then(|host| host.fc_host.as_ref());
     let (Some(node), Some(port)) =
         (port.and_then(|port| port.wwnn.as_ref()), port.and_then(|port| port.wwpn.as_ref()))
@@ -78,12 +79,20 @@ pub(crate) fn delete(driver: &HostDriver, name: &str) -> Result<()> {
         return Err(internal("Device is not a fibre channel HBA"));
     };
     let parent = device.parent.as_ref().map(DeviceName::as_str).unwrap_or_default();
-    if driver.lookup(parent).is_err() {
+    if maker.devices.lookup(parent).is_err() {
         return Err(internal(format!("cannot find parent '{parent}' definition")));
     }
     let host = host_number(parent)?;
-    let names = Names { node: node.to_string(), port: port.to_string() };
-    write(driver, host, Change::Delete, &names).map(drop)
+    maker.engine.vport(host, &node.to_string(), &port.to_string(), VportAct::Delete).map_err(told)
+}
+
+pub(crate) fn plan_delete(maker: Maker<'_>, name: &str) -> Result<ChangePlan> {
+    maker.engine.change_vport(&existing(maker, name)?, VportAct::Delete, true).map_err(told)
+}
+
+pub(crate) fn delete(maker: Maker<'_>, name: &str) -> Result<()> {
+    let vport = existing(maker, name)?;
+    maker.engine.change_vport(&vport, VportAct::Delete, false).map(drop).map_err(told)
 }
 
 /// The kernel's number of a host, from the name of its device.
@@ -97,18 +106,18 @@ fn host_number(name: &str) -> Result<u32> {
 }
 
 /// The port that a virtual one is made on: the one that is named, else the first that can have one, by name.
-fn parent(driver: &HostDriver, device: &NodeDevice) -> Result<ScsiHostCapability> {
+fn parent(devices: &Devices<'_>, device: &NodeDevice) -> Result<ScsiHostCapability> {
     let selector = &device.parent_selector;
     let missing = || internal(format!("Could not find parent device for '{}'", device.name));
     let is_same = |name: &Option<Text>, wanted: &Option<Text>| wanted.is_some() && name == wanted;
     if let Some(name) = &device.parent {
-        let named = driver.device(name.as_str()).map_err(|_| missing())?;
+        let named = devices.device(name.as_str()).map_err(|_| missing())?;
         return scsi_host(&named)
             .filter(|host| host.vport_ops.is_some())
             .cloned()
             .ok_or_else(|| internal(format!("Parent device {name} is not capable of vport operations")));
     }
-    let mut ports = ports(driver)?;
+    let mut ports = ports(devices)?;
     let found = if selector.wwnn.is_some() {
         ports.find(|host| {
             host.fc_host.as_ref().is_some_and(|port| {
@@ -125,90 +134,19 @@ fn parent(driver: &HostDriver, device: &NodeDevice) -> Result<ScsiHostCapability
     found.ok_or_else(missing)
 }
 
-fn describe(driver: &HostDriver, name: &DeviceName) -> Option<ScsiHostCapability> {
-    scsi_host(&driver.device(name.as_str()).ok()?).cloned()
+fn describe(devices: &Devices<'_>, name: &DeviceName) -> Option<ScsiHostCapability> {
+    scsi_host(&devices.device(name.as_str()).ok()?).cloned()
 }
 
 /// The ports that can have virtual ones.
-fn ports(driver: &HostDriver) -> Result<impl Iterator<Item = ScsiHostCapability>> {
-    let names = driver.list_names(ListFlags::CAP_VPORTS)?;
-    Ok(names.into_iter().filter_map(|name| describe(driver, &name)))
-}
-
-/// Has the kernel make or delete a virtual port; the names as the kernel has them.
-fn write(driver: &HostDriver, host: u32, change: Change, names: &Names) -> Result<Names> {
-    let attribute = change.attribute();
-    let root = driver.root();
-    let host_name = format!("host{host}");
-    let path_in = |class: &str| join(&join(class.as_bytes(), host_name.as_bytes()), attribute.as_bytes());
-    let Some(path) = CLASSES_OF_PORTS.iter().map(|class| path_in(class)).find(|path| root.exists(path))
-    else {
-        let detail = format!("vport operation '{attribute}' is not supported for {host_name}");
-        return Err(Error::new(ErrorDomain::NODEDEV, ErrorCode::OPERATION_INVALID, detail));
-    };
-    let value = format!("{}:{}", names.port, names.node);
-    let failed = |error: &std::io::Error| {
-        let path = String::from_utf8_lossy(&path);
-        let what = format!("Write of '{value}' to '/{path}' during vport create/delete failed");
-        Error::system(ErrorDomain::NODEDEV, what, error)
-    };
-    // What the kernel would take for names without being any is refused as the kernel refuses others.
-    let (Some(node), Some(port)) = (normalised(&names.node), normalised(&names.port)) else {
-        let invalid = std::io::Error::from_raw_os_error(INVALID);
-        return Err(failed(&invalid).with_help("a World Wide Name has 16 hexadecimal digits"));
-    };
-    let names = Names { node, port };
-    let value = format!("{}:{}", names.port, names.node);
-    match root.write(&path, value.as_bytes()) {
-        Ok(()) => Ok(names),
-        Err(SysError::Io { source, .. }) => Err(failed(&source)),
-        Err(other) => Err(internal(other.to_string()).with_help("leave out --root to change this machine")),
-    }
-}
-
-/// `EINVAL`, the same on all of Linux's architectures.
-const INVALID: i32 = 22;
-
-/// A World Wide Name as sysfs has it, but for the `0x`: 16 digits in lower case. It may be given with `0x`, and with a colon
-/// or a dash between its bytes.
-fn normalised(name: &str) -> Option<String> {
-    let bare = name.strip_prefix("0x").or_else(|| name.strip_prefix("0X")).unwrap_or(name);
-    let digits: String = match bare.len() {
-        16 => bare.to_owned(),
-        // 8 pairs with 7 separators, all the same.
-        23 => {
-            let separator = bare.chars().nth(2).filter(|c| [':', '-'].contains(c))?;
-            let pairs: Vec<_> = bare.split(separator).collect();
-            pairs.iter().all(|pair| pair.len() == 2).then(|| pairs.concat())?
-        }
-        _ => return None,
-    };
-    (digits.len() == 16 && digits.bytes().all(|digit| digit.is_ascii_hexdigit()))
-        .then(|| digits.to_ascii_lowercase())
+fn ports(devices: &Devices<'_>) -> Result<impl Iterator<Item = ScsiHostCapability>> {
+    let names = devices.list_names(ListFlags::CAP_VPORTS)?;
+    Ok(names.into_iter().filter_map(|name| describe(devices, &name)))
 }
 
 #[cfg(test)]
 mod tests {
-    use super::{host_number, normalised};
-
-    #[test]
-    fn names_are_taken_in_every_usual_way_of_writing() {
-        for (given, want) in [
-            ("2001001b32a9da5e", Some("2001001b32a9da5e")),
-            ("0x2001001B32A9DA5E", Some("2001001b32a9da5e")),
-            ("20:01:00:1b:32:a9:da:5e", Some("2001001b32a9da5e")),
-            ("20-01-00-1b-32-a9-da-5e", Some("2001001b32a9da5e")),
-            ("20:01-00:1b:32:a9:da:5e", None),
-            ("2001001b32a9da5", None),
-            ("2001001b32a9da5g", None),
-            ("2001001b32a9da5e0", None),
-            ("éééééééé", None),
-            ("20:01:00:1b:32:a9:da:5é", None),
-            ("", None),
-        ] {
-            assert_eq!(normalised(given).as_deref(), want, "{given}");
-        }
-    }
+    use super::host_number;
 
     #[test]
     fn only_names_of_hosts_have_a_number() {

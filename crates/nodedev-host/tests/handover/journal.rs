@@ -180,3 +180,36 @@ fn the_console_does_not_keep_a_card_that_vfio_has() {
     assert_eq!(journal(&program(&kernel)).len(), 1);
     program(&kernel).detach(&name(UNUSED)).unwrap();
 }
+
+/// An entry as it was written before entries had a kind.
+fn of_version_1(kernel: &FakeKernel, state: &str) {
+    let content = include_str!("journal-1.json").replace("STATE", state);
+    fs::create_dir_all(entry(kernel, PINNED).parent().unwrap()).unwrap();
+    fs::write(entry(kernel, PINNED), content).unwrap();
+}
+
+#[test]
+fn an_entry_of_the_first_version_gives_back_what_it_knows_and_is_recovered_from() {
+    let kernel = host();
+    program(&kernel).detach(&name(PINNED)).unwrap();
+    of_version_1(&kernel, "detached");
+    assert_eq!(journal(&program(&kernel)), [(PINNED.into(), HandoverState::Detached)]);
+    program(&kernel).reattach(&name(PINNED)).unwrap();
+    assert_eq!(served(&kernel, PINNED), is(Some("uio"), "uio"));
+
+    // Nothing had been written to the device yet.
+    of_version_1(&kernel, "detaching");
+    let issues = program(&kernel).recover_handovers().unwrap();
+    assert!(issues[0].problem.contains("undone"), "{issues:?}");
+    assert_eq!((served(&kernel, PINNED), journal(&program(&kernel))), (is(Some("uio"), "uio"), Vec::new()));
+
+    // All had been written.
+    program(&kernel).detach(&name(PINNED)).unwrap();
+    of_version_1(&kernel, "detaching");
+    let issues = program(&kernel).recover_handovers().unwrap();
+    assert!(issues[0].problem.contains("finished"), "{issues:?}");
+    let written = fs::read_to_string(entry(&kernel, PINNED)).unwrap();
+    assert!(written.contains("\"version\": 2") && written.contains("\"kind\": \"binding\""), "{written}");
+    program(&kernel).reattach(&name(PINNED)).unwrap();
+    assert_eq!(served(&kernel, PINNED), is(Some("uio"), "uio"));
+}

@@ -352,7 +352,7 @@ fn a_damaged_entry_is_reported_refused_and_can_be_forgotten() {
         assert!(!driver.forget_handover(&name(UNUSED)).unwrap());
         assert!(driver.forget_handover("nosuch").is_err());
         for (what, with) in [
-            ("\"version\": 1", "\"version\": 2"),
+            ("\"version\": 2", "\"version\": 3"),
             ("0000:04:00.0\"", "0000:04:00.1\""),
             ("vfio-pci\"", "../x\""),
         ] {

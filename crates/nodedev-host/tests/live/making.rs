@@ -22,7 +22,7 @@ use super::feed::{Feed, Piece};
 const PARENT: &str = "devices/pci0000:00/0000:00:03.0";
 const UUID: &str = "2ba9b46c-9c1f-4f2c-a1d8-2a8c0c4a9a10";
 const NAME: &str = "mdev_2ba9b46c_9c1f_4f2c_a1d8_2a8c0c4a9a10_0000_00_03_0";
-/// What the script makes up.
+/// What the kernel makes up.
 const MADE_UP: &str = "mdev_11111111_2222_3333_4444_555555555555_0000_00_03_0";
 const PORT: &str = "devices/platform/host5";
 
@@ -62,6 +62,8 @@ impl Host {
         ] {
             tree.add(&device).unwrap();
         }
+        let random = "proc/sys/kernel/random/uuid";
+        tree.file(random, b"11111111-2222-3333-4444-555555555555\n").unwrap();
         tree.file("usr/sbin/mdevctl", include_bytes!("mdevctl.sh")).unwrap();
         let script = tree.root().join("usr/sbin/mdevctl");
         fs::set_permissions(script, fs::Permissions::from_mode(0o755)).unwrap();
@@ -297,7 +299,10 @@ fn a_transient_mediated_device_comes_with_its_call_and_goes() {
     let made = host.driver.create_xml(&mdev(None, "t-1", ""), CreateFlags::empty()).unwrap();
     assert_eq!(made.as_str(), MADE_UP);
     assert_eq!(host.driver.parent(MADE_UP).unwrap().unwrap().as_str(), "pci_0000_00_03_0");
-    assert_eq!(host.ran(), ["start --parent=0000:00:03.0 --jsonfile=/dev/stdin"]);
+    assert_eq!(
+        host.ran(),
+        ["start --parent=0000:00:03.0 --jsonfile=/dev/stdin --uuid=11111111-2222-3333-4444-555555555555"]
+    );
     assert!(!host.driver.is_persistent(MADE_UP).unwrap());
     // A guest has it through its own node.
     let (root, uuid) = (host.tree.root(), "11111111-2222-3333-4444-555555555555");

@@ -22,8 +22,6 @@ while [ $# -gt 0 ]; do
 done
 if [ -n "$help" ]; then exit 0; fi
 if [ -e refuse ]; then cat refuse >&2; exit 1; fi
-new=
-if [ -z "$uuid" ]; then uuid=11111111-2222-3333-4444-555555555555; new=1; fi
 file=etc/mdevctl.d/$parent/$uuid
 device=sys/devices/pci0000:00/0000:00:03.0/$uuid
 begin() {
@@ -55,4 +53,3 @@ stop)
     rm -f "sys/bus/mdev/devices/$uuid"
     ;;
 esac
-if [ -n "$new" ]; then echo "$uuid"; fi

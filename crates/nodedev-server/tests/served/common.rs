@@ -9,14 +9,14 @@ use std::sync::{Arc, Condvar, Mutex};
 use std::time::Duration;
 
 use nodedev_driver::{
-    Caller, Change, Changes, CreateFlags, DetachOptions, Devices, Driver, Entry, Error, ErrorDomain,
-    EventLog, ExplainOptions, Happened, HostInfo, LibvirtCalls, LibvirtChange, LibvirtEvent, ListFlags,
-    Operations, ReattachOptions, ResetOptions, Result, Revision, Rules, Scope, Snapshot, UpdateFlags, View,
-    Watch, XmlFlags,
+    Caller, Change, ChangeRequest, Changes, CreateFlags, DetachOptions, Devices, Driver, Entry, Error,
+    ErrorDomain, EventLog, ExplainOptions, Happened, HostInfo, LibvirtCalls, LibvirtChange, LibvirtEvent,
+    ListFlags, Operations, ReattachOptions, ResetOptions, Result, Revision, Rules, Scope, Snapshot,
+    UpdateFlags, View, Watch, XmlFlags,
 };
 use nodedev_model::{
-    CapabilityType, DeviceName, DeviceState, Explanation, HandoverOperation, HandoverPlan, Handovers, Issue,
-    Outcome, Visibility,
+    CapabilityType, ChangePlan, DeviceName, DeviceState, Explanation, HandoverOperation, HandoverPlan,
+    Handovers, Issue, Outcome, Visibility,
 };
 use nodedev_rpc::*;
 use nodedev_server::{Access, AllowAll, End, Identity as Who, Options, Peer, Service, Settings, Workers};
@@ -284,6 +284,10 @@ impl Operations for Fake {
     }
 
     fn reset_with(&self, _: &str, _: &ResetOptions) -> Result<HandoverPlan> {
+        Err(Error::no_native_call())
+    }
+
+    fn plan_change(&self, _: &ChangeRequest<'_>) -> Result<ChangePlan> {
         Err(Error::no_native_call())
     }
 

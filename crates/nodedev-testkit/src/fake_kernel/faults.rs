@@ -37,6 +37,11 @@ impl Faults {
         failed
     }
 
+    /// Whether everything fails by now.
+    pub(super) fn has_crashed(&self) -> bool {
+        self.crash.is_some_and(|crash| self.steps >= crash)
+    }
+
     /// Whether the last step was the one of the crash.
     pub(super) fn crashed_now(&self) -> bool {
         self.crash == Some(self.steps)

@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 use std::{fs, io};
 
 use super::errno::{EBUSY, ENODEV};
+use super::vport;
 
 /// Drivers that serve a device for VFIO have a folder of nodes in it.
 const VFIO_DEVICES: &str = "vfio-dev";
@@ -73,6 +74,7 @@ impl Pci {
                 unbind(folder, address)
             }
             "drivers_probe" => self.probe(folder, address),
+            name @ ("vport_create" | "vport_delete") => vport::write(folder, holder, name, address),
             "reset" => {
                 let address = holder.file_name().unwrap_or_default().to_string_lossy().into_owned();
                 self.resets.push(address);
