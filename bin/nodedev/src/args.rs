@@ -106,6 +106,29 @@ pub(crate) enum Command {
     Reset(ResetArgs),
     /// Say whether guests can have PCI devices, and if not, why, and what would help
     Explain(ExplainArgs),
+    /// Make a mediated device or a virtual port as a document says
+    #[command(alias = "nodedev-create")]
+    Create(DocumentArgs),
+    /// Define a mediated device, or change its definition, as a document says
+    #[command(alias = "nodedev-define")]
+    Define(DocumentArgs),
+    /// Start mediated devices that are defined
+    #[command(alias = "nodedev-start")]
+    Start(ActArgs),
+    /// Change a mediated device as a document says
+    ///
+    /// Without --live and --config, the device if it is active, else its definition.
+    #[command(alias = "nodedev-update")]
+    Update(UpdateArgs),
+    /// Remove mediated devices and virtual ports; definitions stay
+    #[command(alias = "nodedev-destroy")]
+    Destroy(ActArgs),
+    /// Remove definitions of mediated devices
+    #[command(alias = "nodedev-undefine")]
+    Undefine(ActArgs),
+    /// Have mediated devices start with the host
+    #[command(alias = "nodedev-autostart")]
+    Autostart(AutostartArgs),
     /// See and mend what is remembered of detached devices
     #[command(subcommand)]
     Handover(HandoverCommand),
@@ -334,6 +357,64 @@ impl TellingArgs {
 }
 
 #[derive(Debug, Args)]
+pub(crate) struct DocumentArgs {
+    /// The document; - is standard input
+    #[arg(value_name = "FILE")]
+    pub(crate) file: PathBuf,
+    /// Also check it against the rules of libvirt's schema
+    #[arg(long)]
+    pub(crate) validate: bool,
+    #[command(flatten)]
+    pub(crate) planning: PlanningArgs,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct ActArgs {
+    #[command(flatten)]
+    pub(crate) devices: NamesArgs,
+    #[command(flatten)]
+    pub(crate) planning: PlanningArgs,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct AutostartArgs {
+    #[command(flatten)]
+    pub(crate) act: ActArgs,
+    /// Have them not start with the host
+    #[arg(long)]
+    pub(crate) disable: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct UpdateArgs {
+    /// Name of the device
+    #[arg(value_name = "NAME", add = ArgValueCandidates::new(device_names))]
+    pub(crate) name: String,
+    /// The document; - is standard input
+    #[arg(value_name = "FILE")]
+    pub(crate) file: PathBuf,
+    /// The device as it runs
+    #[arg(long)]
+    pub(crate) live: bool,
+    /// Its definition
+    #[arg(long)]
+    pub(crate) config: bool,
+    #[command(flatten)]
+    pub(crate) planning: PlanningArgs,
+}
+
+// Whether a change is made, or told.
+#[derive(Debug, Args)]
+pub(crate) struct PlanningArgs {
+    /// Print what would be done, and do nothing
+    #[arg(long)]
+    pub(crate) dry_run: bool,
+    /// Print that as JSON, a line for each device; `nodedev schema change` describes it
+    #[arg(long, requires = "dry_run")]
+    pub(crate) json: bool,
+}
+
+#[derive(Debug, Args)]
 pub(crate) struct ExplainArgs {
     #[command(flatten)]
     pub(crate) devices: FunctionsArgs,
@@ -423,6 +504,8 @@ pub(crate) enum Document {
     Watch,
     /// detach, reattach and reset --json: a line
     Plan,
+    /// create, define, start, update, destroy, undefine and autostart --dry-run --json: a line
+    Change,
     /// explain --json: a line
     Explain,
     /// handover list --json

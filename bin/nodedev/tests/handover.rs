@@ -133,3 +133,100 @@ fn a_driver_without_the_native_calls_is_asked_in_libvirts_way() {
         }
     }
 }
+
+/// A host with a parent of mediated devices, one of which is defined and one of which is active and defined.
+fn with_mediated_devices() -> nodedev_testkit::tree::Tree {
+    use nodedev_testkit::tree::{Device, Tree};
+    let mut tree = Tree::temporary().unwrap();
+    let parent = "devices/pci0000:00/0000:00:03.0";
+    let device = Device::new(parent, "bus/pci")
+        .uevent("PCI_CLASS", "30000")
+        .uevent("PCI_ID", "8086:591B")
+        .uevent("PCI_SLOT_NAME", "0000:00:03.0")
+        .attr("class", "0x030000")
+        .attr("vendor", "0x8086")
+        .attr("device", "0x591b")
+        .attr("mdev_supported_types/t-1/device_api", "vfio-pci")
+        .attr("mdev_supported_types/t-1/available_instances", 2);
+    tree.add(&device).unwrap();
+    tree.add(
+        &Device::new(format!("{parent}/{ACTIVE}"), "bus/mdev")
+            .link("mdev_type", format!("{parent}/mdev_supported_types/t-1")),
+    )
+    .unwrap();
+    let definition = br#"{"mdev_type":"t-1","start":"manual","attrs":[{"a":"1"}]}"#;
+    for uuid in [ACTIVE, DEFINED] {
+        tree.file(&format!("etc/mdevctl.d/0000:00:03.0/{uuid}"), definition).unwrap();
+    }
+    tree
+}
+
+const ACTIVE: &str = "11111111-2222-3333-4444-555555555555";
+const DEFINED: &str = "2ba9b46c-9c1f-4f2c-a1d8-2a8c0c4a9a10";
+
+fn mdev(uuid: &str) -> String {
+    format!("mdev_{}_0000_00_03_0", uuid.replace('-', "_"))
+}
+
+#[test]
+fn a_dry_run_of_a_mediated_device_prints_the_command_and_changes_nothing() {
+    let tree = with_mediated_devices();
+    let document = tree.root().join("new.xml");
+    let uuid = "33333333-2222-3333-4444-555555555555";
+    let xml = format!(
+        "<device><parent>pci_0000_00_03_0</parent><capability type='mdev'><type id='t-1'/><uuid>{uuid}</uuid>\
+         <attr name='a' value='1'/></capability></device>"
+    );
+    std::fs::write(&document, xml).unwrap();
+    let ran = |args: &str| run(&format!("--root {} {args}", tree.root().display()));
+    let file = document.display();
+    let json = r#"'{"mdev_type":"t-1","start":"manual","attrs":[{"a":"1"}]}'"#;
+    let piped = format!("printf '%s\\n' {json} | mdevctl");
+    let input = "--parent=0000:00:03.0 --jsonfile=/dev/stdin";
+    for (args, want) in [
+        (format!("create --dry-run {file}"), format!("{piped} start {input} --uuid={uuid}")),
+        (format!("nodedev-define --dry-run {file}"), format!("{piped} define {input} --uuid={uuid}")),
+        (
+            format!("start --dry-run {}", mdev(DEFINED)),
+            format!("mdevctl start --parent=0000:00:03.0 --uuid={DEFINED}"),
+        ),
+        (format!("destroy --dry-run {}", mdev(ACTIVE)), format!("mdevctl stop --uuid={ACTIVE}")),
+        (
+            format!("undefine --dry-run {}", mdev(DEFINED)),
+            format!("mdevctl undefine --parent=0000:00:03.0 --uuid={DEFINED}"),
+        ),
+        (
+            format!("autostart --dry-run {}", mdev(DEFINED)),
+            format!("mdevctl modify --parent=0000:00:03.0 --uuid={DEFINED} --auto"),
+        ),
+        (
+            format!("autostart --disable --dry-run {}", mdev(DEFINED)),
+            format!("Device {} is so already", mdev(DEFINED)),
+        ),
+    ] {
+        let ran = ran(&args);
+        assert_eq!(
+            (ran.code, ran.stdout.as_str()),
+            (0, format!("{want}\n").as_str()),
+            "{args}: {}",
+            ran.stderr
+        );
+    }
+    // What stands in the way is told as the call itself would tell it.
+    let refused = ran(&format!("start --dry-run {}", mdev(ACTIVE)));
+    assert_eq!(refused.code, 1);
+    assert!(refused.stderr.contains("Device is already active"), "{}", refused.stderr);
+    let plan: Value = serde_json::from_str(&ran(&format!("create --dry-run --json {file}")).stdout).unwrap();
+    assert_eq!(plan["operation"], "create");
+    assert_eq!(plan["device"]["key"], format!("0000:00:03.0@{uuid}"));
+    assert_eq!(
+        (&plan["device"]["before"]["active"], &plan["device"]["after"]["active"]),
+        (&false.into(), &true.into())
+    );
+    assert_eq!(plan["undo"][0]["value"], format!("stop --uuid={uuid}"));
+    assert_eq!(ran(&format!("create --json {file}")).code, 2, "--json goes with --dry-run");
+    // A recording is never changed, and neither is libvirt's test driver asked for plans.
+    let recording = ran(&format!("create {file}"));
+    assert_eq!(recording.code, 1);
+    assert!(recording.stderr.contains("leave out --root"), "{}", recording.stderr);
+}

@@ -1,6 +1,7 @@
 //! The commands, a module each.
 
 mod caps;
+mod change;
 pub(crate) mod completions;
 mod detach;
 mod diff;
@@ -30,6 +31,7 @@ use crate::args::{Cli, Command};
 use crate::exit::{Exit, Tally};
 use crate::output::Output;
 use crate::{report, session};
+use change::Act;
 
 /// Runs the command that was asked for.
 pub(crate) fn run(cli: &Cli, out: &mut Output) -> anyhow::Result<Exit> {
@@ -48,6 +50,13 @@ pub(crate) fn run(cli: &Cli, out: &mut Output) -> anyhow::Result<Exit> {
         Command::Reattach(args) => reattach::run(&change()?, args, out),
         Command::Reset(args) => reset::run(&change()?, args, out),
         Command::Explain(args) => explain::run(&change()?, args, out),
+        Command::Create(args) => change::create(&change()?, args, out),
+        Command::Define(args) => change::define(&change()?, args, out),
+        Command::Start(args) => change::act(&change()?, Act::Start, args, out),
+        Command::Update(args) => change::update(&change()?, args, out),
+        Command::Destroy(args) => change::act(&change()?, Act::Destroy, args, out),
+        Command::Undefine(args) => change::act(&change()?, Act::Undefine, args, out),
+        Command::Autostart(args) => change::autostart(&change()?, args, out),
         Command::Handover(command) => handover::run(&change()?, command, out),
         Command::Record(args) => record::run(&cli.global, args),
         Command::Diff(args) => diff::run(&cli.global, args, out),

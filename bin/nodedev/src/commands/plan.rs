@@ -76,13 +76,13 @@ pub(super) fn tell(
 }
 
 /// A step as a command for a shell: sh, bash, zsh or fish.
-fn command(step: &PlanStep) -> String {
+pub(super) fn command(step: &PlanStep) -> String {
     let (value, file) = (word(&step.value), word(&step.file));
     match step.action {
         StepAction::LoadModule => format!("modprobe -b -- {value}"),
         StepAction::RemoveFile => format!("rm -f -- {file}"),
         StepAction::RunProgram => {
-            let arguments: Vec<_> = step.value.split(' ').map(word).collect();
+            let arguments: Vec<_> = step.value.split(' ').map(argument).collect();
             let run = format!("{file} {}", arguments.join(" "));
             match &step.input {
                 Some(input) => format!("printf '%s\\n' {} | {run}", word(input)),
@@ -95,6 +95,18 @@ fn command(step: &PlanStep) -> String {
             format!("printf '%s\\n' {value} > {file}")
         }
         _ => format!("echo {value} > {file}"),
+    }
+}
+
+/// An argument of a program: the name of an option stands as it is.
+fn argument(text: &str) -> Cow<'_, str> {
+    match text.split_once('=') {
+        Some((option, value))
+            if option.starts_with("--") && option.bytes().all(|b| b == b'-' || b.is_ascii_lowercase()) =>
+        {
+            format!("{option}={}", word(value)).into()
+        }
+        _ => word(text),
     }
 }
 

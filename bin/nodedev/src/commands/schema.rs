@@ -1,7 +1,7 @@
 use std::io::Write;
 
 use nodedev::document::{Inventory, ListedDevice, WatchLine};
-use nodedev::{Explanation, HandoverPlan, Handovers, Issue};
+use nodedev::{ChangePlan, Explanation, HandoverPlan, Handovers, Issue};
 use schemars::generate::SchemaSettings;
 
 use crate::args::{Document, SchemaArgs};
@@ -17,6 +17,7 @@ pub(super) fn run(args: &SchemaArgs, out: &mut Output) -> anyhow::Result<Exit> {
         Document::List => generator.into_root_schema_for::<Vec<ListedDevice<'static>>>(),
         Document::Watch => generator.into_root_schema_for::<WatchLine<'static>>(),
         Document::Plan => generator.into_root_schema_for::<HandoverPlan>(),
+        Document::Change => generator.into_root_schema_for::<ChangePlan>(),
         Document::Explain => generator.into_root_schema_for::<Explanation>(),
         Document::Handover => generator.into_root_schema_for::<Handovers>(),
         Document::Issues => generator.into_root_schema_for::<Vec<Issue>>(),
