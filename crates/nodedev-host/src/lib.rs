@@ -40,6 +40,7 @@ mod mdevctl;
 mod native;
 mod number;
 mod operations;
+mod parallel;
 pub mod pci_config;
 pub mod pci_ids;
 #[doc(hidden)]
