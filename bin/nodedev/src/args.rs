@@ -1,5 +1,6 @@
 //! The definition of the command line. Help texts, man pages and completions come from here.
 
+use std::num::NonZeroUsize;
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
@@ -51,6 +52,10 @@ pub(crate) struct Global {
     /// and the like), test:///default, test:///FILE
     #[arg(short, long, global = true, value_name = "URI")]
     pub(crate) connect: Option<String>,
+    /// How many threads look at this machine or a recording at once; 1 is none beside the program's own [default: as many as
+    /// there are processors, at most 8, and 1 for few devices]
+    #[arg(long, global = true, value_name = "N")]
+    pub(crate) jobs: Option<NonZeroUsize>,
     /// What to say on standard error besides errors
     #[arg(long, global = true, value_name = "LEVEL", default_value = "warn")]
     pub(crate) log: LogLevel,

@@ -1,9 +1,13 @@
 //! The connection that the global options ask for, and names that are looked up on it.
 
 use std::borrow::Cow;
+use std::num::NonZeroUsize;
+use std::path::Path;
 use std::time::Instant;
 
-use nodedev::{ConnectUri, Connection, DeviceName, Error, ErrorCode, ListFlags, Options, View, near_matches};
+use nodedev::{
+    ConnectUri, Connection, DeviceName, Error, ErrorCode, HostDriver, ListFlags, Options, View, near_matches,
+};
 
 use crate::args::Global;
 use crate::progress::Progress;
@@ -24,18 +28,33 @@ fn open_for(global: &Global, read_only: bool) -> anyhow::Result<Connection> {
     let start = Instant::now();
     let progress = Progress::start_quiet_phase("reading the host");
     let connection = match (&global.root, &global.connect) {
-        (Some(root), _) => Connection::open_root(root)?,
-        (None, Some(uri)) => connect(uri, read_only)?,
-        (None, None) => Connection::open("nodedev:///system")?,
+        (Some(root), _) => host(Some(root), global.jobs)?,
+        (None, Some(uri)) => connect(uri, read_only, global.jobs)?,
+        (None, None) => host(None, global.jobs)?,
     };
     drop(progress);
     log::info!("opened {} in {:.1?}", describe(global), start.elapsed());
     Ok(connection)
 }
 
+/// This machine, or a recording.
+fn host(root: Option<&Path>, jobs: Option<NonZeroUsize>) -> nodedev::Result<Connection> {
+    let root = Connection::root(root)?;
+    Ok(Connection::from_driver(match jobs {
+        Some(jobs) => HostDriver::with_jobs(root, jobs),
+        None => HostDriver::new(root),
+    }))
+}
+
 /// Opens what a URI names.
-fn connect(uri: &str, read_only: bool) -> nodedev::Result<Connection> {
+fn connect(uri: &str, read_only: bool, jobs: Option<NonZeroUsize>) -> nodedev::Result<Connection> {
     let uri: ConnectUri = uri.parse()?;
+    if let ConnectUri::Host { root, .. } = &uri {
+        return host(root.as_deref(), jobs);
+    }
+    if jobs.is_some() {
+        log::warn!("--jobs has no effect here: it is for this machine and for recordings");
+    }
     if let ConnectUri::Remote(remote) = &uri {
         for parameter in &remote.ignored {
             log::warn!("the parameter {parameter} of the URI has no effect here");

@@ -8,7 +8,8 @@ use std::fs;
 use std::os::unix::fs::symlink;
 use std::path::Path;
 
-use common::run;
+use common::{command, ran, run};
+use nodedev_testkit::fixtures;
 
 /// A PCI function with a network interface, and a bridge that libvirt does not show.
 fn host(root: &Path, driver: &str, state: &str) {
@@ -154,4 +155,29 @@ fn a_scsi_host_can_be_named_by_its_world_wide_names() {
     let ran = run(&format!("--root {root} dumpxml 2000000012341234,1000000012341235"));
     assert_eq!((ran.code, ran.stdout.as_str()), (1, ""));
     assert!(ran.stderr.contains("no SCSI host has the World Wide Names"), "{}", ran.stderr);
+}
+
+#[test]
+fn the_number_of_threads_does_not_show() {
+    let fixture = fixtures::all().unwrap().remove(0);
+    let root = fixture.archive().display().to_string();
+    for what in ["list", "list --extended --json", "dumpxml --all", "show --all --json", "show --all"] {
+        let want = run(&format!("--root {root} --jobs 1 {what}"));
+        assert!(want.code == 0 && !want.stdout.is_empty(), "{what}");
+        let commands =
+            ["", "--jobs 2", "--jobs 8"].map(|jobs| command(&format!("--root {root} {jobs} {what}")));
+        // There is no room for the stack of a thread, so that none can be started.
+        let mut alone = command(&format!("--root {root} --jobs 8 {what}"));
+        alone.env("RUST_MIN_STACK", (1u64 << 46).to_string());
+        for mut command in commands.into_iter().chain([alone]) {
+            let seen = ran(&command.output().unwrap());
+            assert!(
+                (seen.code, &seen.stdout, &seen.stderr) == (0, &want.stdout, &want.stderr),
+                "{command:?}"
+            );
+        }
+    }
+    assert_eq!(run(&format!("--root {root} --jobs 0 list")).code, 2);
+    let elsewhere = run("--connect test:///default --jobs 2 list");
+    assert!(elsewhere.code == 0 && elsewhere.stderr.contains("--jobs has no effect"), "{}", elsewhere.stderr);
 }

@@ -60,6 +60,14 @@ impl Issues {
         }
     }
 
+    /// Adds what another collection has, behind all that is in this one.
+    pub(crate) fn append(&self, other: Self) {
+        self.list.borrow_mut().append(&mut other.list.into_inner());
+        if other.exhausted.get().is_some() {
+            self.exhausted.set(other.exhausted.get());
+        }
+    }
+
     /// All that was reported.
     pub fn into_inner(self) -> Vec<Issue> {
         self.list.into_inner()

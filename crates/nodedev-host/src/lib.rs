@@ -40,6 +40,7 @@ mod making;
 mod mdevctl;
 mod native;
 mod number;
+mod parallel;
 pub mod pci_config;
 pub mod pci_ids;
 pub mod raw;

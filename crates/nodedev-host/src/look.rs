@@ -41,8 +41,9 @@ pub(crate) struct Seen {
 #[derive(Debug)]
 pub(crate) struct Looker<'a> {
     root: &'a Root,
-    issues: &'a Issues,
     prints: Prints,
+    /// How often a device is looked at again if no more files may be open.
+    tries: u32,
     path: Vec<u8>,
     uevent: Vec<u8>,
 }
@@ -57,8 +58,13 @@ pub(crate) enum Prints {
 }
 
 impl<'a> Looker<'a> {
-    pub(crate) fn new(root: &'a Root, issues: &'a Issues, prints: Prints) -> Self {
-        Self { root, issues, prints, path: Vec::new(), uevent: Vec::new() }
+    pub(crate) fn new(root: &'a Root, prints: Prints) -> Self {
+        Self { root, prints, tries: TRIES, path: Vec::new(), uevent: Vec::new() }
+    }
+
+    /// One that looks once, where somebody looks again if no more files may be open.
+    pub(crate) fn impatient(self) -> Self {
+        Self { tries: 0, ..self }
     }
 
     /// What the kernel said of the device that was looked at last.
@@ -67,31 +73,26 @@ impl<'a> Looker<'a> {
     }
 
     /// Looks at the device of a subsystem at `path`. `None` where no more files may be open, so that nobody knows; the issues say so.
-    pub(crate) fn look(&mut self, subsystem: &[u8], path: &[u8]) -> Option<Look> {
+    pub(crate) fn look(&mut self, issues: &Issues, subsystem: &[u8], path: &[u8]) -> Option<Look> {
         self.path.clear();
         self.path.extend_from_slice(path);
         self.path.extend_from_slice(b"/uevent");
-        let issues_before = self.issues.len();
+        let issues_before = issues.len();
         match self.read_uevent() {
             Ok(true) => {}
             Ok(false) => return Some(Look::Gone),
             Err(error) if error.is_vanished() => return Some(Look::Gone),
             Err(error) => {
-                self.issues.error(&error);
+                issues.error(&error);
                 self.uevent.clear();
             }
         }
-        let device = KernelDevice::with_uevent(
-            self.root,
-            path,
-            subsystem,
-            self.issues,
-            std::mem::take(&mut self.uevent),
-        );
+        let device =
+            KernelDevice::with_uevent(self.root, path, subsystem, issues, std::mem::take(&mut self.uevent));
         let class = classify(&device);
         self.uevent = device.into_uevent();
         // What was worked out without a file that is there is wrong.
-        if self.issues.exhausted().is_some() {
+        if issues.exhausted().is_some() {
             return None;
         }
         let Some(Class { kind, visibility, suffix }) = class else { return Some(Look::Nothing) };
@@ -99,7 +100,7 @@ impl<'a> Looker<'a> {
             Kind::Libvirt(CapabilityType::ApMatrix) => DeviceName::from_parts(b"ap", b"matrix", None),
             _ => DeviceName::from_parts(subsystem, basename(path), suffix.as_deref()),
         };
-        self.issues.attribute(issues_before, &name);
+        issues.attribute(issues_before, &name);
         let fingerprint = self.fingerprint(subsystem, path);
         Some(Look::Device(Seen { name, kind, visibility, fingerprint }))
     }
@@ -110,7 +111,7 @@ impl<'a> Looker<'a> {
         let mut tries = 0;
         loop {
             match self.root.read(&self.path, &mut self.uevent, UEVENT_LIMIT) {
-                Err(error) if error.is_exhausted() && tries < TRIES => tries += 1,
+                Err(error) if error.is_exhausted() && tries < self.tries => tries += 1,
                 read => return read.map(|found| found.is_some()),
             }
             std::thread::sleep(BETWEEN_TRIES);

@@ -17,6 +17,7 @@ use crate::issues::KnownIssues;
 use crate::kernel::Issues;
 use crate::live::Counters;
 use crate::look::{Look, Looker, Prints};
+use crate::parallel::Jobs;
 use crate::pci_ids::PciIds;
 use crate::scan::{self, Access, Uevents};
 
@@ -54,6 +55,8 @@ impl Progress {
 pub(crate) struct Shared {
     pub(crate) root: Root,
     pub(crate) pci_ids: PciIds,
+    /// How many threads look at the host at once.
+    pub(crate) jobs: Jobs,
     pub(crate) log: EventLog,
     pub(crate) counters: Counters,
     /// What could not be read for the index.
@@ -118,10 +121,11 @@ pub(crate) fn view_entry(index: &Index, id: Id, parent: Option<Id>) -> Entry {
 }
 
 impl Shared {
-    pub(crate) fn new(root: Root) -> Self {
+    pub(crate) fn new(root: Root, jobs: Jobs) -> Self {
         Self {
             root,
             pci_ids: PciIds::default(),
+            jobs,
             log: EventLog::with_capacity(HISTORY),
             counters: Counters::default(),
             issues: Mutex::default(),
@@ -222,7 +226,7 @@ impl Shared {
     /// Looks at the whole host, and lets others see what is in the index already.
     pub(crate) fn scan(&self, prints: Prints, uevents: Option<&mut Uevents>) -> ControlFlow<()> {
         let issues = Issues::default();
-        let flow = scan::scan(&self.root, &issues, prints, &mut &*self, uevents);
+        let flow = scan::scan(&self.root, &issues, prints, self.jobs, &mut &*self, uevents);
         self.set_exhausted(issues.exhausted());
         *self.known_issues() = KnownIssues::from_iter(issues.into_inner());
         flow
@@ -265,14 +269,14 @@ impl Shared {
     /// Adds the devices above a path to the index, so that its parents are right before all devices are in.
     fn add_above(&self, path: &[u8]) {
         let issues = Issues::default();
-        let mut looker = Looker::new(&self.root, &issues, self.prints());
+        let mut looker = Looker::new(&self.root, self.prints());
         let mut above = parent(path);
         while above.len() > paths::DEVICES.len() {
             let known = self.index().at_path(above).is_some();
             if !known && let Ok(Some(link)) = self.root.read_link(&join(above, b"subsystem")) {
                 let subsystem = basename(&link);
                 if has_node_devices(subsystem)
-                    && let Some(Look::Device(seen)) = looker.look(subsystem, above)
+                    && let Some(Look::Device(seen)) = looker.look(&issues, subsystem, above)
                 {
                     scan::add(&mut self.index_mut(), subsystem, above, seen);
                 }

@@ -8,6 +8,7 @@ mod common;
 
 use std::fs::File;
 use std::io;
+use std::num::NonZeroUsize;
 use std::ops::ControlFlow;
 use std::sync::{Arc, Condvar, Mutex};
 use std::time::{Duration, Instant};
@@ -104,6 +105,8 @@ fn what_cannot_be_looked_at_since_no_more_files_may_be_open_is_an_error_and_is_f
         }
     }
 
+    several_threads_find_what_one_finds();
+
     // Types that are nested in others, and descriptions.
     let files = all_files();
     is_told("types", driver.list_names(ListFlags::CAP_MDEV_TYPES));
@@ -137,4 +140,46 @@ fn what_cannot_be_looked_at_since_no_more_files_may_be_open_is_an_error_and_is_f
         std::thread::sleep(Duration::from_millis(20));
     }
     setrlimit(Resource::Nofile, limit).unwrap();
+}
+
+/// Where one thread has files enough, several have too; and what is told where files are wanting is all, or an error.
+fn several_threads_find_what_one_finds() {
+    let addresses: Vec<String> =
+        (0..60).map(|slot| format!("0000:{:02x}:{:02x}.0", slot / 30, slot % 30)).collect();
+    let tree = tree(&addresses.iter().map(|address| pci(address)).collect::<Vec<_>>());
+    let root = || Root::open(tree.root()).unwrap();
+    let with = |jobs| HostDriver::with_jobs(root(), NonZeroUsize::new(jobs).unwrap());
+    let documents = |driver: &HostDriver| {
+        let mut all = Vec::new();
+        let visited = driver.visit_xml(ListFlags::empty(), XmlFlags::empty(), &mut |name, text| {
+            all.push((name.clone(), text.map(<[u8]>::to_vec)));
+            ControlFlow::Continue(())
+        });
+        visited.map(|()| all)
+    };
+    let want = documents(&with(1)).unwrap();
+    assert_eq!(want.len(), addresses.len() + 1);
+    let mut suffices = 0;
+    for free in [2, 3, 4, 6] {
+        for jobs in [1, 2, 8] {
+            let driver = with(jobs);
+            let mut files = all_files();
+            files.truncate(files.len() - free);
+            let told = documents(&driver);
+            drop(files);
+            match told {
+                Ok(told) => {
+                    for (found, want) in told.iter().zip(&want) {
+                        assert!(found == want || found.0 == want.0 && found.1.is_err(), "{jobs}: {found:?}");
+                    }
+                    let is_complete = told == want;
+                    suffices = if is_complete && jobs == 1 { suffices.max(free) } else { suffices };
+                    assert!(is_complete || suffices != free, "{jobs} threads with {free} files");
+                }
+                Err(_) => assert_ne!(suffices, free, "{jobs} threads"),
+            }
+            assert_eq!(documents(&driver).unwrap(), want, "after {jobs} threads with {free} files");
+        }
+    }
+    assert_ne!(suffices, 0);
 }

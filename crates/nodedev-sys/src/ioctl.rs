@@ -1,10 +1,11 @@
-//! What has no safe wrapper: the request `SIOCETHTOOL`, the system call `kcmp`, and the C library's `malloc_trim`.
+//! What has no safe wrapper: the request `SIOCETHTOOL`, the system calls `kcmp` and `close_range`, and the C library's
+//! `malloc_trim`.
 //!
-//! Source: kernel, `include/uapi/linux/ethtool.h`, `Documentation/networking/netdev-features.rst`; kcmp(2).
+//! Source: kernel, `include/uapi/linux/ethtool.h`, `Documentation/networking/netdev-features.rst`; kcmp(2), close_range(2).
 #![allow(unsafe_code)]
 
 use std::mem::size_of;
-use std::os::fd::{AsFd, AsRawFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
 
 use rustix::io::Errno;
 
@@ -35,6 +36,23 @@ pub(crate) fn shares_files(one: u32, other: u32) -> Result<bool, Errno> {
         libc::syscall(libc::SYS_kcmp, one, other, KCMP_FILES, 0 as libc::c_ulong, 0 as libc::c_ulong)
     };
     if result < 0 { Err(last_error()) } else { Ok(result == 0) }
+}
+
+/// Gives the calling thread a table of open files of its own, with the standard streams and `kept` in it and nothing else. What is
+/// closed there stays open for the other threads. An error where the kernel cannot do that (before Linux 5.9), or does not let
+/// the caller.
+pub(crate) fn unshare_files(kept: BorrowedFd<'_>) -> Result<(), Errno> {
+    const LAST_STREAM: libc::c_uint = 2;
+    let kept = libc::c_uint::try_from(kept.as_raw_fd()).map_err(|_| Errno::BADF)?;
+    let close = |first: libc::c_uint, last: libc::c_uint, flags: libc::c_uint| {
+        // SAFETY: the call takes numbers alone. Files are closed for the calling thread only, as the first call makes a table of
+        // its own for it; the caller uses none of them.
+        let result = unsafe { libc::syscall(libc::SYS_close_range, first, last, flags) };
+        if result < 0 { Err(last_error()) } else { Ok(()) }
+    };
+    // Those above it are not even copied.
+    close(kept.max(LAST_STREAM) + 1, libc::c_uint::MAX, libc::CLOSE_RANGE_UNSHARE as libc::c_uint)?;
+    if kept > LAST_STREAM + 1 { close(LAST_STREAM + 1, kept - 1, 0) } else { Ok(()) }
 }
 
 fn last_error() -> Errno {

@@ -48,6 +48,7 @@ pub mod processes;
 mod programs;
 mod root;
 mod slow_write;
+pub mod threads;
 mod tree;
 pub mod udev;
 pub mod uevent;

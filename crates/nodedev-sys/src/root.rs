@@ -2,7 +2,7 @@ mod folder;
 
 use std::io::{BufRead as _, BufReader, Read as _};
 use std::mem::MaybeUninit;
-use std::os::fd::{BorrowedFd, OwnedFd};
+use std::os::fd::{AsFd as _, BorrowedFd, OwnedFd};
 use std::path::Path;
 
 use rustix::buffer::spare_capacity;
@@ -323,6 +323,14 @@ impl Root {
             Ok(()) => Ok(true),
             Err(errno) if is_absent(errno) => Ok(false),
             Err(errno) => Err(SysError::io(Operation::List, path, errno)),
+        }
+    }
+
+    /// What it is opened as; `None` of an archive.
+    pub(crate) fn descriptor(&self) -> Option<BorrowedFd<'_>> {
+        match &self.backend {
+            Backend::Live(fd) | Backend::Folder(fd) | Backend::Scratch(fd) => Some(fd.as_fd()),
+            Backend::Archive(_) => None,
         }
     }
 

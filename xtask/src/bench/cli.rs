@@ -21,6 +21,9 @@ const RUNS: &[(&str, &[&str], &str)] = &[
 const MOST_OVER_FLOOR: f64 = 1.5;
 /// Most memory per device above that of a process that does nothing, in KiB, for `list`.
 const MOST_KIB: f64 = 1.0;
+/// Most wall and CPU time of several threads over those of one, on two processors or more, from so many devices up.
+const MOST_OVER_ONE: (f64, f64) = (0.6, 1.08);
+const MANY: usize = 10_000;
 /// Highest exponent from 1,000 devices up.
 const MOST_EXPONENT: f64 = 1.05;
 
@@ -36,6 +39,13 @@ struct Took {
 fn median(runs: &[Took]) -> Took {
     let of = |figure: fn(&Took) -> f64| super::median(runs.iter().map(figure).collect());
     Took { wall: of(|run| run.wall), cpu: of(|run| run.cpu), memory: of(|run| run.memory) }
+}
+
+/// The figures of one run: the floor's, and ours by one thread and by as many as it takes by itself.
+struct Run {
+    floor: Took,
+    one: Took,
+    ours: Took,
 }
 
 struct Bench {
@@ -55,7 +65,7 @@ pub(super) fn run(options: &Options) -> Result<Vec<String>> {
     let empty = bench.repeat(options.repeat, &[(bench.nodedev.clone(), vec!["--version".into()])])?[0];
     println!("a process that does nothing: {:.1} ms CPU, {:.1} MiB", empty.cpu / 1e3, empty.memory / 1024.0);
     println!(
-        "{:>7}  {:<18} {:>9} {:>9} {:>9} {:>6} {:>9} {:>8}",
+        "{:>7}  {:<26} {:>9} {:>9} {:>9} {:>6} {:>9} {:>8}",
         "devices", "", "wall ms", "CPU ms", "floor ms", "ratio", "MiB", "KiB/dev"
     );
 
@@ -64,7 +74,7 @@ pub(super) fn run(options: &Options) -> Result<Vec<String>> {
         bench.host(host, count, empty, options.repeat)?;
         return Ok(Vec::new());
     }
-    let mut found: Vec<(usize, Vec<(Took, Took)>)> = Vec::new();
+    let mut found: Vec<(usize, Vec<Run>)> = Vec::new();
     for size in &options.sizes {
         let host = tempfile::Builder::new()
             .prefix("nodedev-bench-")
@@ -129,27 +139,33 @@ impl Bench {
         Ok(runs.iter().map(|runs| median(runs)).collect())
     }
 
-    /// Measures one host and prints its lines; returns the floor's and our figures of each run.
-    fn host(&self, host: &Path, size: usize, empty: Took, repeat: usize) -> Result<Vec<(Took, Took)>> {
+    /// Measures one host and prints its lines; returns the figures of each run.
+    fn host(&self, host: &Path, size: usize, empty: Took, repeat: usize) -> Result<Vec<Run>> {
         // Small hosts take so little that more runs are needed, and cost nothing.
         let repeat = if size < 5_000 { repeat * 3 } else { repeat };
         let mut found = Vec::new();
         for (name, arguments, level) in RUNS {
             let mut ours: Vec<OsString> = vec!["--root".into(), host.into()];
             ours.extend(arguments.iter().map(OsString::from));
+            let mut alone = ours.clone();
+            alone.extend(["--jobs".into(), "1".into()]);
             let floor = (self.tool("floor"), vec![OsString::from(level), host.into()]);
-            let took = self.repeat(repeat, &[floor, (self.nodedev.clone(), ours)])?;
-            let (floor, ours) = (took[0], took[1]);
-            println!(
-                "{size:>7}  {name:<18} {:>9.2} {:>9.2} {:>9.2} {:>6.2} {:>9.1} {:>8.2}",
-                ours.wall / 1e3,
-                ours.cpu / 1e3,
-                floor.cpu / 1e3,
-                ours.cpu / floor.cpu,
-                ours.memory / 1024.0,
-                per_device(ours, empty, size),
-            );
-            found.push((floor, ours));
+            let programs = [floor, (self.nodedev.clone(), alone), (self.nodedev.clone(), ours)];
+            let took = self.repeat(repeat, &programs)?;
+            let [floor, one, ours] = took.as_slice() else { bail!("{} figures", took.len()) };
+            let run = Run { floor: *floor, one: *one, ours: *ours };
+            for (name, took) in [(format!("{name} --jobs 1"), run.one), ((*name).to_owned(), run.ours)] {
+                println!(
+                    "{size:>7}  {name:<26} {:>9.2} {:>9.2} {:>9.2} {:>6.2} {:>9.1} {:>8.2}",
+                    took.wall / 1e3,
+                    took.cpu / 1e3,
+                    run.floor.cpu / 1e3,
+                    took.cpu / run.floor.cpu,
+                    took.memory / 1024.0,
+                    per_device(took, empty, size),
+                );
+            }
+            found.push(run);
         }
         Ok(found)
     }
@@ -160,24 +176,34 @@ fn per_device(took: Took, empty: Took, size: usize) -> f64 {
 }
 
 /// Holds the figures against what the project promises.
-fn verdict(found: &[(usize, Vec<(Took, Took)>)], empty: Took) -> Vec<String> {
+fn verdict(found: &[(usize, Vec<Run>)], empty: Took) -> Vec<String> {
     let mut promises = Promises::default();
+    let processors = std::thread::available_parallelism().map_or(1, std::num::NonZeroUsize::get);
     let large: Vec<_> = found.iter().filter(|(size, _)| *size >= 1_000).collect();
     for (at, (name, ..)) in RUNS.iter().enumerate() {
         for (size, runs) in &large {
-            let (floor, ours) = runs[at];
+            let Run { floor, one, ours } = &runs[at];
             let what = format!("{name} of {size}: CPU over the floor's");
             promises.at_most(what, ours.cpu / floor.cpu, MOST_OVER_FLOOR);
+            if *size >= MANY && processors > 1 {
+                let (wall, cpu) = MOST_OVER_ONE;
+                promises.at_most(
+                    format!("{name} of {size}: wall over --jobs 1's"),
+                    ours.wall / one.wall,
+                    wall,
+                );
+                promises.at_most(format!("{name} of {size}: CPU over --jobs 1's"), ours.cpu / one.cpu, cpu);
+            }
         }
         if let [(small, first), .., (big, last)] = large.as_slice() {
-            let exponent = (last[at].1.cpu / first[at].1.cpu).ln() / (*big as f64 / *small as f64).ln();
+            let exponent = (last[at].ours.cpu / first[at].ours.cpu).ln() / (*big as f64 / *small as f64).ln();
             promises.at_most(format!("{name}: exponent from {small} to {big}"), exponent, MOST_EXPONENT);
         }
     }
     if let Some((size, runs)) = large.last() {
         promises.at_most(
             format!("list of {size}: KiB a device"),
-            per_device(runs[0].1, empty, *size),
+            per_device(runs[0].ours, empty, *size),
             MOST_KIB,
         );
     }

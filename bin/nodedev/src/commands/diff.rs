@@ -47,7 +47,7 @@ pub(super) fn run(global: &Global, args: &DiffArgs, out: &mut Output) -> anyhow:
 }
 
 fn open(global: &Global, path: &Path) -> anyhow::Result<Connection> {
-    let named = Global { root: Some(path.to_owned()), connect: None, log: global.log };
+    let named = Global { root: Some(path.to_owned()), connect: None, ..*global };
     session::open(&named)
 }
 

@@ -38,7 +38,7 @@ pub(crate) struct Describer<'a> {
     /// Whether what only the native view shows is read too.
     pub(crate) is_native: bool,
     /// What the scan just before this pass read already.
-    uevents: Uevents,
+    uevents: Option<&'a Uevents>,
     /// Members of IOMMU groups seen in this pass: the devices of a group share the list.
     pub(crate) groups: RefCell<HashMap<Vec<u8>, pci::GroupMembers>>,
     /// Which folders outside of the index exist: many devices share few drivers.
@@ -47,7 +47,7 @@ pub(crate) struct Describer<'a> {
 }
 
 impl<'a> Describer<'a> {
-    pub(crate) fn new(shared: &'a Shared, uevents: Uevents) -> Self {
+    pub(crate) fn new(shared: &'a Shared, uevents: Option<&'a Uevents>) -> Self {
         Self {
             root: &shared.root,
             pci_ids: &shared.pci_ids,
@@ -108,7 +108,7 @@ impl<'a> Describer<'a> {
             });
             return Some(described);
         }
-        let device = match self.uevents.get(id) {
+        let device = match self.uevents.and_then(|uevents| uevents.get(id)) {
             Some(uevent) => KernelDevice::reopen(self.root, &path, &subsystem, issues, uevent)?,
             None => KernelDevice::open(self.root, &path, &subsystem, issues)?,
         };

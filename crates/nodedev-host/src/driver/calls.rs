@@ -8,7 +8,7 @@ use nodedev_driver::{
     LIBVIRT_VERSION, LibvirtCalls, ListFlags, Operations as _, ReattachOptions, ResetOptions, Result, Rules,
     UpdateFlags, View, Watch, XmlFlags, XmlVisitor,
 };
-use nodedev_model::{CapabilityType, DeviceName, FcHost, NodeDevice, Text, Visibility};
+use nodedev_model::{CapabilityType, DeviceName, FcHost, NodeDevice, Text};
 use nodedev_sys::paths::basename;
 use nodedev_xml::Form;
 
@@ -123,27 +123,7 @@ impl LibvirtCalls for HostDriver {
 
     fn visit_xml(&self, list: ListFlags, xml: XmlFlags, visit: &mut XmlVisitor<'_>) -> Result<()> {
         xml.check(ErrorDomain::NODEDEV, "nodeDeviceGetXMLDesc")?;
-        let describer = self.describer_of_all()?;
-        let mut text = Vec::new();
-        for name in self.list_names(list)? {
-            let issues = Issues::default();
-            let known = self.shared.known(&name).filter(|known| known.visibility == Visibility::Libvirt);
-            let device = known.and_then(|known| describer.describe(known, &issues));
-            if let Some(number) = issues.exhausted() {
-                let error = exhausted(number, format_args!("cannot look at '{name}'"));
-                if visit(&name, Err(error)).is_break() {
-                    break;
-                }
-                continue;
-            }
-            let Some(device) = device else { continue };
-            text.clear();
-            let written = write_xml(&device, xml, &mut text);
-            if visit(&device.name, written.map(|()| text.as_slice())).is_break() {
-                break;
-            }
-        }
-        Ok(())
+        self.visit_documents(list, xml, visit)
     }
 
     fn create_xml(&self, xml: &[u8], flags: CreateFlags) -> Result<DeviceName> {
@@ -282,7 +262,7 @@ fn for_this_process(kernel_driver: Option<&str>) -> DetachOptions {
 }
 
 /// Writes a device as its state asks for: an inactive one is described by its definition.
-fn write_xml(device: &NodeDevice, flags: XmlFlags, text: &mut Vec<u8>) -> Result<()> {
+pub(super) fn write_xml(device: &NodeDevice, flags: XmlFlags, text: &mut Vec<u8>) -> Result<()> {
     let inactive = flags.contains(XmlFlags::INACTIVE);
     if inactive && !device.state.persistent {
         return Err(Error::not_persistent(ErrorDomain::NODEDEV, device.name.as_str()));

@@ -4,12 +4,10 @@ use nodedev_driver::{
     Changes, DeviceVisitor, Devices, Driver, Entry, LibvirtCalls, Operations, Result, Revision, Snapshot,
     View, Watch,
 };
-use nodedev_model::{Issue, NodeDevice, Visibility};
-use nodedev_sys::paths;
+use nodedev_model::{Issue, NodeDevice};
 
-use super::{HostDriver, exhausted_at_host};
+use super::HostDriver;
 use crate::index::{COMPUTER, Index};
-use crate::kernel::Issues;
 use crate::shared::{Known, view_entry};
 
 impl Driver for HostDriver {
@@ -46,25 +44,7 @@ impl Devices for HostDriver {
         after: Option<&str>,
         visit: &mut DeviceVisitor<'_>,
     ) -> Result<Vec<Issue>> {
-        let issues = Issues::default();
-        let describer = self.describer_of_all()?.natively();
-        let mut scratch = Vec::new();
-        for name in self.names_after(view, after)? {
-            let Some(known) = self.shared.known(&name) else { continue };
-            let Some(device) = describer.describe(known, &issues) else { continue };
-            report_replaced(&device, &mut scratch, &issues);
-            if visit(&device).is_break() {
-                break;
-            }
-        }
-        if let Some(number) = issues.exhausted() {
-            return Err(exhausted_at_host(number));
-        }
-        let mut all = self.shared.all_issues();
-        all.extend(issues.into_inner());
-        all.sort_unstable();
-        all.dedup();
-        Ok(all)
+        self.visit_devices(view, after, visit)
     }
 }
 
@@ -93,20 +73,4 @@ fn entries(index: &Index, view: View) -> Vec<Entry> {
     shown
         .map(|id| view_entry(index, id, parents.get(id as usize).copied().filter(|_| id != COMPUTER)))
         .collect()
-}
-
-/// Reports texts of a device that are not UTF-8: its document has something else in their places.
-fn report_replaced(device: &NodeDevice, scratch: &mut Vec<u8>, issues: &Issues) {
-    if device.visibility == Visibility::Native {
-        return;
-    }
-    let before = issues.len();
-    for element in nodedev_xml::replaced_texts(scratch, device) {
-        let path = device.syspath.as_ref().map_or_else(|| format!("/{}", paths::DMI), ToString::to_string);
-        issues.push(
-            path,
-            format!("the text of '{element}' is not UTF-8; XML has U+FFFD in the place of its bytes"),
-        );
-    }
-    issues.attribute(before, &device.name);
 }

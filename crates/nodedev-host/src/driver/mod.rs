@@ -2,11 +2,13 @@ mod calls;
 mod change_error;
 mod devices;
 mod operations;
+mod passes;
 
 pub(crate) use change_error::told;
 
 use std::collections::HashMap;
 use std::io;
+use std::num::NonZeroUsize;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 
@@ -20,7 +22,7 @@ use crate::index::{Id, Index};
 use crate::kernel::Issues;
 use crate::live::{FollowStats, Follower, Source};
 use crate::making::{KnownDevices, Maker};
-use crate::scan::Uevents;
+use crate::parallel::Jobs;
 use crate::shared::{Known, Shared};
 
 /// The node devices of a host: this machine, or a recording of one.
@@ -43,8 +45,19 @@ impl HostDriver {
     /// kept up to date with what happens on the host later, until a call of [`watch`](nodedev_driver::Changes::watch) or
     /// [`snapshot`](nodedev_driver::Changes::snapshot) asks for it; descriptions are always fresh.
     pub fn new(root: Root) -> Self {
+        Self::looking(root, Jobs::default())
+    }
+
+    /// A driver that looks at its host, and describes all its devices, by at most so many threads at once; with 1, by the calling
+    /// thread alone. The other constructors take as many as there are processors for the program, but at most 8, and one for a
+    /// host of few devices. What is told, and in which order, does not depend on it.
+    pub fn with_jobs(root: Root, jobs: NonZeroUsize) -> Self {
+        Self::looking(root, Jobs::Given(jobs))
+    }
+
+    fn looking(root: Root, jobs: Jobs) -> Self {
         Self {
-            shared: Arc::new(Shared::new(root)),
+            shared: Arc::new(Shared::new(root, jobs)),
             by_wwn: Mutex::default(),
             follower: Mutex::default(),
             access: None,
@@ -128,14 +141,7 @@ impl HostDriver {
     }
 
     fn describer(&self) -> Describer<'_> {
-        Describer::new(&self.shared, Uevents::default())
-    }
-
-    /// For a pass over all devices: where the host must be looked at first, that look's reading serves the pass too.
-    fn describer_of_all(&self) -> Result<Describer<'_>> {
-        let mut uevents = Uevents::default();
-        self.shared.ensure_complete(Some(&mut uevents)).map_err(exhausted_at_host)?;
-        Ok(Describer::new(&self.shared, uevents))
+        Describer::new(&self.shared, None)
     }
 
     /// Makes sure that all devices are known.

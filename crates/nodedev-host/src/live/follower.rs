@@ -234,7 +234,7 @@ impl<'a, S: Source> Following<'a, S> {
     /// `None` where no more files may be open: then all devices are looked at again.
     fn look_at(&mut self, subsystem: &[u8], path: &[u8]) -> Option<Look> {
         let issues = Issues::default();
-        let look = Looker::new(&self.shared.root, &issues, self.prints.clone()).look(subsystem, path);
+        let look = Looker::new(&self.shared.root, self.prints.clone()).look(&issues, subsystem, path);
         self.lost_track |= look.is_none();
         if let Some(Look::Device(seen)) = &look {
             self.shared.known_issues().replace(seen.name.clone(), issues.into_inner());
@@ -317,7 +317,8 @@ impl<'a, S: Source> Following<'a, S> {
             let issues = Issues::default();
             let mut fresh =
                 Fresh { index: Index::new(self.shared.index().hasher().clone()), shared: self.shared };
-            if scan::scan(&self.shared.root, &issues, self.prints.clone(), &mut fresh, None).is_break() {
+            let Shared { root, jobs, .. } = self.shared;
+            if scan::scan(root, &issues, self.prints.clone(), *jobs, &mut fresh, None).is_break() {
                 return;
             }
             self.shared.set_exhausted(issues.exhausted());
