@@ -6,12 +6,18 @@ use std::process::{Command, Stdio};
 use std::time::Instant;
 
 use anyhow::{Result, bail};
+use nodedev_testkit::peer::Libvirt;
 use nodedev_testkit::{complete, repository};
 
 use crate::{abi, deps, fuzz, peers, vm};
 
 /// Executions of each fuzz target, where libFuzzer cannot be built.
 const FUZZ_RUNS: &str = "150000";
+
+/// The tests that run programs over our library and over the installed one, which have the same functions in one release alone.
+const C_LIBRARY: &str = "c_library";
+const OTHER_RELEASE: &str =
+    "the installed libvirt is another release than 11.3, which the C library is compared with";
 
 /// How a step ended.
 #[derive(Debug, Clone)]
@@ -68,24 +74,22 @@ pub(crate) fn run(offline: bool) -> Result<()> {
         run.steps.push(("interop", Ended::NotAsked(why), 0.0));
         run.steps.push(("vm", Ended::NotAsked("needs QEMU, libvirt and a kernel of Debian's"), 0.0));
     } else {
-        run.step("abi", |_| abi::check());
-        let arguments = [
-            "test",
-            "--package",
-            "nodedev-interop",
-            "--no-fail-fast",
-            "--",
-            "--ignored",
-            "--test-threads",
-            "1",
-            "--nocapture",
-        ];
+        let targets = interop_targets()?;
+        let mut arguments = vec!["test", "--package", "nodedev-interop", "--no-fail-fast"];
+        if Libvirt::find().is_ok_and(|libvirt| !libvirt.is_reference()) {
+            run.leave_out("abi", OTHER_RELEASE);
+            run.leave_out(C_LIBRARY, OTHER_RELEASE);
+            arguments.push("--lib");
+            arguments.extend(targets.iter().flat_map(|target| ["--test", target]));
+        } else {
+            run.step("abi", |_| abi::check());
+        }
+        arguments.extend(["--", "--ignored", "--test-threads", "1", "--nocapture"]);
         run.step("interop", |run| run.cargo(&arguments));
         if vm::is_possible() {
             run.step("vm", |_| vm::run(&vm::Options::default()));
         } else {
-            println!("\n== vm\n{}", vm::WHERE);
-            run.steps.push(("vm", Ended::LeftOut(vm::WHERE), 0.0));
+            run.leave_out("vm", vm::WHERE);
         }
     }
     run.finish(complete::is_required())
@@ -105,6 +109,12 @@ impl Run {
         };
         let seconds = start.elapsed().as_secs_f64();
         self.steps.push((name, ended, seconds));
+    }
+
+    /// A step that this machine lacks something for.
+    fn leave_out(&mut self, name: &'static str, why: &'static str) {
+        println!("\n== {name}\n{why}");
+        self.steps.push((name, Ended::LeftOut(why), 0.0));
     }
 
     /// A step done by a part of the Rust distribution that not every installation has.
@@ -184,6 +194,20 @@ impl Counts {
     }
 }
 
+/// The targets of the interoperability tests, but for those of the C library.
+fn interop_targets() -> Result<Vec<String>> {
+    let mut targets = Vec::new();
+    for entry in std::fs::read_dir(repository().join("tests/interop/tests"))? {
+        let path = entry?.path();
+        let is_target =
+            path.extension().is_some_and(|extension| extension == "rs") || path.join("main.rs").is_file();
+        let name = path.file_stem().map(|name| name.to_string_lossy().into_owned());
+        targets.extend(name.filter(|name| is_target && name != C_LIBRARY));
+    }
+    targets.sort();
+    Ok(targets)
+}
+
 fn cargo() -> Command {
     let program = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
     let mut command = Command::new(Path::new(&program));
@@ -208,6 +232,15 @@ mod tests {
                 let run = Run { steps, counts: Counts::default() };
                 assert_eq!(run.finish(complete).is_ok(), passes, "{ended:?}, all required: {complete}");
             }
+        }
+    }
+
+    #[test]
+    fn the_other_tests_against_libvirt_are_found() {
+        let targets = interop_targets().unwrap();
+        assert!(!targets.contains(&C_LIBRARY.to_owned()));
+        for target in ["live", "daemon", "wire", "soak"] {
+            assert!(targets.contains(&target.to_owned()), "{targets:?}");
         }
     }
 
