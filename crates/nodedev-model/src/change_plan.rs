@@ -38,7 +38,7 @@ pub enum ChangeOperation {
 }
 
 /// What a change does, or did.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct ChangePlan {
     /// Which change.
     pub operation: ChangeOperation,
@@ -50,10 +50,10 @@ pub struct ChangePlan {
     pub steps: Vec<PlanStep>,
     /// What is done if a step fails after it has changed something. Empty where a step changes all or nothing, and where
     /// nothing can be undone, as the attributes of a running device.
-    #[serde(skip_serializing_if = "Vec::is_empty")]
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub undo: Vec<PlanStep>,
     /// What stands in the way, or should be known.
-    #[serde(skip_serializing_if = "Vec::is_empty")]
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub findings: Vec<Finding>,
 }
 
@@ -66,12 +66,12 @@ impl ChangePlan {
 }
 
 /// A device that a change is about.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct ChangedDevice {
     /// What kind of thing it is.
     pub kind: ResourceKind,
     /// Name. Absent for a virtual port that is to be made: the kernel numbers it.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub name: Option<DeviceName>,
     /// What it is known by before it has a name: `PARENT@UUID`, `hostN@WWPN:WWNN`.
     pub key: String,

@@ -6,7 +6,7 @@ use schemars::{JsonSchema, Schema, schema_for};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
-use crate::{DeviceName, Explanation, HandoverPlan, Handovers, Issue, NodeDevice};
+use crate::{ChangePlan, DeviceName, Explanation, HandoverPlan, Handovers, Issue, NodeDevice, Text};
 
 /// What the caller of a named call has to be allowed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -81,6 +81,8 @@ calls! {
     Reattach "handover.reattach" ReattachRequest => HandoverPlan, Manage;
     /// Resets a device.
     Reset "handover.reset" ResetRequest => HandoverPlan, Manage;
+    /// What would be done to make, change or remove a mediated device or a virtual port.
+    PlanChange "change.plan" PlanChangeRequest => ChangePlan, Manage;
     /// The devices that were taken from the host.
     Handovers "handover.list" HandoversRequest => Handovers, Inspect;
     /// Forgets what is to be given back for a device.
@@ -216,6 +218,71 @@ pub struct ResetRequest {
     /// Only say what would be done.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub dry_run: bool,
+}
+
+/// Request for the plan of a change. Nothing is changed.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(tag = "act", rename_all = "kebab-case", deny_unknown_fields)]
+pub enum PlanChangeRequest {
+    /// A device is made without a definition.
+    Create {
+        /// The document.
+        xml: Text,
+        /// libvirt's flags (`virNodeDeviceCreateXMLFlags`).
+        flags: u32,
+    },
+    /// A device gets a definition.
+    Define {
+        /// The document.
+        xml: Text,
+        /// libvirt's flags (`virNodeDeviceDefineXMLFlags`).
+        flags: u32,
+    },
+    /// A defined device is started.
+    Start {
+        /// Its name.
+        name: String,
+    },
+    /// A device is removed.
+    Destroy {
+        /// Its name.
+        name: String,
+    },
+    /// A definition is removed.
+    Undefine {
+        /// Name of the device.
+        name: String,
+    },
+    /// A device, or its definition, is changed.
+    Update {
+        /// Its name.
+        name: String,
+        /// The document.
+        xml: Text,
+        /// libvirt's flags (`virNodeDeviceUpdateFlags`).
+        flags: u32,
+    },
+    /// Whether a device is started with the host is changed.
+    SetAutostart {
+        /// Its name.
+        name: String,
+        /// Whether it is.
+        autostart: bool,
+    },
+}
+
+impl PlanChangeRequest {
+    /// Name of the device; absent where a document has it.
+    pub fn name(&self) -> Option<&str> {
+        match self {
+            Self::Create { .. } | Self::Define { .. } => None,
+            Self::Start { name }
+            | Self::Destroy { name }
+            | Self::Undefine { name }
+            | Self::Update { name, .. }
+            | Self::SetAutostart { name, .. } => Some(name),
+        }
+    }
 }
 
 /// Request for the devices that were taken from the host.

@@ -9,7 +9,7 @@ use nodedev_driver::{
 };
 use nodedev_model::request::{
     CallError, DetachRequest, DeviceRequest, ExplainAnswer, ExplainReply, ExplainRequest, ForgetRequest,
-    HandoversRequest, NamedCall, ReattachRequest, ResetRequest, VisitReply, VisitRequest,
+    HandoversRequest, NamedCall, PlanChangeRequest, ReattachRequest, ResetRequest, VisitReply, VisitRequest,
 };
 use nodedev_model::{ChangePlan, DeviceName, Explanation, HandoverPlan, Handovers, Issue, NodeDevice};
 use nodedev_rpc::{NamedQuestion, NativeCall, NativeReply, Opaque, Str};
@@ -153,8 +153,25 @@ impl Operations for RemoteDriver {
         self.named(&ResetRequest { name: name.to_owned(), dry_run })
     }
 
-    fn plan_change(&self, _request: &ChangeRequest<'_>) -> Result<ChangePlan> {
-        Err(Error::no_native_call())
+    fn plan_change(&self, request: &ChangeRequest<'_>) -> Result<ChangePlan> {
+        let name = |name: &str| name.to_owned();
+        self.named(&match *request {
+            ChangeRequest::Create { xml, flags } => {
+                PlanChangeRequest::Create { xml: xml.into(), flags: flags.bits() }
+            }
+            ChangeRequest::Define { xml, flags } => {
+                PlanChangeRequest::Define { xml: xml.into(), flags: flags.bits() }
+            }
+            ChangeRequest::Start(device) => PlanChangeRequest::Start { name: name(device) },
+            ChangeRequest::Destroy(device) => PlanChangeRequest::Destroy { name: name(device) },
+            ChangeRequest::Undefine(device) => PlanChangeRequest::Undefine { name: name(device) },
+            ChangeRequest::Update { name: device, xml, flags } => {
+                PlanChangeRequest::Update { name: name(device), xml: xml.into(), flags: flags.bits() }
+            }
+            ChangeRequest::SetAutostart { name: device, autostart } => {
+                PlanChangeRequest::SetAutostart { name: name(device), autostart }
+            }
+        })
     }
 
     fn explain(&self, name: &str, options: &ExplainOptions) -> Result<Explanation> {

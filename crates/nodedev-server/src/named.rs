@@ -3,15 +3,15 @@
 use std::ops::ControlFlow;
 
 use nodedev_driver::{
-    DetachOptions, Error, ErrorCode, ErrorDomain, ExplainOptions, Operations, ReattachOptions, ResetOptions,
-    View,
+    ChangeRequest, CreateFlags, DetachOptions, Error, ErrorCode, ErrorDomain, ExplainOptions, Operations,
+    ReattachOptions, ResetOptions, UpdateFlags, View,
 };
 use nodedev_model::request::{
     CallAccess, CallError, CallName, DetachRequest, DeviceRequest, ExplainAnswer, ExplainReply,
-    ExplainRequest, ForgetReply, ForgetRequest, HandoversRequest, NamedCall, ReattachRequest, ResetRequest,
-    VisitRequest,
+    ExplainRequest, ForgetReply, ForgetRequest, HandoversRequest, NamedCall, PlanChangeRequest,
+    ReattachRequest, ResetRequest, VisitRequest,
 };
-use nodedev_model::{DeviceName, NodeDevice};
+use nodedev_model::{ChangePlan, DeviceName, NodeDevice};
 use nodedev_rpc::{Cost, Fault, Header, NamedAnswer, NamedQuestion, NativeReply, Opaque, Permission};
 use serde::Serialize;
 
@@ -48,6 +48,7 @@ impl Caller {
             CallName::Device => self.run(json, |asked: DeviceRequest| self.device(&asked)),
             CallName::Visit => read(json).and_then(|asked| self.visit(&asked)),
             CallName::Explain => self.run(json, |asked: ExplainRequest| self.explain(&asked)),
+            CallName::PlanChange => self.run(json, |asked: PlanChangeRequest| self.plan_change(&asked)),
             CallName::Handovers => self.run(json, |HandoversRequest {}| {
                 self.may(CallName::Handovers, None)?;
                 Ok(self.operations()?.handovers()?)
@@ -172,6 +173,33 @@ impl Caller {
                 false
             }
         }
+    }
+
+    fn plan_change(&self, asked: &PlanChangeRequest) -> Result<ChangePlan, Failure> {
+        self.may(CallName::PlanChange, asked.name())?;
+        let create = |xml, flags: &u32| (xml, CreateFlags::from_bits_retain(*flags));
+        let request = match asked {
+            PlanChangeRequest::Create { xml, flags } => {
+                let (xml, flags) = create(xml.as_bytes(), flags);
+                ChangeRequest::Create { xml, flags }
+            }
+            PlanChangeRequest::Define { xml, flags } => {
+                let (xml, flags) = create(xml.as_bytes(), flags);
+                ChangeRequest::Define { xml, flags }
+            }
+            PlanChangeRequest::Start { name } => ChangeRequest::Start(name),
+            PlanChangeRequest::Destroy { name } => ChangeRequest::Destroy(name),
+            PlanChangeRequest::Undefine { name } => ChangeRequest::Undefine(name),
+            PlanChangeRequest::Update { name, xml, flags } => ChangeRequest::Update {
+                name,
+                xml: xml.as_bytes(),
+                flags: UpdateFlags::from_bits_retain(*flags),
+            },
+            PlanChangeRequest::SetAutostart { name, autostart } => {
+                ChangeRequest::SetAutostart { name, autostart: *autostart }
+            }
+        };
+        Ok(self.operations()?.plan_change(&request)?)
     }
 
     fn explain(&self, asked: &ExplainRequest) -> Result<ExplainReply, Failure> {

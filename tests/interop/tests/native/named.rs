@@ -4,8 +4,8 @@ use std::ops::ControlFlow;
 use std::path::PathBuf;
 
 use nodedev_driver::{
-    Caller, DetachOptions, Devices as _, Error, ErrorCode, ExplainOptions, LibvirtCalls as _, ListFlags,
-    Operations as _, ReattachOptions, ResetOptions, View,
+    Caller, ChangeRequest, CreateFlags, DetachOptions, Devices as _, Error, ErrorCode, ExplainOptions,
+    LibvirtCalls as _, ListFlags, Operations as _, ReattachOptions, ResetOptions, UpdateFlags, View,
 };
 use nodedev_host::HostDriver;
 use nodedev_model::request::{CallAccess, CallName};
@@ -141,6 +141,43 @@ fn same(here: nodedev_driver::Result<HandoverPlan>, there: nodedev_driver::Resul
         (Err(here), Err(there)) => assert_eq!(told(&here), told(&there)),
         (here, there) => panic!("{here:?} and {there:?}"),
     }
+}
+
+#[test]
+fn changes_of_mediated_devices_are_planned_as_on_the_host() {
+    let mut plans = 0;
+    for root in recorded() {
+        let host = HostDriver::new(Root::open(&root).expect("a recording"));
+        let server = Server::recording(&root);
+        let daemon = server.open();
+        let mut compare =
+            |request: ChangeRequest<'_>| match (host.plan_change(&request), daemon.plan_change(&request)) {
+                (Ok(here), Ok(there)) => {
+                    assert_eq!(here, there, "{request:?}");
+                    plans += 1;
+                }
+                (Err(here), Err(there)) => assert_eq!(told(&here), told(&there), "{request:?}"),
+                (here, there) => panic!("{request:?}: {here:?} and {there:?}"),
+            };
+        let names = host.list_names(ListFlags::CAP_MDEV).expect("a list");
+        for name in names.iter().map(|name| name.as_str()).chain(["computer", "no_such_device"]) {
+            let xml =
+                host.xml(name, nodedev_driver::XmlFlags::empty()).unwrap_or_else(|_| b"<device".to_vec());
+            let flags = CreateFlags::empty();
+            compare(ChangeRequest::Create { xml: &xml, flags });
+            compare(ChangeRequest::Define { xml: &xml, flags: CreateFlags::VALIDATE });
+            compare(ChangeRequest::Start(name));
+            compare(ChangeRequest::Destroy(name));
+            compare(ChangeRequest::Undefine(name));
+            compare(ChangeRequest::Update { name, xml: &xml, flags: UpdateFlags::CONFIG });
+            compare(ChangeRequest::SetAutostart { name, autostart: true });
+        }
+        compare(ChangeRequest::Create {
+            xml: b"<device>\xff</device>",
+            flags: CreateFlags::from_bits_retain(1 << 20),
+        });
+    }
+    assert!(plans > 3, "{plans}");
 }
 
 #[test]
