@@ -9,6 +9,8 @@ pub enum Rules {
     /// is an error; the kernel is waited for as long as it takes.
     #[default]
     Strict,
+    /// Ours, on behalf of a client of this program: nobody waits longer than 30 seconds for the kernel.
+    Served,
     /// libvirt's, for its clients: the rest of the group is theirs to see to; a name that libvirt gives and that is no driver's
     /// (`vfio`) is the driver for VFIO; nobody waits longer than 30 seconds for the kernel.
     Libvirt,

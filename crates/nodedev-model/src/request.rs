@@ -136,11 +136,14 @@ pub struct VisitReply {
     pub more: bool,
 }
 
+/// So many devices can be asked about at once.
+pub const NAMES_MAX: usize = 256;
+
 /// Question about devices.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct ExplainRequest {
-    /// Names of the devices.
+    /// Names of the devices, at most [`NAMES_MAX`].
     pub names: Vec<String>,
     /// Name of the kernel driver that is to serve them; absent: the one that fits.
     #[serde(default, skip_serializing_if = "Option::is_none")]

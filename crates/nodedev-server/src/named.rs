@@ -4,11 +4,11 @@ use std::ops::ControlFlow;
 
 use nodedev_driver::{
     ChangeRequest, CreateFlags, DetachOptions, Error, ErrorCode, ErrorDomain, ExplainOptions, Operations,
-    ReattachOptions, ResetOptions, UpdateFlags, View,
+    ReattachOptions, ResetOptions, Rules, UpdateFlags, View,
 };
 use nodedev_model::request::{
     CallAccess, CallError, CallName, DetachRequest, DeviceRequest, ExplainAnswer, ExplainReply,
-    ExplainRequest, ForgetReply, ForgetRequest, HandoversRequest, NamedCall, PlanChangeRequest,
+    ExplainRequest, ForgetReply, ForgetRequest, HandoversRequest, NAMES_MAX, NamedCall, PlanChangeRequest,
     ReattachRequest, ResetRequest, VisitRequest,
 };
 use nodedev_model::{ChangePlan, DeviceName, NodeDevice};
@@ -59,18 +59,21 @@ impl Caller {
                     group: asked.group,
                     dry_run: asked.dry_run,
                     caller: self.identity.caller(),
+                    rules: Rules::Served,
                     ..DetachOptions::default()
                 };
                 operations.detach_with(&asked.name, &options)
             }),
             CallName::Reattach => self.change_device(json, |asked: ReattachRequest, operations| {
                 let ReattachRequest { name, group, dry_run } = asked;
-                operations
-                    .reattach_with(&name, &ReattachOptions { group, dry_run, ..ReattachOptions::default() })
+                operations.reattach_with(&name, &ReattachOptions { group, dry_run, rules: Rules::Served })
             }),
             CallName::Reset => self.change_device(json, |asked: ResetRequest, operations| {
                 let ResetRequest { name, dry_run } = asked;
-                operations.reset_with(&name, &ResetOptions { dry_run, ..ResetOptions::default() })
+                operations.reset_with(
+                    &name,
+                    &ResetOptions { dry_run, rules: Rules::Served, ..ResetOptions::default() },
+                )
             }),
             CallName::Forget => self.change_device(json, |asked: ForgetRequest, operations| {
                 Ok(ForgetReply { forgotten: operations.forget_handover(&asked.name)? })
@@ -203,6 +206,11 @@ impl Caller {
     }
 
     fn explain(&self, asked: &ExplainRequest) -> Result<ExplainReply, Failure> {
+        if asked.names.len() > NAMES_MAX {
+            let detail =
+                format!("{} names in one request, of which there can be {NAMES_MAX}", asked.names.len());
+            return Err(Error::new(ErrorDomain::NODEDEV, ErrorCode::INVALID_ARG, detail).into());
+        }
         for name in &asked.names {
             self.may(CallName::Explain, Some(name))?;
         }

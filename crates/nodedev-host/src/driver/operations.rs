@@ -25,7 +25,7 @@ use crate::refuse::{self, Makeable};
 /// Names of drivers that clients of libvirt give and that are none.
 const DEFAULT_DRIVER: &str = "vfio";
 const LEGACY_DRIVER: &str = "kvm";
-/// How long the kernel is waited for on behalf of libvirt's clients, which know of no progress.
+/// How long the kernel is waited for on behalf of clients, which know of no progress.
 const CLIENTS_PATIENCE: Duration = Duration::from_secs(30);
 /// How long a look at all entries of the journal counts. It reads each of them, and hosts have thousands.
 const LOOK_AGAIN: Duration = Duration::from_secs(60);
@@ -101,7 +101,7 @@ impl HostDriver {
     fn engine_by(&self, rules: Rules) -> Engine<'_> {
         match rules {
             Rules::Strict => self.engine(),
-            Rules::Libvirt => self.engine().within(CLIENTS_PATIENCE),
+            Rules::Served | Rules::Libvirt => self.engine().within(CLIENTS_PATIENCE),
         }
     }
 
@@ -142,7 +142,7 @@ impl HostDriver {
             kernel_driver,
             force: options.force,
             dry_run: options.dry_run,
-            strict: options.rules == Rules::Strict,
+            strict: options.rules != Rules::Libvirt,
             connected_at: None,
         };
         let plan = match survey {

@@ -75,12 +75,12 @@ fn devices_of_a_daemon_are_those_of_its_host_in_both_views() {
 #[test]
 fn many_devices_come_in_pages_and_each_once() {
     let dir = tempfile::tempdir().expect("a folder");
-    nodedev_testkit::synthetic::Host::new(4_000).write(dir.path()).expect("a host");
+    nodedev_testkit::synthetic::Host::new(2_000).write(dir.path()).expect("a host");
     let host = HostDriver::new(Root::open(dir.path()).expect("a host"));
     let server = Server::recording(dir.path());
     let (here, there) = (all(&host, View::Native), all(&server.open(), View::Native));
     let size: usize = here.0.iter().map(|device| serde_json::to_vec(device).expect("JSON").len()).sum();
-    assert!(size > 2 << 20, "{size} bytes are no three pages");
+    assert!(size > 3 << 19, "{size} bytes are no two pages");
     assert_eq!(there.0.len(), here.0.len());
     assert!(there == here);
 }
@@ -219,6 +219,10 @@ fn what_is_malformed_unknown_or_not_for_this_connection_is_refused() {
     let driver = server.open();
     let wrong = driver.call_named(CallName::Forget.as_str(), b"{}").expect_err("a request without a name");
     assert!(wrong.message().contains("missing field `name`"), "{wrong}");
+    let names = vec!["a"; nodedev_model::request::NAMES_MAX + 1];
+    let json = serde_json::json!({ "names": names }).to_string();
+    let many = driver.call_named(CallName::Explain.as_str(), json.as_bytes()).expect_err("too many names");
+    assert!(many.message().contains("257 names in one request, of which there can be 256"), "{many}");
     let unsupported = driver.handovers().expect_err("invented devices");
     assert_eq!(unsupported.code(), ErrorCode::NO_SUPPORT);
     assert!(driver.is_alive(), "errors end no connection");
