@@ -309,6 +309,48 @@ mod tests {
         }
     }
 
+    /// Messages of the program as its first release sent and took them.
+    #[test]
+    fn frames_of_the_first_release_are_what_they_were() {
+        let bytes = |hex: &str| -> Vec<u8> {
+            let digits: Vec<u8> = hex.bytes().filter(|byte| !byte.is_ascii_whitespace()).collect();
+            let byte =
+                |pair: &[u8]| u8::from_str_radix(std::str::from_utf8(pair).expect("hex"), 16).expect("hex");
+            digits.chunks(2).map(byte).collect()
+        };
+        // Length, program, version, procedure, type, serial, status; then the arguments or the reply.
+        let snapshot = bytes("00000020 6e6f6465 00000001 00000001 00000000 00000007 00000000 00000001");
+        let watch = bytes(
+            "00000028 6e6f6465 00000001 00000002 00000000 00000008 00000000 00000001 00000003 312d3200",
+        );
+        let unwatch = bytes("00000020 6e6f6465 00000001 00000003 00000000 00000009 00000000 00000003");
+        for (frame, serial, call) in [
+            (&snapshot, 7, NativeCall::Snapshot(SnapshotQuestion { native: true })),
+            (&watch, 8, NativeCall::Watch(WatchQuestion { since: Some(text("1-2")) })),
+            (&unwatch, 9, NativeCall::Unwatch(Callback { callback: 3 })),
+        ] {
+            let packet = Packet::parse(frame).expect("whole");
+            assert_eq!(Request::of(&packet.header), Request::Native(call.procedure()));
+            assert_eq!(NativeCall::decode(call.procedure(), packet.payload), Ok(call.clone()));
+            let mut sent = Vec::new();
+            call.encode(serial, &mut sent).expect("short");
+            assert_eq!(sent, *frame, "{call:?}");
+        }
+        let begun = bytes(
+            "00000028 6e6f6465 00000001 00000002 00000001 00000008 00000000 00000003 00000003 312d3200",
+        );
+        let packet = Packet::parse(&begun).expect("whole");
+        let reply = NativeReply::Watch(WatchBegun { callback: 3, revision: text("1-2") });
+        assert_eq!(NativeReply::decode(NativeProcedure::Watch, packet.payload), Ok(reply));
+        let missed = bytes(
+            "00000028 6e6f6465 00000001 00000005 00000002 00000001 00000000 00000003 00000003 312d3900",
+        );
+        let mut told = Vec::new();
+        let event = NativeEvent::Missed(NativeMissed { callback: 3, revision: text("1-9") });
+        event.encode(&mut told).expect("short");
+        assert_eq!(told, missed);
+    }
+
     #[test]
     fn an_unknown_procedure_of_the_program_is_refused_as_one_of_libvirts_is() {
         let request = Request::of(&header(99, 1));

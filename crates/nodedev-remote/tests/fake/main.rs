@@ -4,6 +4,7 @@ mod broken;
 mod contract;
 mod events;
 mod login;
+mod named;
 mod native;
 mod order;
 mod pings;
