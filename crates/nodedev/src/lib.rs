@@ -6,8 +6,9 @@
 //! * libvirt's: [`LibvirtCalls`] ([`list`](LibvirtCalls::list), [`xml`](LibvirtCalls::xml), [`parent`](LibvirtCalls::parent) …)
 //!   give the names, documents and errors of libvirt's node device API, byte for byte;
 //! * the native one: [`Connection::devices`] ([`entries`](Devices::entries), [`device`](Devices::device),
-//!   [`visit`](Devices::visit)) gives [`NodeDevice`] values of every device, also of those that libvirt leaves out. A daemon has
-//!   only libvirt's view: values are read from its documents, and ask for [`View::Libvirt`].
+//!   [`visit`](Devices::visit)) gives [`NodeDevice`] values of every device, also of those that libvirt leaves out. `nodedevd` tells
+//!   the same from afar. Daemons of libvirt have only libvirt's view: values are read from their documents, and ask for
+//!   [`View::Libvirt`] ([`Connection::fullest_view`]).
 //!
 //! [`Connection::changes`] tells what happens to devices, [`Connection::operations`] hands them to guests and back.
 //!
