@@ -10,12 +10,10 @@ use nodedev_remote::Pings;
 
 use crate::c_memory::{c_string, number, text, try_copy};
 use crate::function::Function;
+use crate::open::READ_ONLY;
 use crate::subscriptions::Luggage;
 use crate::types::{CloseFunc, ConnectAuth, ConnectPtr, FreeCallback};
 use crate::{connection, event_loop, open};
-
-/// Flag of an open call: changing calls are refused.
-const READ_ONLY: c_uint = 1;
 
 /// Prepares the library, which needs nothing. Returns 0; -1 in a program that runs with more rights than its caller.
 #[unsafe(no_mangle)]
@@ -100,8 +98,8 @@ unsafe fn open_as(function: &'static str, name: *const c_char, flags: c_uint) ->
         initialise()?;
         // SAFETY: the caller's promise.
         let name = unsafe { text(name) }.map(CStr::to_string_lossy);
+        let opened = open::open(name.as_deref(), flags)?;
         let read_only = flags & READ_ONLY != 0;
-        let opened = open::open(name.as_deref(), read_only)?;
         Ok(connection::insert(opened.source, c_string(opened.uri.as_bytes()), read_only))
     })
 }

@@ -18,6 +18,10 @@ static THIS_MACHINE: Common = Mutex::new((0, Weak::new()));
 /// The invented devices of `test:///default`, of which the same is true.
 static TEST_DEFAULT: Common = Mutex::new((0, Weak::new()));
 
+/// The flag of a connection that refuses to change anything (`VIR_CONNECT_RO`). The others that libvirt has are about guests; its
+/// test driver alone refuses them.
+pub(crate) const READ_ONLY: u32 = 1;
+
 /// What connections have in common, and the process that opened it: a child has a copy that no thread follows.
 type Common = Mutex<(u32, Weak<Source>)>;
 
@@ -29,21 +33,25 @@ pub(crate) struct Opened {
 
 /// Opens a URI. One without a name of a daemon is served by one that listens on this machine; where none does, by this
 /// process, if it can.
-pub(crate) fn open(uri: Option<&str>, read_only: bool) -> Result<Opened> {
+pub(crate) fn open(uri: Option<&str>, flags: u32) -> Result<Opened> {
     let of_environment = || std::env::var(DEFAULT_URI).ok();
     let uri = uri.map(str::to_owned).or_else(of_environment).filter(|uri| !uri.is_empty());
     let uri = uri.unwrap_or_else(|| DEFAULT.to_owned());
-    let source = source(&uri, read_only)?;
+    let source = source(&uri, flags)?;
     Ok(Opened { source, uri })
 }
 
-fn source(uri: &str, read_only: bool) -> Result<Arc<Source>> {
+fn source(uri: &str, flags: u32) -> Result<Arc<Source>> {
+    let read_only = flags & READ_ONLY != 0;
     if !uri.contains(':') {
         let detail = format!("URI '{uri}' does not include a driver name");
         return Err(Error::new(ErrorDomain::NONE, ErrorCode::NO_CONNECT, detail));
     }
     match uri.parse() {
         Ok(ConnectUri::Remote(uri)) => remote(&uri, read_only),
+        Ok(ConnectUri::TestDefault | ConnectUri::TestFile(_)) if flags & !READ_ONLY != 0 => {
+            Err(Error::unsupported_flags(ErrorDomain::TEST, flags & !READ_ONLY, "testConnectOpen"))
+        }
         Ok(parsed @ ConnectUri::TestDefault) => {
             common(&TEST_DEFAULT, Kind::Test, || Connection::open_uri(&parsed, &Options::default()))
         }

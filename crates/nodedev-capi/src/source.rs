@@ -38,9 +38,10 @@ pub(crate) struct Daemon {
 }
 
 impl Daemon {
-    /// The connection, unless it has ended: what ended it was told to the calls that waited then.
+    /// The connection, unless it has ended: what ended it was told to the calls that waited then. That it is another process's, the
+    /// call says.
     fn open(&self) -> Result<&RemoteDriver> {
-        match self.driver.is_alive() {
+        match self.driver.is_alive() || self.driver.is_inherited() {
             true => Ok(&self.driver),
             false => Err(Error::internal(ErrorDomain::RPC, "client socket is closed")),
         }

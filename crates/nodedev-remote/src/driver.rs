@@ -88,9 +88,14 @@ impl RemoteDriver {
         self.link.call::<P, T>(call, read)
     }
 
-    /// Whether the connection has not ended, as far as is known.
+    /// Whether calls can be made: the connection has not ended, as far as is known, and is this process's.
     pub fn is_alive(&self) -> bool {
-        self.link.shared().is_alive()
+        !self.is_inherited() && self.link.shared().is_alive()
+    }
+
+    /// Whether this process is a child of the one that connected: every call fails here, and that one's go on.
+    pub fn is_inherited(&self) -> bool {
+        self.link.is_inherited()
     }
 
     /// Calls `heir` once when the connection ends, from a thread of the connection; at once if it has ended. It must not

@@ -50,6 +50,11 @@ impl Link {
         &self.shared
     }
 
+    /// Whether this process is a child of the one that connected.
+    pub(crate) fn is_inherited(&self) -> bool {
+        std::process::id() != self.process
+    }
+
     /// Puts a call into the buffer of the writer; returns how many bytes it takes.
     pub(crate) fn submit(
         &self,
@@ -57,7 +62,7 @@ impl Link {
         index: usize,
         answers: &Sender<(usize, Answer)>,
     ) -> Result<usize> {
-        if std::process::id() != self.process {
+        if self.is_inherited() {
             return Err(failure::forked());
         }
         self.shared.submit(call, index, answers)
@@ -66,7 +71,7 @@ impl Link {
 
 impl Drop for Link {
     fn drop(&mut self) {
-        if std::process::id() != self.process {
+        if self.is_inherited() {
             // The threads are not here, and the socket is the parent's. Neither may be waited for or shut down; nor may threads
             // be detached, as those of this process may have got their numbers.
             std::mem::forget(std::mem::take(&mut self.threads));

@@ -5,4 +5,5 @@
 mod c_driver;
 mod contract;
 mod events;
+mod opening;
 mod threads;

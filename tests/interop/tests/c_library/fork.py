@@ -38,6 +38,8 @@ if child == 0:
     print(len(own.listDevices(None, 0)) == before, flush=True)
     subprocess.run(["ip", "link", "add", "forked", "address", "02:00:00:00:00:0f", "type", "veth"], check=True)
     wait_for(own)
+    # Libraries whose inherited connections are of no use say so.
+    print("dead or of use", not inherited.isAlive() or len(inherited.listDevices(None, 0)) >= before, flush=True)
     print("inherited", inherited.close(), flush=True)
     wait_for(own)
     print("own", own.close(), flush=True)
