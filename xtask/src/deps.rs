@@ -13,15 +13,26 @@ use serde_json::Value;
 const LAYERS: &[(&str, &[&str])] = &[
     ("nodedev-model", &[]),
     ("nodedev-xml", &["nodedev-model"]),
-    ("nodedev-sys", &[]),
+    ("nodedev-threads", &[]),
+    ("nodedev-sys", &["nodedev-threads"]),
     ("nodedev-rpc", &["nodedev-model"]),
     ("nodedev-driver", &["nodedev-model", "nodedev-xml"]),
     // It changes a host without an index of its devices, and knows no driver.
     ("nodedev-change", &["nodedev-model", "nodedev-sys"]),
-    ("nodedev-host", &["nodedev-change", "nodedev-driver", "nodedev-model", "nodedev-sys", "nodedev-xml"]),
+    (
+        "nodedev-host",
+        &[
+            "nodedev-change",
+            "nodedev-driver",
+            "nodedev-model",
+            "nodedev-sys",
+            "nodedev-threads",
+            "nodedev-xml",
+        ],
+    ),
     // Nothing but what offers it to programs needs the recorder.
     ("nodedev-record", &["nodedev-change", "nodedev-driver", "nodedev-host", "nodedev-model", "nodedev-sys"]),
-    ("nodedev-remote", &["nodedev-driver", "nodedev-model", "nodedev-rpc"]),
+    ("nodedev-remote", &["nodedev-driver", "nodedev-model", "nodedev-rpc", "nodedev-threads"]),
     (
         "nodedev",
         &[
@@ -34,7 +45,10 @@ const LAYERS: &[(&str, &[&str])] = &[
             "nodedev-xml",
         ],
     ),
-    ("nodedev-capi", &["nodedev", "nodedev-driver", "nodedev-model", "nodedev-remote", "nodedev-rpc"]),
+    (
+        "nodedev-capi",
+        &["nodedev", "nodedev-driver", "nodedev-model", "nodedev-remote", "nodedev-rpc", "nodedev-threads"],
+    ),
     ("nodedev-server", &["nodedev-driver", "nodedev-model", "nodedev-rpc"]),
     ("nodedev-cli", &["nodedev"]),
     (
@@ -105,6 +119,21 @@ const NODE_NAMES: &str =
     "names of device nodes are values, printed and told apart by; nothing is opened by them";
 /// The package whose C interface needs process-wide state.
 const GLOBAL_STATE: &[&str] = &["nodedev-capi"];
+/// Packages that run in other people's programs, where a thread must take no signal, and the one that starts such threads.
+const OTHERS_PROGRAMS: &[&str] = &[
+    "nodedev",
+    "nodedev-capi",
+    "nodedev-change",
+    "nodedev-driver",
+    "nodedev-host",
+    "nodedev-model",
+    "nodedev-record",
+    "nodedev-remote",
+    "nodedev-rpc",
+    "nodedev-sys",
+    "nodedev-xml",
+];
+const STARTS_THREADS: &[&str] = &["thread::spawn(", "thread::Builder", "Builder::new().name("];
 const GLOBALS: &[&str] = &["Mutex", "RwLock", "OnceLock", "LazyLock", "OnceCell", "Atomic"];
 
 struct Package {
@@ -127,6 +156,7 @@ pub(crate) fn check(root: &Path) -> Result<()> {
                 literals(package, &at, &source, &mut broken);
                 globals(package, &at, &source, &mut broken);
                 error_numbers(&at, &source, &mut broken);
+                threads(package, &at, &source, &mut broken);
             }
         }
     }
@@ -285,6 +315,21 @@ fn error_numbers(at: &str, source: &str, broken: &mut Vec<String>) {
     }
 }
 
+/// Threads that are started without care for the program's signals.
+fn threads(package: &Package, at: &str, source: &str, broken: &mut Vec<String>) {
+    if !OTHERS_PROGRAMS.contains(&package.name.as_str()) {
+        return;
+    }
+    for (number, line) in source.lines().enumerate() {
+        if STARTS_THREADS.iter().any(|start| line.contains(start)) {
+            broken.push(format!(
+                "{at}:{}: threads are started by nodedev-threads, so that they take no signal",
+                number + 1
+            ));
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -339,5 +384,15 @@ mod tests {
         let mut broken = Vec::new();
         error_numbers("x.rs", source, &mut broken);
         assert_eq!(broken.len(), 2, "{broken:?}");
+    }
+
+    #[test]
+    fn threads_that_take_signals_are_found_where_programs_are_not_ours() {
+        let source = "std::thread::spawn(f);\nnodedev_threads::spawn(n, f);\nthread::Builder::new();\n";
+        for (name, count) in [("nodedev-remote", 2), ("nodedev-server", 0), ("nodedev-threads", 0)] {
+            let mut broken = Vec::new();
+            threads(&package(name, &[]), "x.rs", source, &mut broken);
+            assert_eq!(broken.len(), count, "{name}: {broken:?}");
+        }
     }
 }

@@ -5,7 +5,7 @@
 //! JSON needs is read when it is asked for, so a description is always fresh.
 //!
 //! ```no_run
-//! use nodedev_driver::{LibvirtCalls, ListFlags, XmlFlags};
+//! use nodedev_driver::{Devices, LibvirtCalls, ListFlags, XmlFlags};
 //! use nodedev_host::HostDriver;
 //! use nodedev_sys::Root;
 //!

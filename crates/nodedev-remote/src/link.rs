@@ -40,7 +40,7 @@ impl Link {
     }
 
     fn spawn(&mut self, name: &str, run: impl FnOnce() + Send + 'static) -> Result<()> {
-        let thread = std::thread::Builder::new().name(name.to_owned()).spawn(run);
+        let thread = nodedev_threads::spawn(name, run);
         let thread = thread.map_err(|error| failure::system("Unable to start a thread", &error))?;
         self.threads.push(thread);
         Ok(())

@@ -71,7 +71,7 @@ impl Drop for ByProcess {
     fn drop(&mut self) {
         if let Some(mut child) = self.child.take() {
             // Somebody has to wait for it in the end. A thread that waits for a process keeps nobody from ending.
-            std::thread::spawn(move || child.wait());
+            let _ = nodedev_threads::spawn("nodedev-wait", move || child.wait());
         }
     }
 }

@@ -25,9 +25,7 @@ impl Follower {
         // Neither may the source be kept open by the thread that it ends.
         let (source, mailbox) = (Arc::downgrade(source), Arc::clone(mailbox));
         let look = move || devices(&*source.upgrade()?).ok();
-        std::thread::Builder::new()
-            .name("nodedev-follow".to_owned())
-            .spawn(move || follow(watch, &mailbox, &look))
+        nodedev_threads::spawn("nodedev-follow", move || follow(watch, &mailbox, &look))
             .map_err(|error| Error::system(ErrorDomain::NONE, "Unable to start a thread", &error))?;
         Ok(Self(stopper))
     }

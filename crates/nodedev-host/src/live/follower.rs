@@ -3,7 +3,7 @@
 use std::io;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use std::thread::{self, JoinHandle};
+use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use nodedev_driver::{Error, ErrorDomain};
@@ -52,7 +52,7 @@ impl Follower {
     pub(crate) fn start(shared: Arc<Shared>, source: impl Source + 'static) -> io::Result<Self> {
         let waker = source.waker();
         let of_thread = Arc::clone(&shared);
-        let thread = thread::Builder::new().name("nodedev-events".into()).spawn(move || {
+        let thread = nodedev_threads::spawn("nodedev-events", move || {
             let end = End(&of_thread);
             let reason = Following::new(&of_thread, source).run().err();
             if let Some(error) = &reason {

@@ -101,7 +101,7 @@ impl Said {
                 text.drain(..old);
             }
         };
-        match std::thread::Builder::new().name("nodedev-stderr".to_owned()).spawn(run) {
+        match nodedev_threads::spawn("nodedev-stderr", run) {
             Ok(_) => Ok(this),
             Err(error) => Err(failure::system("Unable to start a thread", &error)),
         }

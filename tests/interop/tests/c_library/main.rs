@@ -6,6 +6,7 @@ mod bindings;
 mod installed;
 mod memory;
 mod python;
+mod signals;
 mod stubs;
 
 use std::path::{Path, PathBuf};
