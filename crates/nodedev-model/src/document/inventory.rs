@@ -49,12 +49,13 @@ fn current() -> u32 {
 /// Reads the version, and refuses one whose members may mean something else.
 fn readable<'de, D: Deserializer<'de>>(reader: D) -> Result<u32, D::Error> {
     let version = u32::deserialize(reader)?;
-    if version > VERSION {
-        return Err(D::Error::custom(format_args!(
+    match version {
+        0 => Err(D::Error::custom("no document is of version 0")),
+        1..=VERSION => Ok(version),
+        _ => Err(D::Error::custom(format_args!(
             "the document is of version {version}, and the newest that is known here is {VERSION}"
-        )));
+        ))),
     }
-    Ok(version)
 }
 
 impl Default for Inventory {

@@ -175,6 +175,7 @@ mod tests {
             "[]",
             "{",
             r#"{"version":2,"devices":[]}"#,
+            r#"{"version":0,"devices":[]}"#,
             r#"{"devices":{}}"#,
             &device("{}"),
             &device(r#"{"type":"pci","address":"here"}"#),
