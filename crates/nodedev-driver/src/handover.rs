@@ -66,7 +66,7 @@ pub struct ReattachOptions {
     pub rules: Rules,
 }
 
-/// How a device is reset ([`Driver::reset_with`](crate::Driver::reset_with)).
+/// How a device is reset ([`Operations::reset_with`](crate::Operations::reset_with)).
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct ResetOptions {
     /// Do it also while the host uses the device. What that skips is written to the log (`nodedev::audit`).

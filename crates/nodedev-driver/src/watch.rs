@@ -212,7 +212,7 @@ pub enum Next {
 #[derive(Debug, Clone, Default)]
 struct Stop(Arc<std::sync::atomic::AtomicBool>);
 
-/// Follows the changes of a source; see [`Driver::watch`](crate::Driver::watch).
+/// Follows the changes of a source; see [`Changes::watch`](crate::Changes::watch).
 #[derive(Debug)]
 pub struct Watch {
     log: Arc<Shared>,
