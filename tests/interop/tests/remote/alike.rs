@@ -2,13 +2,13 @@
 
 use std::process::{Command, Output};
 
+use nodedev::{Capability, Inventory, NodeDevice, Visibility, document};
 use nodedev_interop::made::ALL;
 use nodedev_interop::{Failure, each, verdict};
 use nodedev_testkit::cli::Cli;
 use nodedev_testkit::compare::{Tolerance, normalized};
 use nodedev_testkit::peer::{Daemon, Libvirt, Scene};
 use nodedev_testkit::synthetic::Host;
-use serde_json::Value;
 
 /// Both programs on one host.
 struct Both<'a> {
@@ -49,48 +49,29 @@ impl<'a> Both<'a> {
         Err(format!("nodedev {}\n- here  {here:?}\n+ there {there:?}", arguments.join(" ")).into())
     }
 
-    fn json(&self, arguments: &[&str]) -> Result<[Value; 2], Failure> {
+    /// The devices that both tell as JSON, as far as documents have room for them: those of libvirt's view.
+    fn devices(&self, arguments: &[&str]) -> Result<[Vec<NodeDevice>; 2], Failure> {
         let (here, there) = self.run(arguments)?;
-        let read = |output: Output| {
+        let read = |output: Output| -> Result<Vec<NodeDevice>, Failure> {
             let complaint = String::from_utf8_lossy(&output.stderr).into_owned();
-            serde_json::from_slice(&output.stdout).map_err(|error| format!("{error}: {complaint}"))
-        };
-        Ok([read(here)?, read(there)?])
-    }
-}
-
-/// What only the native view knows of a device: the daemon's documents have no place for it.
-fn without_native_fields(device: &mut Value) {
-    if let Some(device) = device.as_object_mut() {
-        device.remove("subsystem");
-        // Where the native view's parent is known, it is in the place of libvirt's.
-        if let Some(parent) = device.remove("libvirt_parent") {
-            device.insert("parent".into(), parent);
-        }
-    }
-    for capability in device["capabilities"].as_array_mut().into_iter().flatten() {
-        let Some(capability) = capability.as_object_mut() else { continue };
-        // The type of a PCI function's configuration space, and the kernel's word for a network interface. Features of
-        // these are in no recording. The power state of a function, and what sysfs says of media, are in no document; what
-        // documents say of media is compared as XML.
-        for field in ["header", "devtype", "features", "power", "removable", "media_available"] {
-            capability.remove(field);
-        }
-        // An empty name of a vendor or product, which libvirt's readers take for none.
-        for field in ["vendor", "product"] {
-            if let Some(named) = capability.get_mut(field).and_then(Value::as_object_mut) {
-                named.retain(|key, value| key != "name" || value != "");
+            let inventory: Inventory =
+                document::read(&output.stdout).map_err(|error| format!("{error}: {complaint}"))?;
+            let mut devices: Vec<NodeDevice> =
+                inventory.into_iter().filter(|device| device.visibility == Visibility::Libvirt).collect();
+            for capability in devices.iter_mut().flat_map(|device| &mut device.capabilities) {
+                // They are asked of the kernel that runs, and in no recording.
+                if let Capability::Net(net) = capability {
+                    net.features = Default::default();
+                }
             }
-        }
+            Ok(devices)
+        };
+        let reduced = |device: &NodeDevice| {
+            nodedev::reduce_to_documents(device).map_err(|error| format!("{}: {error}", device.name))
+        };
+        let here = read(here)?.iter().map(reduced).collect::<Result<_, _>>()?;
+        Ok([here, read(there)?])
     }
-}
-
-/// The devices of libvirt's view in `show --all --json`, by name.
-fn devices(shown: &mut Value) -> Vec<Value> {
-    let all = shown["devices"].as_array_mut().map(std::mem::take).unwrap_or_default();
-    let mut libvirts: Vec<Value> = all.into_iter().filter(|device| device["view"] == "libvirt").collect();
-    libvirts.iter_mut().for_each(without_native_fields);
-    libvirts
 }
 
 fn alike(what: &str, tree: &std::path::Path) -> Result<(), Failure> {
@@ -128,20 +109,19 @@ fn alike(what: &str, tree: &std::path::Path) -> Result<(), Failure> {
         both.same(command)?;
     }
 
-    let [mut here, mut there] = both.json(&["show", "--all", "--json"])?;
-    let (here, there) = (devices(&mut here), devices(&mut there));
+    let [here, there] = both.devices(&["show", "--all", "--json"])?;
     assert_eq!((here.len(), there.len()), (names.len(), names.len()), "{what}: show --json");
     let differing: Vec<String> = here
         .iter()
         .zip(&there)
         .filter(|(here, there)| here != there)
-        .map(|(here, there)| format!("- {here}\n+ {there}"))
+        .map(|(here, there)| format!("- {here:?}\n+ {there:?}"))
         .collect();
     if !differing.is_empty() {
         return Err(format!("{what}: show --json\n{}", differing.join("\n")).into());
     }
-    let [mut here, mut there] = both.json(&["show", "--json", "computer"])?;
-    assert_eq!(devices(&mut here), devices(&mut there));
+    let [here, there] = both.devices(&["show", "--json", "computer"])?;
+    assert_eq!(here, there);
     Ok(())
 }
 
