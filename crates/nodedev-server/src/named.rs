@@ -11,7 +11,7 @@ use nodedev_model::request::{
     ExplainRequest, ForgetReply, ForgetRequest, HandoversRequest, NAMES_MAX, NamedCall, PlanChangeRequest,
     ReattachRequest, ResetRequest, VisitRequest,
 };
-use nodedev_model::{ChangePlan, DeviceName, NodeDevice};
+use nodedev_model::{ChangePlan, DeviceName, HandoverPlan, NodeDevice, PciAddress};
 use nodedev_rpc::{Cost, Fault, Header, NamedAnswer, NamedQuestion, NativeReply, Opaque, Permission};
 use serde::Serialize;
 
@@ -54,19 +54,29 @@ impl Caller {
                 Ok(self.operations()?.handovers()?)
             }),
             CallName::Detach => self.change_device(json, |asked: DetachRequest, operations| {
-                let options = DetachOptions {
-                    kernel_driver: asked.kernel_driver,
-                    group: asked.group,
-                    dry_run: asked.dry_run,
+                let DetachRequest { name, kernel_driver, group, dry_run } = asked;
+                let mut options = DetachOptions {
+                    kernel_driver,
+                    group,
+                    dry_run: true,
                     caller: self.identity.caller(),
                     rules: Rules::Served,
                     ..DetachOptions::default()
                 };
-                operations.detach_with(&asked.name, &options)
+                if group {
+                    self.may_all(CallName::Detach, || operations.detach_with(&name, &options))?;
+                }
+                options.dry_run = dry_run;
+                operations.detach_with(&name, &options)
             }),
             CallName::Reattach => self.change_device(json, |asked: ReattachRequest, operations| {
                 let ReattachRequest { name, group, dry_run } = asked;
-                operations.reattach_with(&name, &ReattachOptions { group, dry_run, rules: Rules::Served })
+                let mut options = ReattachOptions { group, dry_run: true, rules: Rules::Served };
+                if group {
+                    self.may_all(CallName::Reattach, || operations.reattach_with(&name, &options))?;
+                }
+                options.dry_run = dry_run;
+                operations.reattach_with(&name, &options)
             }),
             CallName::Reset => self.change_device(json, |asked: ResetRequest, operations| {
                 let ResetRequest { name, dry_run } = asked;
@@ -100,6 +110,18 @@ impl Caller {
         }
     }
 
+    /// Refuses a call about a group unless the caller may make it with each of its devices, which a plan tells.
+    fn may_all(
+        &self,
+        call: CallName,
+        plan: impl FnOnce() -> Result<HandoverPlan, Error>,
+    ) -> Result<(), Error> {
+        if self.service.access.allows_all() {
+            return Ok(());
+        }
+        plan()?.devices.iter().try_for_each(|device| self.may(call, Some(device.name.as_str())))
+    }
+
     /// Reads a request and writes what it is answered with.
     fn run<C: NamedCall>(
         &self,
@@ -116,7 +138,7 @@ impl Caller {
         act: impl FnOnce(C, &dyn Operations) -> Result<C::Reply, Error>,
     ) -> Result<Vec<u8>, Failure> {
         self.run(json, |request: C| {
-            let (name, is_dry) = (request.device().to_owned(), request.is_dry());
+            let (name, is_dry) = (called(request.device()), request.is_dry());
             let done = self.may(C::CALL, Some(&name)).and_then(|()| act(request, self.operations()?));
             if !is_dry {
                 audit::note_named(self, C::CALL, &name, done.as_ref().err());
@@ -231,6 +253,16 @@ impl Caller {
             ControlFlow::Continue(())
         });
         Ok(ExplainReply { answers })
+    }
+}
+
+/// The name of a device that a request calls by its name or its PCI address: rules of access know names.
+fn called(device: &str) -> String {
+    match device.parse::<PciAddress>() {
+        Ok(address) => {
+            DeviceName::from_parts(b"pci", address.to_string().as_bytes(), None).as_str().to_owned()
+        }
+        Err(_) => device.to_owned(),
     }
 }
 

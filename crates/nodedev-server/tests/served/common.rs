@@ -15,8 +15,8 @@ use nodedev_driver::{
     UpdateFlags, View, Watch, XmlFlags,
 };
 use nodedev_model::{
-    CapabilityType, ChangePlan, DeviceName, DeviceState, Explanation, HandoverOperation, HandoverPlan,
-    Handovers, Issue, Outcome, Visibility,
+    CapabilityType, ChangePlan, DeviceName, DeviceState, DriverBinding, Explanation, HandoverOperation,
+    HandoverPlan, Handovers, Issue, Outcome, PlannedDevice, Visibility,
 };
 use nodedev_rpc::*;
 use nodedev_server::{Access, AllowAll, End, Identity as Who, Options, Peer, Service, Settings, Workers};
@@ -261,18 +261,30 @@ impl Changes for Fake {
 
 impl Operations for Fake {
     fn detach_with(&self, name: &str, options: &DetachOptions) -> Result<HandoverPlan> {
-        assert_eq!(options.rules, Rules::Libvirt);
-        match options.caller {
-            Caller::Unknown => {
+        match (options.rules, options.caller) {
+            (Rules::Served, _) => self.note(if options.dry_run { "plan" } else { "take" }, name)?,
+            (rules, Caller::Unknown) => {
+                assert_eq!(rules, Rules::Libvirt);
                 self.find(name)?;
                 self.note("detach", &format!("{name} {}", options.kernel_driver.as_deref().unwrap_or("-")))?;
             }
-            caller => self.note("detach for", &format!("{caller:?} {name}"))?,
+            (rules, caller) => {
+                assert_eq!(rules, Rules::Libvirt);
+                self.note("detach for", &format!("{caller:?} {name}"))?;
+            }
         }
+        // Two functions of a card go together.
+        let functions = if options.group { &["0000:02:00.0", "0000:02:00.1"][..] } else { &[] };
+        let planned = |address: &&str| PlannedDevice {
+            name: DeviceName::from_parts(b"pci", address.as_bytes(), None),
+            address: address.parse().unwrap(),
+            before: DriverBinding::default(),
+            after: None,
+        };
         Ok(HandoverPlan {
             operation: HandoverOperation::Detach,
             outcome: Outcome::Changed,
-            devices: Vec::new(),
+            devices: functions.iter().map(planned).collect(),
             steps: Vec::new(),
             undo: Vec::new(),
             findings: Vec::new(),
@@ -296,11 +308,12 @@ impl Operations for Fake {
     }
 
     fn handovers(&self) -> Result<Handovers> {
-        Err(Error::no_native_call())
+        Ok(Handovers::default())
     }
 
-    fn forget_handover(&self, _: &str) -> Result<bool> {
-        Err(Error::no_native_call())
+    fn forget_handover(&self, name: &str) -> Result<bool> {
+        self.note("forget", name)?;
+        Ok(true)
     }
 
     fn recover_handovers(&self) -> Result<Vec<Issue>> {

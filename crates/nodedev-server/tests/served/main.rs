@@ -6,4 +6,5 @@ mod calls;
 mod common;
 mod events;
 mod flow;
+mod named;
 mod native;
