@@ -15,7 +15,7 @@ pub(crate) fn read(root: &Root) -> HostInfo {
     let cpus = list(&content(root, paths::CPUS, "online").unwrap_or_default());
     let topology = Topology::read(root, &cpus);
     HostInfo {
-        hostname: line(root, paths::HOSTNAME),
+        hostname: name(root),
         uuid: line(root, &format!("{}/product_uuid", paths::DMI)).and_then(|uuid| uuid.parse().ok()),
         architecture: line(root, paths::ARCHITECTURE)
             .or_else(|| root.is_live().then(machine::architecture).flatten()),
@@ -31,6 +31,11 @@ pub(crate) fn read(root: &Root) -> HostInfo {
         cores: topology.cores,
         threads: topology.threads,
     }
+}
+
+/// The machine's name alone.
+pub(crate) fn name(root: &Root) -> Option<String> {
+    line(root, paths::HOSTNAME)
 }
 
 /// The files that tell of the machine, but for its name and its UUID, by which it could be told from others.

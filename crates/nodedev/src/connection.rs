@@ -7,7 +7,7 @@ use nodedev_driver::{
     View,
 };
 use nodedev_host::HostDriver;
-use nodedev_model::{Inventory, Text};
+use nodedev_model::Inventory;
 use nodedev_remote::{Options, RemoteDriver};
 use nodedev_sys::{Operation, Root, SysError};
 
@@ -79,7 +79,7 @@ impl Connection {
     /// # Errors
     /// Those of [`visit`](Devices::visit).
     pub fn inventory(&self) -> Result<Inventory> {
-        let host = self.host_info().ok().and_then(|host| host.hostname).map(Text::from);
+        let host = self.host_name().ok();
         let revision =
             self.changes().ok().and_then(|changes| changes.revision()).map(|revision| revision.to_string());
         let mut devices = Vec::new();

@@ -93,7 +93,7 @@ impl<'a> Writer<'a> {
 
 /// Name of the host, if it is known.
 fn host(connection: &Connection) -> Option<Text> {
-    connection.host_info().ok()?.hostname.map(Text::from)
+    connection.host_name().ok()
 }
 
 /// The moment at which the devices are as they are shown, where it is known.

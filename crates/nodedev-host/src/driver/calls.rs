@@ -217,7 +217,7 @@ impl LibvirtCalls for HostDriver {
     }
 
     fn host_name(&self) -> Result<Text> {
-        let name = host_info::read(self.root()).hostname;
+        let name = host_info::name(self.root());
         name.map(Text::from).ok_or_else(|| Error::no_support_of_connection("virConnectGetHostname"))
     }
 
